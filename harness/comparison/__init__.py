@@ -1,0 +1,1 @@
+"""What the records of a sweep say when they are joined: arms, paired differences, fairness, a verdict."""

@@ -1,0 +1,174 @@
+"""The schema of conf/: what a run can be told, typed. Units stand in the names.
+
+Hydra merges the YAML files of conf/ into these dataclasses, so a misspelt key or a value of the wrong type is
+refused while composing. Rules that join several keys are in rules.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+
+@dataclass
+class Shape:
+    """The sizes of a decoder-only transformer, from its published config.json (source beside each in conf/)."""
+
+    model_type: str = MISSING
+    hidden_size: int = MISSING
+    intermediate_size: int = MISSING
+    num_hidden_layers: int = MISSING
+    num_attention_heads: int = MISSING
+    num_key_value_heads: int = MISSING
+    vocab_size: int = MISSING
+    tie_word_embeddings: bool = MISSING
+    head_dim: int | None = None
+    """None: hidden_size / num_attention_heads."""
+
+
+@dataclass
+class ModelConfig:
+    path: str | None = MISSING
+    """A folder with config.json and weights, or an id on the Hugging Face hub. None: random weights of `shape`."""
+    template: str = MISSING
+    """LLaMA-Factory's name for the prompt format."""
+    trust_remote_code: bool = False
+    shape: str | None = None
+    shapes: dict[str, Shape] = field(default_factory=dict)
+
+
+@dataclass
+class MethodConfig:
+    name: str = MISSING
+    finetuning_type: str = MISSING
+    """lora or full."""
+    rank: int = 8
+    alpha: int | None = None
+    """None: twice the rank, as LLaMA-Factory does."""
+    dropout: float = 0.0
+    target: str = "all"
+    """Comma-separated module names, or `all` linear layers."""
+    quantization: str = "none"
+    """The quantization that the method brings along; any other in its place shows in the arm's name."""
+
+
+@dataclass
+class QuantizationConfig:
+    name: str = MISSING
+    bits: int | None = None
+    """4 or 8; None: not quantized."""
+    type: str = "nf4"
+    """Data type of 4-bit weights: nf4 or fp4."""
+    double: bool = False
+    """Quantize the quantization constants too (0.373 bits a parameter, arXiv 2305.14314)."""
+
+
+@dataclass
+class DatasetConfig:
+    name: str = MISSING
+    path: str | None = None
+    """JSON, JSONL or parquet with instruction, input, output columns; None: the project generates the rows."""
+    train_samples: int | None = None
+    """None: every row that is not held out."""
+    validation_samples: int = 0
+    validation_fraction: float = 0.1
+    """The last part of the file, from which validation rows are drawn."""
+    append_answer: bool = False
+    """Append `#### answer` from the column `answer` to each output."""
+    seed: int = 42
+    """Draws the rows; the same for every run, so that all arms and seeds see the same rows."""
+
+
+@dataclass
+class TrainingConfig:
+    learning_rate: float = MISSING
+    epochs: float = MISSING
+    max_steps: int | None = None
+    """Optimizer steps; None: as many as `epochs` takes."""
+    batch_size: int = MISSING
+    """Rows a device takes at once."""
+    gradient_accumulation: int = 1
+    scheduler: str = "cosine"
+    warmup_ratio: float = 0.1
+    precision: str = "auto"
+    """auto, fp32, fp16 or bf16 (mixed precision). auto: bf16 where the device has it, else fp16; fp32 on a CPU."""
+    cutoff_length: int = MISSING
+    """Tokens; longer rows are cut."""
+    packing: bool = False
+    """Fill every sequence up to cutoff_length with several rows."""
+    gradient_checkpointing: bool = True
+    logging_steps: int = 5
+    validation_steps: int | None = None
+    """Optimizer steps between two evaluations of the validation loss; None: never."""
+    save_steps: int | None = None
+    """Optimizer steps between two checkpoints; None: only the final adapter is saved."""
+
+
+@dataclass
+class EvaluationConfig:
+    name: str = MISSING
+    benchmark: str | None = None
+    """None: no evaluation; `arithmetic`: the project's own held-out questions; else a benchmark of evalscope."""
+    path: str | None = None
+    limit: int | None = None
+    """Questions; None: all."""
+    few_shot: int = 0
+    batch_size: int = 32
+    max_new_tokens: int = 512
+    score_base: bool = True
+    """Score the base without adapter too, once for a sweep."""
+
+
+@dataclass
+class DeviceConfig:
+    name: str = MISSING
+    """auto, cpu or cuda."""
+    chips: list[int] | None = None
+    """Logic ids of the accelerators a run may use; None: the first."""
+    interval_seconds: float = 1.0
+    """Between two readings of the sampler."""
+    threads: int | None = None
+    """CPU threads of a child process; None: as torch decides."""
+
+
+@dataclass
+class TrackingConfig:
+    mode: str = MISSING
+    """local, cloud, offline or disabled."""
+    project: str = "harness"
+    workspace: str | None = None
+
+
+@dataclass
+class Config:
+    model: ModelConfig = field(default_factory=ModelConfig)
+    method: MethodConfig = field(default_factory=MethodConfig)
+    quantization: QuantizationConfig = field(default_factory=QuantizationConfig)
+    dataset: DatasetConfig = field(default_factory=DatasetConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    device: DeviceConfig = field(default_factory=DeviceConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    llamafactory: dict[str, Any] = field(default_factory=dict)
+    """LLaMA-Factory arguments that have no key of their own here, as LLaMA-Factory names them."""
+    sweep: str = "single"
+    """The comparison a run belongs to: its folder under `output`, its group in SwanLab."""
+    arm: str | None = None
+    """None: the method, and the quantization where it is not the method's own."""
+    baseline: str = "lora"
+    """The arm that the others are compared with."""
+    seed: int = 0
+    output: str = "outputs"
+    reports: str = "reports"
+    dry_run: bool = False
+
+
+def arm_of(config: Config) -> str:
+    """The name of the thing compared: `lora`, `qlora`, `lora-int8`."""
+    if config.arm:
+        return config.arm
+    if config.quantization.name == config.method.quantization:
+        return config.method.name
+    return f"{config.method.name}-{config.quantization.name}"

@@ -1,0 +1,1 @@
+"""Datasets: what is read, generated and handed to LLaMA-Factory."""

@@ -1,0 +1,72 @@
+"""NVIDIA GPUs as a device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pynvml
+
+from harness.devices.host import HostSensor
+from harness.devices.nvml import MIB, Gpu, NoGpuError, NvmlSensor, ask, opened
+from harness.devices.reading import Sensor, SensorError
+from harness.devices.selection import AbsentError, DeviceError, select
+
+_BF16_CAPABILITY = (8, 0)
+"""Ampere, the first with bf16 in hardware: CUDA C++ Programming Guide, "Compute Capabilities"."""
+
+
+@dataclass(frozen=True)
+class CudaDevice:
+    chips: tuple[int, ...]
+    product: str
+    total_memory_mib: float | None
+    supports_bf16: bool | None
+    identifiers: tuple[str, ...]
+    """One for each chip, as CUDA_VISIBLE_DEVICES names it."""
+    kind: str = "cuda"
+
+    def environment(self) -> dict[str, str]:
+        # Without the order CUDA counts from the fastest GPU, NVML from the lowest bus id.
+        return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(self.identifiers)}
+
+    def sensors(self) -> list[Sensor]:
+        return [NvmlSensor(self.chips), HostSensor()]
+
+
+def find(chips: Sequence[int] | None) -> CudaDevice:
+    """The GPUs with these logic ids; the first where `chips` is None. Raises AbsentError, DeviceError."""
+    try:
+        with opened() as gpus:
+            if not gpus:
+                raise NoGpuError("NVML finds no GPU that CUDA_VISIBLE_DEVICES leaves visible")
+            names = [str(pynvml.nvmlDeviceGetName(gpu.handle)) for gpu in gpus]
+            selected = select(chips, names)
+            return _describe(selected, [gpus[chip] for chip in selected], [names[chip] for chip in selected])
+    except NoGpuError as error:
+        raise AbsentError(
+            f"device.name=cuda: no NVIDIA GPU is to be seen ({error}); "
+            "use device.name=cpu, or make `nvidia-smi` list a GPU and CUDA_VISIBLE_DEVICES name it"
+        ) from error
+    except SensorError as error:
+        raise DeviceError(
+            f"device.name: the NVIDIA driver cannot be asked: {error}; mend that or use device.name=cpu"
+        ) from error
+
+
+def _describe(chips: tuple[int, ...], gpus: list[Gpu], names: list[str]) -> CudaDevice:
+    memories = _all(ask(pynvml.nvmlDeviceGetMemoryInfo, gpu.handle) for gpu in gpus)
+    capabilities = _all(ask(pynvml.nvmlDeviceGetCudaComputeCapability, gpu.handle) for gpu in gpus)
+    return CudaDevice(
+        chips=chips,
+        product=" + ".join(sorted(set(names))),
+        total_memory_mib=sum(memory.total for memory in memories) / MIB if memories else None,
+        supports_bf16=min(capabilities) >= _BF16_CAPABILITY if capabilities else None,
+        identifiers=tuple(gpu.identifier for gpu in gpus),
+    )
+
+
+def _all(answers: Iterable[Any]) -> list[Any] | None:
+    answered = list(answers)
+    return None if None in answered else answered

@@ -1,0 +1,64 @@
+"""The device of a run, as the parent process knows it: without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from harness.devices import cpu, cuda
+from harness.devices.reading import Sensor
+from harness.devices.selection import AbsentError, DeviceError
+
+__all__ = ["AbsentError", "Device", "DeviceError", "choose"]
+
+
+class Device(Protocol):
+    @property
+    def kind(self) -> str:
+        """cpu or cuda."""
+
+    @property
+    def chips(self) -> tuple[int, ...]:
+        """Logic ids of the accelerators, ascending: positions among those that a scheduler left visible.
+
+        Empty on a CPU."""
+
+    @property
+    def product(self) -> str:
+        """The name of the chip, or of the processor."""
+
+    @property
+    def total_memory_mib(self) -> float | None:
+        """Sum over the run's chips; of the host where there are none. None: the driver does not tell."""
+
+    @property
+    def supports_bf16(self) -> bool | None:
+        """None: the driver does not tell."""
+
+    def environment(self) -> dict[str, str]:
+        """What a child process needs in its environment so that it uses these chips and no other."""
+
+    def sensors(self) -> list[Sensor]:
+        """New ones: that of the chips, if any, and that of the host."""
+
+
+_ACCELERATORS: dict[str, Callable[[Sequence[int] | None], Device]] = {"cuda": cuda.find}
+"""In the order in which `auto` tries them."""
+_DEVICES: dict[str, Callable[[Sequence[int] | None], Device]] = {"cpu": cpu.find, **_ACCELERATORS}
+
+
+def choose(kind: str, chips: Sequence[int] | None) -> Device:
+    """What `device.name` and `device.chips` mean here. auto: the first accelerator there is, else the CPU.
+
+    Raises DeviceError; for auto too if an accelerator is here but cannot be used, since a run that falls
+    back to the CPU in silence would measure something else than was meant."""
+    if kind == "auto":
+        for find in _ACCELERATORS.values():
+            try:
+                return find(chips)
+            except AbsentError:
+                continue
+        return cpu.find(chips)
+    if kind not in _DEVICES:
+        raise DeviceError(f"device.name={kind}: unknown; use one of auto, {', '.join(_DEVICES)}")
+    return _DEVICES[kind](chips)

@@ -1,0 +1,60 @@
+"""One sample of a device, and the interface that every sensor has."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Protocol
+
+from pydantic import BaseModel
+
+
+class Reading(BaseModel):
+    """What one sensor said of one chip, or of the host (chip None) at one moment. None: the sensor does not tell."""
+
+    time: float
+    """Seconds since the epoch."""
+    sensor: str
+    """What was asked: `psutil`, `nvml`, `npu-smi`."""
+    chip: int | None = None
+    """Logic id of the accelerator; None for the host."""
+    device_used_mib: float | None = None
+    """Memory in use on the chip, by everybody."""
+    device_total_mib: float | None = None
+    process_mib: float | None = None
+    """Memory of the run's own processes: on the chip, or private host memory where chip is None."""
+    utilization_percent: float | None = None
+    power_watts: float | None = None
+    temperature_celsius: float | None = None
+
+
+class SensorError(Exception):
+    """A sensor could not be read this time; its message says why. The sampler counts it as a gap and goes on."""
+
+
+class Sensor(Protocol):
+    """Reads one kind of device. A read may take seconds or hang: the sampler calls it from a thread of its own."""
+
+    name: str
+
+    def read(self, pids: frozenset[int]) -> list[Reading]:
+        """One reading a chip. `pids`: the run's processes, empty before the child is started.
+
+        Raises SensorError."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Quantity(StrEnum):
+    """The several true answers to "how much memory"."""
+
+    DEVICE = "device"
+    """All that is used on the chips of the run, as their driver counts it."""
+    PROCESS = "process"
+    """What the driver puts down to the run's processes."""
+    ALLOCATOR_RESERVED = "allocator_reserved"
+    ALLOCATOR_ALLOCATED = "allocator_allocated"
+    HOST = "host"
+    """Private memory of the run's process tree on the host."""
+    RESIDENT = "resident"
+    """The kernel's own high-water mark of the child's resident memory; misses no peak, holds shared pages too."""

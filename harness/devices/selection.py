@@ -1,0 +1,28 @@
+"""Which chips a run may use, and how a wish that cannot be met is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class DeviceError(Exception):
+    """The device asked for cannot be used. The message names the key, what is there and the fix."""
+
+
+class AbsentError(DeviceError):
+    """No chip of this kind is here."""
+
+
+def select(chips: Sequence[int] | None, products: Sequence[str]) -> tuple[int, ...]:
+    """Logic ids, ascending; the first where `chips` is None. `products`: the names of the visible chips.
+
+    Raises DeviceError."""
+    if chips is None:
+        return (0,)
+    if chips and set(chips) <= set(range(len(products))):
+        return tuple(sorted(set(chips)))
+    here = ", ".join(f"{chip} ({product})" for chip, product in enumerate(products))
+    raise DeviceError(
+        f"device.chips={list(chips)}: the chips visible here are {here}; "
+        "name some of these, or leave it out for the first"
+    )

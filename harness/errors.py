@@ -1,0 +1,13 @@
+"""What reaches the user as a message instead of a traceback."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class UserError(Exception):
+    """Mistakes that the user can mend, all at once. Each names the key, what is wrong and what would be right."""
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = list(mistakes)

@@ -1,0 +1,49 @@
+"""What every child process does first and last: die with its parent, and say why it failed."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness.events import Failure, report
+
+_PR_SET_PDEATHSIG = 1
+
+# What torch (CUDA, NPU, CPU), bitsandbytes and Python say when memory runs out.
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "NPUWorkspaceAllocator tried to allocate",
+)
+
+
+def die_with_parent() -> None:
+    """Ask Linux to kill this process when its parent dies, so that no training outlives the run that pays for it."""
+    try:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    except (OSError, AttributeError):
+        return
+    if os.getppid() == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(words.lower() in text for words in _OUT_OF_MEMORY)
+
+
+@contextmanager
+def failures_reported(events: Path) -> Iterator[None]:
+    """Turn any exception into a Failure event, its traceback on stderr, and exit status 1."""
+    try:
+        yield
+    except Exception as error:
+        report(events, Failure(error=f"{type(error).__name__}: {error}", out_of_memory=is_out_of_memory(error)))
+        traceback.print_exc()
+        raise SystemExit(1) from None

@@ -1,0 +1,1 @@
+"""A comparison written down: Markdown, HTML, figures and a table of runs."""

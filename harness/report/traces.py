@@ -1,0 +1,127 @@
+"""What a run left over time: its losses by step, its memory by second."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas
+from numpy.typing import NDArray
+
+from harness import events
+from harness.comparison.runs import Run
+from harness.comparison.table import TRAINING_PHASES
+from harness.devices.memory import read_readings
+from harness.devices.reading import Quantity, Reading
+from harness.events import Event, Phase, PhaseStarted, TrainingLoss, ValidationLoss
+
+GAP_INTERVALS = 5
+"""A line is not drawn across this many missing readings."""
+
+
+@dataclass(frozen=True)
+class LossCurve:
+    """Losses in nats a token, by optimizer step."""
+
+    training: dict[int, float]
+    validation: dict[int, float]
+
+
+@dataclass(frozen=True)
+class Span:
+    phase: Phase
+    start_seconds: float
+    end_seconds: float
+
+
+@dataclass(frozen=True)
+class MemoryTrace:
+    """Of one quantity, summed over the run's chips; NaN where readings are missing. Time is since the run's start."""
+
+    run: Run
+    sensor: str
+    seconds: NDArray[np.float64]
+    mib: NDArray[np.float64]
+    spans: list[Span]
+
+    def training_peak_mib(self) -> float:
+        inside = [
+            (span.start_seconds <= self.seconds) & (self.seconds <= span.end_seconds)
+            for span in self.spans
+            if span.phase in TRAINING_PHASES
+        ]
+        mib = self.mib[np.any(inside, axis=0)] if inside else self.mib
+        return float(np.nanmax(mib)) if np.isfinite(mib).any() else float("nan")
+
+
+def _events(run: Run) -> list[Event]:
+    """Those of the run's last start: a run that is taken up again goes on writing to the same file."""
+    start = run.record.started_at.timestamp()
+    return [event for event in events.read(run.folder / "events.jsonl") if event.time >= start]
+
+
+def loss_curve(run: Run) -> LossCurve:
+    said = _events(run)
+    return LossCurve(
+        {event.step: event.loss for event in said if isinstance(event, TrainingLoss)},
+        {event.step: event.loss for event in said if isinstance(event, ValidationLoss)},
+    )
+
+
+def _spans(run: Run) -> list[Span]:
+    start = run.record.started_at.timestamp()
+    phases = sorted((e for e in _events(run) if isinstance(e, PhaseStarted)), key=lambda event: event.time)
+    moments = [event.time - start for event in phases]
+    ends = [*moments[1:], max(run.record.wall_seconds, *moments[-1:])]
+    return [
+        Span(event.phase, begin, end) for event, begin, end in zip(phases, moments, ends, strict=True)
+    ] if phases else []
+
+
+def _mib(reading: Reading, quantity: Quantity) -> float | None:
+    if quantity is Quantity.HOST:
+        return reading.process_mib if reading.chip is None else None
+    return reading.device_used_mib if reading.chip is not None else None
+
+
+def memory_trace(run: Run, quantity: Quantity) -> MemoryTrace | None:
+    """Of `quantity`, which is DEVICE or HOST; None where no reading tells of it."""
+    start = run.record.started_at.timestamp()
+    path = run.folder / "readings.jsonl"
+    readings = [
+        (reading, mib)
+        for reading in (read_readings(path) if path.exists() else [])
+        if reading.time >= start and (mib := _mib(reading, quantity)) is not None
+    ]
+    if not readings:
+        return None
+    frame = pandas.DataFrame(
+        [(reading.time - start, -1 if reading.chip is None else reading.chip, mib) for reading, mib in readings],
+        columns=["second", "chip", "mib"],
+    )
+    # Chips are read one after the other, so each moment has one chip's reading and the others' last.
+    total = frame.pivot_table(index="second", columns="chip", values="mib").sort_index().ffill().dropna().sum(axis=1)
+    seconds, mib = total.index.to_numpy(dtype=float), total.to_numpy(dtype=float)
+    interval = run.record.sampling.interval_seconds if run.record.sampling else float(np.median(np.diff(seconds)))
+    holes = np.flatnonzero(np.diff(seconds) > GAP_INTERVALS * interval)
+    return MemoryTrace(
+        run,
+        ", ".join(sorted({reading.sensor for reading, _ in readings})),
+        np.insert(seconds, holes + 1, seconds[holes] + interval),
+        np.insert(mib, holes + 1, np.nan),
+        _spans(run),
+    )
+
+
+def memory_traces(runs: Sequence[Run]) -> tuple[Quantity, dict[str, MemoryTrace | None]]:
+    """One run an arm, its first completed or else its first, and the quantity: device where one measured it."""
+    chosen: dict[str, Run] = {}
+    for run in sorted(runs, key=lambda run: not run.completed):
+        chosen.setdefault(run.label, run)
+    by_arm = {run.label: chosen[run.label] for run in runs}
+    for quantity in (Quantity.DEVICE, Quantity.HOST):
+        traces = {label: memory_trace(run, quantity) for label, run in by_arm.items()}
+        if any(traces.values()):
+            return quantity, traces
+    return Quantity.HOST, {}

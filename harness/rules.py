@@ -1,0 +1,176 @@
+"""Every rule that a combination of keys can break. A mistake names the key, what is wrong and what would be right."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness.config import Config
+from harness.data.sources import columns_problem
+from harness.devices.device import Device, DeviceError, choose
+from harness.training.known_arguments import near_argument, training_argument_names
+
+PRECISIONS = ("auto", "fp32", "fp16", "bf16")
+SECRETS = ("token", "api_key", "password", "secret")
+
+
+def check(config: Config) -> list[str]:
+    """All mistakes of one configuration; an empty list when there is none."""
+    return [
+        *_values(config),
+        *_quantization(config),
+        *_model(config),
+        *_data(config),
+        *_device(config),
+        *_llamafactory(config),
+    ]
+
+
+def _values(config: Config) -> Iterator[str]:
+    method, training, evaluation = config.method, config.training, config.evaluation
+    positive = {
+        "method.rank": method.rank,
+        "method.alpha": method.alpha,
+        "training.learning_rate": training.learning_rate,
+        "training.epochs": training.epochs,
+        "training.max_steps": training.max_steps,
+        "training.batch_size": training.batch_size,
+        "training.gradient_accumulation": training.gradient_accumulation,
+        "training.cutoff_length": training.cutoff_length,
+        "training.logging_steps": training.logging_steps,
+        "training.validation_steps": training.validation_steps,
+        "training.save_steps": training.save_steps,
+        "dataset.train_samples": config.dataset.train_samples,
+        "evaluation.limit": evaluation.limit,
+        "evaluation.batch_size": evaluation.batch_size,
+        "evaluation.max_new_tokens": evaluation.max_new_tokens,
+        "device.interval_seconds": config.device.interval_seconds,
+        "device.threads": config.device.threads,
+    }
+    for key, value in positive.items():
+        if value is not None and value <= 0:
+            yield f"{key}={value}: must be greater than 0"
+    for key, value in {
+        "seed": config.seed,
+        "dataset.validation_samples": config.dataset.validation_samples,
+        "evaluation.few_shot": evaluation.few_shot,
+    }.items():
+        if value < 0:
+            yield f"{key}={value}: must be 0 or greater"
+    if not 0 <= method.dropout < 1:
+        yield f"method.dropout={method.dropout}: must be at least 0 and below 1"
+    if not 0 <= training.warmup_ratio < 1:
+        yield f"training.warmup_ratio={training.warmup_ratio}: a share of all steps, at least 0 and below 1"
+    if not 0 < config.dataset.validation_fraction < 1:
+        yield f"dataset.validation_fraction={config.dataset.validation_fraction}: must be between 0 and 1"
+    if training.precision not in PRECISIONS:
+        yield f"training.precision={training.precision}: must be one of {', '.join(PRECISIONS)}"
+    if method.finetuning_type not in ("lora", "full"):
+        yield f"method.finetuning_type={method.finetuning_type}: must be lora or full"
+    if config.tracking.mode not in ("local", "cloud", "offline", "disabled"):
+        yield f"tracking.mode={config.tracking.mode}: must be local, cloud, offline or disabled"
+    if training.validation_steps and not config.dataset.validation_samples:
+        yield (
+            f"training.validation_steps={training.validation_steps}: there are no rows to validate on; "
+            "set dataset.validation_samples, or training.validation_steps=null"
+        )
+    for key, name in {"sweep": config.sweep, "arm": config.arm or "arm"}.items():
+        if not re.fullmatch(r"\w[\w.-]*", name):
+            yield f"{key}={name!r}: names a folder; use letters, digits, dots, dashes and underscores"
+
+
+def _quantization(config: Config) -> Iterator[str]:
+    quantization, method = config.quantization, config.method
+    if quantization.bits not in (None, 4, 8):
+        yield f"quantization.bits={quantization.bits}: use 4 or 8, or null for weights as they are"
+    if quantization.type not in ("nf4", "fp4"):
+        yield f"quantization.type={quantization.type}: must be nf4 or fp4"
+    if quantization.bits and method.finetuning_type == "full":
+        yield (
+            f"quantization={quantization.name}: a quantized base cannot be trained in full (method={method.name}); "
+            "use method=qlora, or quantization=none"
+        )
+    if quantization.bits is None and method.name == "qlora" and quantization.name != "none":
+        yield "quantization.bits=null: method=qlora needs a quantized base; use 4 or 8, or method=lora"
+
+
+def _model(config: Config) -> Iterator[str]:
+    model = config.model
+    if model.path is None:
+        if model.shape is None:
+            yield "model.path: a value is needed; give a folder or a hub id, or model=random with a model.shape"
+        elif model.shape not in model.shapes:
+            yield f"model.shape={model.shape}: there is {', '.join(model.shapes)}"
+        return
+    folder = Path(model.path).expanduser()
+    looks_like_hub_id = model.path.count("/") == 1 and not model.path.startswith((".", "/", "~"))
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            yield f"model.path={model.path}: is not a model: there is no config.json in this folder"
+        elif not [*folder.glob("*.safetensors"), *folder.glob("*.bin")]:
+            yield f"model.path={model.path}: is not a model: no weights (*.safetensors or *.bin) in this folder"
+    elif folder.exists():
+        yield f"model.path={model.path}: is a file; give the folder that holds config.json and the weights"
+    elif not looks_like_hub_id:
+        yield (
+            f"model.path={model.path}: no such folder; "
+            "give a folder with config.json and weights, or a hub id (owner/name)"
+        )
+
+
+def _data(config: Config) -> Iterator[str]:
+    dataset, evaluation = config.dataset, config.evaluation
+    if dataset.path is not None:
+        problem = columns_problem(Path(dataset.path).expanduser(), dataset.append_answer)
+        if problem:
+            yield f"dataset.path={dataset.path}: {problem}"
+    elif dataset.name != "arithmetic":
+        yield f"dataset.path: dataset={dataset.name} needs a file; give dataset.path=FILE (JSON, JSONL or parquet)"
+    if evaluation.path is not None:
+        if evaluation.benchmark in (None, "arithmetic"):
+            yield (
+                f"evaluation.path={evaluation.path}: evaluation={evaluation.name} takes no file; "
+                "use evaluation=gsm8k for GSM8K's questions"
+            )
+        elif not Path(evaluation.path).expanduser().exists():
+            yield f"evaluation.path={evaluation.path}: no such file"
+
+
+def _device(config: Config) -> Iterator[str]:
+    try:
+        device = choose(config.device.name, config.device.chips)
+    except DeviceError as error:
+        yield str(error)
+        return
+    precision = config.training.precision
+    if precision == "bf16" and device.supports_bf16 is False:
+        yield f"training.precision=bf16: {device.product} has no bf16; use fp16 or auto"
+    if precision == "fp16" and device.kind == "cpu":
+        yield "training.precision=fp16: mixed fp16 needs an accelerator; on a CPU use fp32, bf16 or auto"
+
+
+def resolve_precision(config: Config, device: Device) -> str:
+    """fp32, fp16 or bf16: what `auto` means on this device."""
+    if config.training.precision != "auto":
+        return config.training.precision
+    if device.kind == "cpu":
+        return "fp32"
+    return "fp16" if device.supports_bf16 is False else "bf16"
+
+
+def _llamafactory(config: Config) -> Iterator[str]:
+    from harness.training.arguments import OWN_ARGUMENTS
+
+    known = training_argument_names()
+    for name in config.llamafactory:
+        key = f"llamafactory.{name}"
+        if any(word in name for word in SECRETS):
+            yield (
+                f"{key}: a secret does not belong in a configuration; "
+                "set it as an environment variable (HF_TOKEN, SWANLAB_API_KEY)"
+            )
+        elif name in OWN_ARGUMENTS:
+            yield f"{key}: the harness sets this itself; use {OWN_ARGUMENTS[name]}"
+        elif name not in known:
+            yield f"{key}: LLaMA-Factory has no such training argument; {near_argument(name)}".rstrip("; ")

@@ -1,0 +1,34 @@
+"""`python -m harness.training.child RUN_FOLDER`: train what train.yaml says and report to events.jsonl."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness import compat, in_child
+from harness.events import Phase, PhaseStarted, report
+
+
+def main(folder: Path) -> None:
+    in_child.die_with_parent()
+    events = folder / "events.jsonl"
+    report(events, PhaseStarted(phase=Phase.LOAD))
+    with in_child.failures_reported(events):
+        compat.prepare_imports()
+        compat.patch_bitsandbytes()
+        from llamafactory.train.tuner import run_exp
+
+        from harness.training.reporter import Reporter
+
+        arguments: dict[str, Any] = yaml.safe_load((folder / "train.yaml").read_text(encoding="utf-8"))
+        reporter = Reporter(events)
+        run_exp(arguments, callbacks=[reporter])
+        reporter.end_phase(time.time())
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,273 @@
+"""Writes run folders as a run would leave them. Every value is made for tests and was measured nowhere."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from harness import record as records
+from harness.devices.reading import Quantity, Reading
+from harness.events import (
+    Event,
+    Evidence,
+    Phase,
+    PhaseStarted,
+    TrainingFinished,
+    TrainingLoss,
+    TrainingStarted,
+    ValidationLoss,
+    report,
+)
+from harness.record import (
+    Answer,
+    Energy,
+    Environment,
+    MemoryPeak,
+    Outcome,
+    Record,
+    Sampling,
+    Score,
+    Training,
+)
+
+START = datetime(2030, 1, 1, tzinfo=UTC)
+MIB = 2**20
+
+
+def questions(count: int, right: Sequence[bool] | float, seed: int = 0, answer: str = "made for tests") -> list[Answer]:
+    draw = random.Random(seed)
+    return [
+        Answer(
+            index=index,
+            question=f"Question {index}, made for tests: 2 + {index}?",
+            expected=str(2 + index),
+            answer=f"{answer} {index}",
+            extracted=str(2 + index),
+            correct=draw.random() < right if isinstance(right, float) else right[index],
+            generated_tokens=12,
+        )
+        for index in range(count)
+    ]
+
+
+def _score(answers: Sequence[Answer]) -> Score:
+    correct = sum(answer.correct for answer in answers)
+    return Score(
+        benchmark="arithmetic",
+        accuracy=correct / len(answers),
+        correct=correct,
+        questions=len(answers),
+        seconds=30.0,
+        generated_tokens=sum(answer.generated_tokens for answer in answers),
+    )
+
+
+@dataclass
+class RunBuilder:
+    sweep: Path
+    arm: str = "lora"
+    seed: int = 0
+    identity: str = "0a1b2c3d"
+    baseline: str = "lora"
+    status: Outcome = Outcome.COMPLETED
+    reason: str | None = None
+    device: str = "cpu"
+    peak_mib: float = 405.0
+    train_seconds: float = 40.0
+    validation_loss: float | None = 0.61
+    quantized: bool = False
+    quantized_modules: int | None = None
+    answers: list[Answer] | None = None
+    base_accuracy: float | None = None
+    config: dict[str, object] = field(default_factory=dict)
+    started_at: datetime = START
+    duration_seconds: float = 60.0
+    interval_seconds: float = 1.0
+    dead_between: tuple[float, float] | None = None
+    """Seconds in which the sensor did not answer."""
+    readings: bool = True
+    log_tail: list[str] = field(default_factory=list)
+    sensor: str | None = None
+
+    @property
+    def folder(self) -> Path:
+        return self.sweep / f"{self.arm}-seed{self.seed}-{self.identity}"
+
+    def write(self) -> Path:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for event in self._events():
+            report(self.folder / "events.jsonl", event)
+        if self.readings:
+            lines = [reading.model_dump_json() for reading in self._readings()]
+            (self.folder / "readings.jsonl").write_text("\n".join(lines) + "\n")
+        if self.answers is not None:
+            evaluation = self.folder / "evaluation"
+            evaluation.mkdir(exist_ok=True)
+            lines = [answer.model_dump_json() for answer in self.answers]
+            (evaluation / "answers.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        records.write(self.folder, self.record())
+        return self.folder
+
+    def record(self) -> Record:
+        done = self.status is Outcome.COMPLETED
+        return Record(
+            status=self.status,
+            reason=self.reason,
+            sweep=self.sweep.name,
+            arm=self.arm,
+            seed=self.seed,
+            baseline=self.baseline,
+            identity=self.identity,
+            device=self.device,
+            command=f"python -m harness sweep={self.sweep.name} arm={self.arm} seed={self.seed}",
+            config=self._config(),
+            environment=Environment(
+                versions={"python": "3.11.0", "torch": "0.0.0"},
+                platform="made for tests",
+                device="Chip made for tests" if self.device != "cpu" else "Processor made for tests",
+                device_count=1,
+                cpu_count=2,
+                host_memory_mib=8192.0,
+            ),
+            started_at=self.started_at,
+            wall_seconds=self.duration_seconds,
+            memory=self._memory(),
+            evidence=self._evidence(),
+            training=Training(
+                train_seconds=self.train_seconds,
+                validation_seconds=2.0,
+                steps=40,
+                tokens=40_000,
+                tokens_per_second=40_000 / self.train_seconds,
+                train_loss=0.52,
+                validation_loss=self.validation_loss,
+                adapter_mib=1.5,
+            )
+            if done
+            else None,
+            score=_score(self.answers) if done and self.answers else None,
+            base_score=None
+            if self.base_accuracy is None
+            else Score(
+                benchmark="arithmetic",
+                accuracy=self.base_accuracy,
+                correct=round(200 * self.base_accuracy),
+                questions=200,
+                seconds=30.0,
+                generated_tokens=2400,
+            ),
+            sampling=Sampling(
+                interval_seconds=self.interval_seconds,
+                readings=int(self.duration_seconds / self.interval_seconds),
+                gaps=0 if self.dead_between is None else 3,
+                errors=[] if self.dead_between is None else ["made for tests: the sensor did not answer"],
+            ),
+            energy=None if self.device == "cpu" else Energy(watt_hours=1.2, mean_watts=210.0),
+            log_tail=self.log_tail,
+        )
+
+    def _config(self) -> dict[str, object]:
+        return {
+            "method": {"name": "qlora" if self.quantized else "lora", "rank": 8, "quantization": "none"},
+            "quantization": {"name": "nf4" if self.quantized else "none", "bits": 4 if self.quantized else None},
+            "training": {"batch_size": 8, "learning_rate": 1e-3},
+            "device": {"chips": None, "interval_seconds": self.interval_seconds},
+            "seed": self.seed,
+        } | self.config
+
+    def _evidence(self) -> Evidence:
+        quantized = (28 if self.quantized else 0) if self.quantized_modules is None else self.quantized_modules
+        dtypes = {"uint8": 60 * MIB, "quantization state": 4 * MIB} if quantized else {"bfloat16": 240 * MIB}
+        return Evidence(
+            quantized_modules=quantized,
+            linear_modules=28,
+            weight_bytes_by_dtype=dtypes | {"float32": 2 * MIB},
+            trainable_parameters=401_408,
+            total_parameters=126_000_000,
+            compute_dtype="bfloat16",
+            gradient_checkpointing=True,
+        )
+
+    def _memory(self) -> list[MemoryPeak]:
+        phases = {Phase.LOAD: 0.7, Phase.TRAIN: 1.0, Phase.SAVE: 0.9, Phase.EVALUATE: 1.4}
+        if self.device == "cpu":
+            kinds = [(Quantity.HOST, self.sensor or "psutil", None), (Quantity.RESIDENT, "VmHWM", None)]
+        else:
+            kinds = [(Quantity.DEVICE, self.sensor or "nvml", 500.0), (Quantity.ALLOCATOR_RESERVED, "torch", None)]
+        return [
+            MemoryPeak(
+                phase=phase,
+                quantity=quantity,
+                sensor=sensor,
+                peak_mib=self.peak_mib * share + (baseline or 0.0),
+                baseline_mib=baseline,
+                readings=20 if quantity in (Quantity.HOST, Quantity.DEVICE) else None,
+            )
+            for quantity, sensor, baseline in kinds
+            for phase, share in phases.items()
+        ]
+
+    def _spans(self) -> list[tuple[Phase, float, float]]:
+        shares = [
+            (Phase.LOAD, 0.0),
+            (Phase.TRAIN, 0.2),
+            (Phase.VALIDATE, 0.4),
+            (Phase.TRAIN, 0.43),
+            (Phase.VALIDATE, 0.62),
+            (Phase.SAVE, 0.65),
+            (Phase.EVALUATE, 0.7),
+        ]
+        ends = [share for _, share in shares[1:]] + [1.0]
+        return [
+            (phase, share * self.duration_seconds, end * self.duration_seconds)
+            for (phase, share), end in zip(shares, ends, strict=True)
+        ]
+
+    def _events(self) -> list[Event]:
+        start = self.started_at.timestamp()
+        draw = random.Random(f"{self.arm}{self.seed}")
+        events: list[Event] = [PhaseStarted(time=start + begin, phase=phase) for phase, begin, _ in self._spans()]
+        train, end = start + 0.2 * self.duration_seconds, start + 0.65 * self.duration_seconds
+        events.append(TrainingStarted(time=train, total_steps=40))
+        for step in range(2, 41, 2):
+            moment = train + (end - train) * step / 40
+            loss = 0.5 + 2 * math.exp(-step / 10) + draw.gauss(0, 0.05)
+            events.append(TrainingLoss(time=moment, step=step, loss=loss, learning_rate=1e-3))
+            if step % 20 == 0 and self.validation_loss is not None:
+                later = self.validation_loss + 0.1 * (step == 20) + draw.gauss(0, 0.01)
+                events.append(ValidationLoss(time=moment, step=step, loss=later))
+        if self.status is not Outcome.COMPLETED:
+            half = [event for event in events if event.time < start + 0.5 * self.duration_seconds]
+            return sorted(half, key=lambda event: event.time)
+        events.append(
+            TrainingFinished(
+                time=end, train_seconds=self.train_seconds, validation_seconds=2.0, steps=40, tokens=40_000
+            )
+        )
+        return sorted(events, key=lambda event: event.time)
+
+    def _readings(self) -> list[Reading]:
+        level = {Phase.LOAD: 0.6, Phase.TRAIN: 0.95, Phase.VALIDATE: 0.8, Phase.SAVE: 0.85, Phase.EVALUATE: 1.3}
+        start, draw = self.started_at.timestamp(), random.Random(f"{self.arm}{self.seed}")
+        end = self.duration_seconds * (1.0 if self.status is Outcome.COMPLETED else 0.5)
+        readings = []
+        for number in range(int(end / self.interval_seconds)):
+            second = number * self.interval_seconds
+            if self.dead_between and self.dead_between[0] <= second < self.dead_between[1]:
+                continue
+            phase = next(phase for phase, begin, stop in self._spans() if begin <= second < stop)
+            mib = self.peak_mib * (level[phase] + 0.05 * draw.random())
+            readings.append(
+                Reading(
+                    time=start + second,
+                    sensor=self.sensor or ("psutil" if self.device == "cpu" else "nvml"),
+                    chip=None if self.device == "cpu" else 0,
+                    device_used_mib=None if self.device == "cpu" else mib + 500.0,
+                    process_mib=mib,
+                )
+            )
+        return readings

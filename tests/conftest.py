@@ -1,0 +1,85 @@
+"""What the tests share: the console script in a folder of its own, and one real sweep."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+SECRET = "sk-this-must-stand-in-no-file-4711"
+
+Harness = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def environment(cache: Path) -> dict[str, str]:
+    """As a user's without terminal, with a secret that must never be written."""
+    return os.environ | {
+        "SWANLAB_API_KEY": SECRET,
+        "HARNESS_CACHE": str(cache),
+        "PYTHONPATH": str(Path(__file__).parent.parent),
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-c", "from harness.cli import app; app()", *arguments]
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def harness(tmp_path: Path, cache: Path) -> Harness:
+    """Call the console script in an empty folder."""
+
+    def call(*arguments: str, cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command(*arguments), cwd=cwd, env=environment(cache), capture_output=True, text=True, timeout=280
+        )
+
+    return call
+
+
+@dataclass(frozen=True)
+class FinishedSweep:
+    home: Path
+    """Where it was started."""
+    arguments: Sequence[str]
+    output: subprocess.CompletedProcess[str]
+
+    @property
+    def folder(self) -> Path:
+        return self.home / "outputs" / "quickstart"
+
+    @property
+    def report(self) -> Path:
+        return self.home / "reports" / "quickstart"
+
+    def run(self, arm: str) -> Path:
+        (folder,) = self.folder.glob(f"{arm}-seed0-*")
+        return folder
+
+
+@pytest.fixture(scope="session")
+def sweep(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> FinishedSweep:
+    """The quickstart, shortened: both arms, one seed, forty steps, forty questions; trained, scored and reported."""
+    home = tmp_path_factory.mktemp("sweep")
+    arguments = (
+        "sweep",
+        "quickstart",
+        "seed=0",
+        "training.max_steps=40",
+        "training.validation_steps=20",
+        "evaluation.limit=40",
+    )
+    output = subprocess.run(
+        command(*arguments), cwd=home, env=environment(cache), capture_output=True, text=True, timeout=280
+    )
+    return FinishedSweep(home, arguments, output)

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from harness.devices.host import HostSensor
+from harness.devices.reading import SensorError
+from tests.devices.stand_ins import child, wait_until
+
+# Says a line when it is there and another when it holds its memory; the grandchild does the same inside of it.
+HOLDER = """
+import subprocess, sys
+own, below = int(sys.argv[1]), sys.argv[2:]
+grandchild = None
+if below:
+    grandchild = subprocess.Popen([sys.executable, sys.argv[0], *below], stdin=subprocess.PIPE,
+                                  stdout=subprocess.PIPE, text=True)
+    grandchild.stdout.readline()
+print("ready", flush=True)
+sys.stdin.readline()
+held = bytearray(b"x") * (own * 2**20)
+if grandchild:
+    grandchild.stdin.write("\\n"); grandchild.stdin.flush(); grandchild.stdout.readline()
+print("held", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("holder") / "holder.py"
+    path.write_text(HOLDER)
+    return str(path)
+
+
+def test_the_memory_of_a_child_and_all_below_it_is_measured_to_a_few_percent(holder: str) -> None:
+    sensor = HostSensor()
+    with child([sys.executable, holder, "150", "100", "50"]) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdout.readline()
+        pids = frozenset({process.pid})
+        (before,) = sensor.read(pids)
+        process.stdin.write("\n")
+        process.stdin.flush()
+        process.stdout.readline()
+        (after,) = sensor.read(pids)
+    assert before.process_mib is not None
+    assert after.process_mib is not None
+    assert after.process_mib - before.process_mib == pytest.approx(300, rel=0.03)
+    assert after.sensor == "psutil"
+    assert after.chip is None
+
+
+def test_pages_shared_with_a_forked_worker_count_once() -> None:
+    code = (
+        "import os; held = bytearray(b'x') * (100 * 2**20); print(flush=True); input()\n"
+        "if os.fork(): print(flush=True)\n"
+        "input()"
+    )
+    sensor = HostSensor()
+    with child([sys.executable, "-c", code]) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        pids = frozenset({process.pid})
+        process.stdout.readline()
+        (alone,) = sensor.read(pids)
+        process.stdin.write("\n")
+        process.stdin.flush()
+        process.stdout.readline()
+        (shared,) = sensor.read(pids)
+    assert alone.process_mib is not None
+    assert shared.process_mib is not None
+    assert 100 < alone.process_mib
+    assert shared.process_mib == pytest.approx(alone.process_mib, rel=0.1)
+
+
+def test_a_process_named_beside_its_parent_counts_once(holder: str) -> None:
+    sensor = HostSensor()
+    with child([sys.executable, holder, "0", "0"]) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        (below,) = psutil.Process(process.pid).children()
+        (alone,) = sensor.read(frozenset({process.pid}))
+        (both,) = sensor.read(frozenset({process.pid, below.pid}))
+    assert both.process_mib == pytest.approx(alone.process_mib, rel=0.01)
+
+
+def test_host_memory_is_told_without_any_process() -> None:
+    (reading,) = HostSensor().read(frozenset())
+    assert reading.process_mib is None
+    assert reading.utilization_percent is None
+    total = psutil.virtual_memory().total / 2**20
+    assert reading.device_total_mib == total
+    assert reading.device_used_mib is not None
+    assert 0 < reading.device_used_mib < total
+
+
+def test_a_process_that_is_gone_has_no_memory_rather_than_zero() -> None:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    (reading,) = HostSensor().read(frozenset({process.pid}))
+    assert reading.process_mib is None
+
+
+def test_a_dead_child_that_nobody_reaped_has_no_memory_rather_than_zero() -> None:
+    with child([sys.executable, "-c", ""]) as process:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        (reading,) = HostSensor().read(frozenset({process.pid}))
+    assert reading.process_mib is None
+
+
+def test_processes_that_vanish_while_they_are_read_do_not_fail_the_reading(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own = psutil.Process()
+    with child([sys.executable, "-c", "print(flush=True); input()"]) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+
+        def listed_then_gone(pids: frozenset[int]) -> set[psutil.Process]:
+            family = {own, psutil.Process(process.pid)}
+            process.kill()
+            process.wait()
+            return family
+
+        monkeypatch.setattr("harness.devices.host.tree", listed_then_gone)
+        (reading,) = HostSensor().read(frozenset({own.pid}))
+    assert reading.process_mib is not None
+    assert reading.process_mib > 0
+
+
+def test_a_process_that_may_not_be_read_is_a_sensor_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(process: psutil.Process) -> None:
+        raise psutil.AccessDenied(process.pid)
+
+    monkeypatch.setattr(psutil.Process, "cpu_times", refuse)
+    with pytest.raises(SensorError, match=str(os.getpid())):
+        HostSensor().read(frozenset({os.getpid()}))
+
+
+def test_a_busy_process_uses_processor_time() -> None:
+    sensor = HostSensor()
+    with child([sys.executable, "-c", "while True: pass"]) as process:
+        pids = frozenset({process.pid})
+        (first,) = sensor.read(pids)
+        before = psutil.Process(process.pid).cpu_times().user
+        wait_until(lambda: psutil.Process(process.pid).cpu_times().user > before + 0.1)
+        (second,) = sensor.read(pids)
+    assert first.utilization_percent is None
+    assert second.utilization_percent is not None
+    assert second.utilization_percent > 0
+
+
+def test_an_idle_process_uses_none_of_it() -> None:
+    sensor = HostSensor()
+    with child([sys.executable, "-c", "input()"]) as process:
+        wait_until(lambda: sensor.read(frozenset({process.pid}))[0].utilization_percent == 0)

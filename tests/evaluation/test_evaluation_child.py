@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.evaluation import child
+from harness.evaluation.job import ANSWERS, SCORE, EvaluationJob
+from harness.events import EvaluationProgress, Failure, Phase, PhasePeaks, PhaseStarted, read
+from harness.record import Answer, Score
+
+MakeJob = Callable[..., EvaluationJob]
+
+NO_NETWORK = """
+import sys
+def refuse(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo"):
+        raise SystemExit(f"{event} {arguments}")
+sys.addaudithook(refuse)
+"""
+
+
+def run(job: EvaluationJob, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run the child where every attempt to reach a network ends it."""
+    (folder / "sitecustomize.py").write_text(NO_NETWORK)
+    path = os.pathsep.join(filter(None, (str(folder), str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH"))))
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("HF_")} | {"PYTHONPATH": path}
+    return subprocess.run(
+        job.command(folder / "job.json"), env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_a_quantized_model_with_its_adapter_is_scored_without_a_network(
+    job: MakeJob, tmp_path: Path, arguments: dict[str, Any], adapter: Path
+) -> None:
+    qlora = {"adapter_name_or_path": str(adapter), "quantization_bit": 4, "quantization_type": "nf4"}
+    one = job(model_arguments=arguments | qlora)
+    ended = run(one, tmp_path)
+    assert ended.returncode == 0, ended.stderr
+
+    answers = [Answer.model_validate_json(line) for line in (one.output / ANSWERS).read_text().splitlines()]
+    assert [answer.index for answer in answers] == list(range(10))
+    score = Score.model_validate_json((one.output / SCORE).read_bytes())
+    assert (score.benchmark, score.questions) == ("arithmetic", 10)
+    assert score.correct == sum(answer.correct for answer in answers)
+    assert score.accuracy == score.correct / 10
+    assert score.generated_tokens == sum(answer.generated_tokens for answer in answers) > 0
+
+    first, *between, last = read(one.events)
+    assert isinstance(first, PhaseStarted)
+    assert isinstance(last, PhasePeaks)
+    assert first.phase is last.phase is Phase.EVALUATE
+    assert [(event.done, event.total) for event in between if isinstance(event, EvaluationProgress)][-1] == (10, 10)
+
+
+@pytest.fixture
+def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the child sets is taken back after the test."""
+    for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "HF_HUB_OFFLINE"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+
+
+@pytest.mark.usefixtures("own_environment")
+def test_a_child_that_fails_says_why_and_takes_an_earlier_score_away(
+    job: MakeJob, tmp_path: Path, arguments: dict[str, Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    one = job(model_arguments=arguments | {"adapter_name_or_path": str(tmp_path / "no-adapter")})
+    one.output.mkdir()
+    (one.output / SCORE).write_text("of an earlier attempt")
+    *_, file = one.command(tmp_path / "job.json")
+    with pytest.raises(SystemExit, match="1"):
+        child.main(Path(file))
+    assert "Traceback" in capfd.readouterr().err
+    assert not (one.output / SCORE).exists()
+    *_, last = read(one.events)
+    assert isinstance(last, Failure)
+    assert "no-adapter" in last.error
+    assert not last.out_of_memory
+
+
+@pytest.mark.usefixtures("own_environment")
+@pytest.mark.parametrize(("users", "policy"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
+def test_idle_threads_sleep_unless_the_user_wants_otherwise(
+    job: MakeJob, monkeypatch: pytest.MonkeyPatch, users: dict[str, str], policy: str
+) -> None:
+    for name, value in users.items():
+        monkeypatch.setenv(name, value)
+    child.set_environment(job(threads=3))
+    assert os.environ["OMP_WAIT_POLICY"] == policy
+    assert os.environ["OMP_NUM_THREADS"] == "3"

@@ -1,0 +1,146 @@
+"""What a command line means, and what is told of every mistake in it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from harness import compose
+from harness.config import arm_of
+from harness.errors import UserError
+from harness.paths import PACKAGE
+
+TINY = PACKAGE / "models" / "tiny"
+
+
+def mistakes(*overrides: str, multirun: bool = False) -> list[str]:
+    with pytest.raises(UserError) as raised:
+        compose.points(overrides, multirun=multirun)
+    return raised.value.mistakes
+
+
+def one(*overrides: str) -> compose.Point:
+    (point,) = compose.points(overrides, multirun=False)
+    return point
+
+
+def test_qlora_brings_its_quantization_along() -> None:
+    assert one("method=qlora").config.quantization.name == "nf4"
+    assert one("method=lora").config.quantization.bits is None
+
+
+def test_another_quantization_can_take_its_place_and_shows_in_the_arm() -> None:
+    config = one("method=qlora", "quantization=int8").config
+    assert config.quantization.bits == 8
+    assert arm_of(config) == "qlora-int8"
+    assert arm_of(one("method=qlora").config) == "qlora"
+
+
+def test_every_quantization_is_an_arm_of_a_sweep() -> None:
+    points = compose.points(["method=lora", "quantization=none,int8,nf4,nf4_double,fp4"], multirun=True)
+    assert [arm_of(point.config) for point in points] == ["lora", "lora-int8", "lora-nf4", "lora-nf4_double", "lora-fp4"]
+
+
+def test_the_quickstart_is_two_arms_with_three_seeds() -> None:
+    points = compose.points(["sweeps=quickstart"], multirun=True)
+    assert [(arm_of(p.config), p.config.seed) for p in points] == [(a, s) for a in ("lora", "qlora") for s in range(3)]
+
+
+def test_the_command_line_comes_before_the_sweeps_own_values() -> None:
+    points = compose.points(["sweeps=quickstart", "seed=7", "method=lora"], multirun=True)
+    assert [(arm_of(point.config), point.config.seed) for point in points] == [("lora", 7)]
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in Path(__file__).parent.parent.joinpath("sweeps").glob("*")))
+def test_every_sweep_composes_and_validates(name: str) -> None:
+    assert compose.points([f"sweeps={name}"], multirun=True)
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    told = "\n".join(
+        mistakes("method.rnk=3", "method=qlra", "training.epochs=many", "training.learning_rate=-1", "llamafactory.lora_rnk=3")
+    )
+    assert "method.rnk: no such key; did you mean method.rank?" in told
+    assert "method=qlra: did you mean qlora? there is full, lora, qlora" in told
+    assert "training.epochs=many: Value 'many'" in told
+    assert "training.learning_rate=-1.0: must be greater than 0" in told
+    assert "llamafactory.lora_rnk: LLaMA-Factory has no such training argument; did you mean lora_rank?" in told
+    assert len(told.splitlines()) == 5
+
+
+def test_a_mistake_in_one_point_of_a_sweep_is_told() -> None:
+    assert mistakes("sweeps=quickstart", "method.rank=8,-1", multirun=True) == ["method.rank=-1: must be greater than 0"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["method.rank=-8"], "method.rank=-8: must be greater than 0"),
+        (["method.dropout=1"], "method.dropout=1.0: must be at least 0 and below 1"),
+        (["method=full", "quantization=nf4"], "quantization=nf4: a quantized base cannot be trained in full"),
+        (["quantization.bits=3"], "quantization.bits=3: use 4 or 8"),
+        (["training.precision=fp16", "device=cpu"], "training.precision=fp16: mixed fp16 needs an accelerator"),
+        (["training.precision=half"], "training.precision=half: must be one of auto, fp32, fp16, bf16"),
+        (["dataset=math10k"], "dataset.path"),
+        (["dataset=math10k", "dataset.path=nowhere.json"], "dataset.path=nowhere.json: no such file"),
+        (["model.path=nowhere/at/all"], "model.path=nowhere/at/all: no such folder"),
+        (["model=random", "model.shape=gpt9"], "model.shape=gpt9: there is qwen2_0_5b"),
+        (["evaluation=gsm8k", "evaluation.path=no.jsonl"], "evaluation.path=no.jsonl: no such file"),
+        (["evaluation=arithmetic", "evaluation.path=x"], "evaluation.path=x: evaluation=arithmetic takes no file"),
+        (["device.interval_seconds=0"], "device.interval_seconds=0.0: must be greater than 0"),
+        (["device=cuda"], "device.name"),
+        (["sweep=a/b"], "sweep='a/b': names a folder"),
+        (["llamafactory.hf_hub_token=abc"], "llamafactory.hf_hub_token: a secret does not belong in a configuration"),
+        (["llamafactory.lora_rank=4"], "llamafactory.lora_rank: the harness sets this itself; use method.rank"),
+        (["seed=0,1"], "seed=0,1: several values make a sweep"),
+        (["nonsense"], "nonsense"),
+        (["sweeps=quikstart"], "sweeps=quikstart: did you mean quickstart?"),
+    ],
+)
+def test_a_mistake_names_its_key_and_the_way_out(
+    overrides: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert any(mistake.startswith(told) for mistake in mistakes(*overrides)), mistakes(*overrides)
+
+
+def test_a_folder_without_weights_is_no_model(tmp_path: Path) -> None:
+    assert mistakes(f"model.path={tmp_path}")[0].endswith("is not a model: there is no config.json in this folder")
+    shutil.copy(TINY / "config.json", tmp_path)
+    assert "no weights" in mistakes(f"model.path={tmp_path}")[0]
+
+
+def test_a_dataset_without_its_column_names_row_and_columns(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text(json.dumps({"instruction": "a", "output": "b", "answer": "1"}) + "\n" + json.dumps({"q": 1}) + "\n")
+    (told,) = mistakes("dataset=math10k", f"dataset.path={file}")
+    assert "row 2 has no column instruction or output or answer" in told
+    assert told.endswith("found are q")
+
+
+@pytest.mark.parametrize("garbage", ["", "{", "[1, 2]", "[]", '{"a": 1}', "\x00\x01"])
+def test_garbage_in_a_dataset_is_a_message(garbage: str, tmp_path: Path) -> None:
+    file = tmp_path / "rows.json"
+    file.write_text(garbage)
+    assert mistakes("dataset=alpaca", f"dataset.path={file}")[0].startswith(f"dataset.path={file}: ")
+
+
+def test_any_llamafactory_argument_is_passed_on() -> None:
+    assert one("llamafactory.use_rslora=true").config.llamafactory == {"use_rslora": True}
+
+
+def test_the_users_own_conf_and_sweeps_are_found_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "conf" / "training").mkdir(parents=True)
+    (tmp_path / "conf" / "training" / "mine.yaml").write_text(
+        "learning_rate: 0.5\nepochs: 1\nbatch_size: 1\ncutoff_length: 8\n"
+    )
+    (tmp_path / "sweeps").mkdir()
+    (tmp_path / "sweeps" / "quickstart.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /training: mine\nsweep: own\nhydra:\n  sweeper:\n    params:\n      seed: 5\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    (point,) = compose.points(["sweeps=quickstart"], multirun=True)
+    assert (point.config.sweep, point.config.seed, point.config.training.learning_rate) == ("own", 5, 0.5)
