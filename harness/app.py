@@ -62,7 +62,8 @@ class ReportCallback(Callback):
 
 
 def _report(sweep_folder: Path, output: Path, records: Sequence[Record]) -> None:
-    from harness.report.render import render, verdict_of
+    from harness.comparison.summary import verdict_of
+    from harness.report.render import render
 
     path = render([sweep_folder], output)
     (_display or make_display(1)).finished(records, verdict_of([sweep_folder]), path)

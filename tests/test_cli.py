@@ -31,7 +31,7 @@ def test_help_loads_no_library_that_takes_time() -> None:
 def test_a_dry_run_writes_every_point_and_trains_none(tmp_path: Path, harness: Harness) -> None:
     done = harness("sweep", "quickstart", "dry_run=true", "seed=0")
     assert done.returncode == 0, done.stderr
-    folders = sorted(tmp_path.glob("outputs/quickstart/*-seed0-*"))
+    folders = sorted(tmp_path.glob("outputs/quickstart/[!.]*-seed0-*"))
     assert [folder.name.split("-")[0] for folder in folders] == ["lora", "qlora"]
     for folder in folders:
         assert {"config.yaml", "train.yaml", "command.sh", "dataset"} == {path.name for path in folder.iterdir()}

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from harness import compose
 from harness.config import arm_of
 from harness.errors import UserError
-from harness.paths import PACKAGE
+from harness.paths import PACKAGE, configuration_folder
 
 TINY = PACKAGE / "models" / "tiny"
 
@@ -41,7 +42,8 @@ def test_another_quantization_can_take_its_place_and_shows_in_the_arm() -> None:
 
 def test_every_quantization_is_an_arm_of_a_sweep() -> None:
     points = compose.points(["method=lora", "quantization=none,int8,nf4,nf4_double,fp4"], multirun=True)
-    assert [arm_of(point.config) for point in points] == ["lora", "lora-int8", "lora-nf4", "lora-nf4_double", "lora-fp4"]
+    arms = [arm_of(point.config) for point in points]
+    assert arms == ["lora", "lora-int8", "lora-nf4", "lora-nf4_double", "lora-fp4"]
 
 
 def test_the_quickstart_is_two_arms_with_three_seeds() -> None:
@@ -54,14 +56,20 @@ def test_the_command_line_comes_before_the_sweeps_own_values() -> None:
     assert [(arm_of(point.config), point.config.seed) for point in points] == [("lora", 7)]
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in Path(__file__).parent.parent.joinpath("sweeps").glob("*")))
+@pytest.mark.parametrize("name", sorted(path.stem for path in configuration_folder("sweeps").glob("*.yaml")))
 def test_every_sweep_composes_and_validates(name: str) -> None:
     assert compose.points([f"sweeps={name}"], multirun=True)
 
 
 def test_all_mistakes_are_told_at_once() -> None:
     told = "\n".join(
-        mistakes("method.rnk=3", "method=qlra", "training.epochs=many", "training.learning_rate=-1", "llamafactory.lora_rnk=3")
+        mistakes(
+            "method.rnk=3",
+            "method=qlra",
+            "training.epochs=many",
+            "training.learning_rate=-1",
+            "llamafactory.lora_rnk=3",
+        )
     )
     assert "method.rnk: no such key; did you mean method.rank?" in told
     assert "method=qlra: did you mean qlora? there is full, lora, qlora" in told
@@ -72,7 +80,8 @@ def test_all_mistakes_are_told_at_once() -> None:
 
 
 def test_a_mistake_in_one_point_of_a_sweep_is_told() -> None:
-    assert mistakes("sweeps=quickstart", "method.rank=8,-1", multirun=True) == ["method.rank=-1: must be greater than 0"]
+    told = mistakes("sweeps=quickstart", "method.rank=8,-1", multirun=True)
+    assert told == ["method.rank=-1: must be greater than 0"]
 
 
 @pytest.mark.parametrize(
@@ -107,6 +116,12 @@ def test_a_mistake_names_its_key_and_the_way_out(
     assert any(mistake.startswith(told) for mistake in mistakes(*overrides)), mistakes(*overrides)
 
 
+def test_bf16_is_refused_where_the_device_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = SimpleNamespace(kind="cuda", chips=(0,), product="Tesla V100", supports_bf16=False)
+    monkeypatch.setattr("harness.rules.choose", lambda kind, chips: card)
+    assert mistakes("training.precision=bf16") == ["training.precision=bf16: Tesla V100 has no bf16; use fp16 or auto"]
+
+
 def test_a_folder_without_weights_is_no_model(tmp_path: Path) -> None:
     assert mistakes(f"model.path={tmp_path}")[0].endswith("is not a model: there is no config.json in this folder")
     shutil.copy(TINY / "config.json", tmp_path)
@@ -139,7 +154,8 @@ def test_the_users_own_conf_and_sweeps_are_found_first(tmp_path: Path, monkeypat
     )
     (tmp_path / "sweeps").mkdir()
     (tmp_path / "sweeps" / "quickstart.yaml").write_text(
-        "# @package _global_\ndefaults:\n  - override /training: mine\nsweep: own\nhydra:\n  sweeper:\n    params:\n      seed: 5\n"
+        "# @package _global_\ndefaults:\n  - override /training: mine\nsweep: own\n"
+        "hydra: {sweeper: {params: {seed: 5}}}\n"
     )
     monkeypatch.chdir(tmp_path)
     (point,) = compose.points(["sweeps=quickstart"], multirun=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import resource
 import shutil
 import signal
@@ -14,7 +13,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
-import pytest
 
 from harness import record
 from harness.paths import PACKAGE
@@ -67,7 +65,8 @@ def test_a_killed_child_is_a_failed_run_and_the_sweep_goes_on(tmp_path: Path, ca
         child.send_signal(signal.SIGKILL)
         _, errors = process.communicate(timeout=240)
     assert process.returncode == 1
-    records = {found.seed: found for found in (record.load(f.parent) for f in tmp_path.glob("outputs/*/*/record.json")) if found}
+    loaded = [record.load(file.parent) for file in tmp_path.glob("outputs/*/*/record.json")]
+    records = {found.seed: found for found in loaded if found is not None}
     assert records[0].status is Outcome.FAILED
     assert records[0].reason == "the process was killed by SIGKILL, not by the harness"
     assert records[0].log_tail
@@ -89,7 +88,7 @@ def test_ctrl_c_records_the_run_and_leaves_no_process(tmp_path: Path, cache: Pat
     assert process.returncode == 130
     assert only_record(tmp_path).status is Outcome.INTERRUPTED
     assert "Traceback" not in errors
-    gone, alive = psutil.wait_procs(children, timeout=10)
+    _, alive = psutil.wait_procs(children, timeout=10)
     assert not alive
     # The same command takes up what was not completed, and keeps what was there.
     again = subprocess.run(
@@ -166,7 +165,7 @@ def test_mistakes_start_nothing_and_end_with_2(tmp_path: Path, harness: Harness)
         "error: trainin.epochs: no such key; did you mean training.epochs?",
         "error: method.rank=-1: must be greater than 0",
     ]
-    assert os.listdir(tmp_path) == []
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_tracker_that_cannot_work_costs_no_run(tmp_path: Path, harness: Harness) -> None:

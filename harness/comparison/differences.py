@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+import numpy as np
+
 from harness.comparison.answers import UnpairableError, differences_by_question
 from harness.comparison.arms import Arm, opponents
 from harness.comparison.metrics import ACCURACY, METRICS, Metric
@@ -85,7 +87,7 @@ def difference(metric: Metric, arm: Arm, baseline: Arm) -> PairedDifference | No
         else:
             interval, questions = crossed_interval(answers), answers.shape[1]
     else:
-        interval = paired_interval((ours[seeds] - theirs[seeds]).to_numpy(dtype=float))
+        interval = paired_interval(np.asarray(ours[seeds] - theirs[seeds], dtype=np.float64))
     return PairedDifference(
         metric,
         arm.label,

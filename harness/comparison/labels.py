@@ -69,8 +69,6 @@ def labels(arms: Sequence[tuple[str, Configuration]]) -> list[str]:
         distinct.setdefault(name, {})[repr(sorted(config.items()))] = config
     keys = {name: distinguishing_keys(list(configs.values())) for name, configs in distinct.items()}
     return [
-        f"{name} [{', '.join(f'{key}={config.get(key)}' for key in keys[name])}]"
-        if len(distinct[name]) > 1
-        else name
+        f"{name} [{', '.join(f'{key}={config.get(key)}' for key in keys[name])}]" if len(distinct[name]) > 1 else name
         for name, config in arms
     ]

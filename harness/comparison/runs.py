@@ -140,5 +140,7 @@ def load_runs(path: str | Path) -> pandas.DataFrame:
     folder = Path(path)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder; give the folder of a sweep, or one that holds sweeps")
-    sweeps = [folder] if _is_sweep(folder) else sorted(one for one in folder.iterdir() if one.is_dir() and _is_sweep(one))
+    sweeps = (
+        [folder] if _is_sweep(folder) else sorted(one for one in folder.iterdir() if one.is_dir() and _is_sweep(one))
+    )
     return to_frame((run.label, run.record, run.folder) for run in load_sweep(*sweeps).runs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pandas
 
@@ -15,7 +15,8 @@ from harness.record import MemoryPeak, Record
 TRAINING_PHASES = frozenset({Phase.LOAD, Phase.TRAIN, Phase.VALIDATE, Phase.SAVE})
 MIB = 2**20
 
-Cell: TypeAlias = str | int | float | None
+Cell: TypeAlias = Any
+"""str, int, float or None."""
 
 
 def _memory(peaks: list[MemoryPeak], quantity: Quantity) -> dict[str, Cell]:

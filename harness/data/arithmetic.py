@@ -1,8 +1,8 @@
 """Arithmetic word problems in Math10K's shape, generated: the built-in demonstration's data.
 
-Every template owns the number tuples that fit it, and a stable hash of template and numbers gives each tuple to
-one split. As the numbers stand in the question, no question can occur in two splits, whatever the count or the
-seed; a test question moreover asks for numbers that its template never shows in training.
+Every template owns the number tuples that fit it, and a stable hash of template and numbers gives each tuple
+to one split. As the numbers stand in the question, no question can occur in two splits, whatever the count or
+the seed; a test question moreover asks for numbers that its template never shows in training.
 """
 
 import hashlib
@@ -58,7 +58,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Template:
-    """A kind of story. `operations` holds a sign for each step, from left to right: "+-" means (a + b) - c."""
+    """A kind of story. `operations` has a sign for each step, from left to right: "+-" means (a + b) - c."""
 
     operations: str
     story: str
@@ -69,7 +69,7 @@ class Template:
 TEMPLATES = (
     Template(
         "+",
-        "{name} has {a} {things}. {He} buys {b} more {things}.",
+        "{name} has {a} {things}. {He} buys {b} more.",
         "How many {things} does {name} have now?",
         "Now {name} has {answer} {things}.",
     ),
@@ -81,19 +81,19 @@ TEMPLATES = (
     ),
     Template(
         "+",
-        "{other} has {a} {things}. {name} has {b} more {things} than {other}.",
+        "{other} has {a} {things}. {name} has {b} more than {other}.",
         "How many {things} does {name} have?",
         "{name} has {answer} {things}.",
     ),
     Template(
         "-",
-        "{name} has {a} {things}. {He} gives {b} {things} to {other}.",
+        "{name} has {a} {things}. {He} gives {b} of them to {other}.",
         "How many {things} does {name} have left?",
         "{name} has {answer} {things} left.",
     ),
     Template(
         "-",
-        "There are {a} {things} on the table. {name} takes {b} {things}.",
+        "There are {a} {things} on the table. {name} takes {b} of them.",
         "How many {things} are still on the table?",
         "There are still {answer} {things} on the table.",
     ),
@@ -123,37 +123,37 @@ TEMPLATES = (
     ),
     Template(
         "+-",
-        "{name} has {a} {things}. {He} buys {b} more {things} and gives {c} to {other}.",
+        "{name} has {a} {things}. {He} buys {b} more and gives {c} of them to {other}.",
         "How many {things} does {name} have left?",
         "{name} has {answer} {things} left.",
     ),
     Template(
         "+-",
-        "A shop has {a} {things}. {name} brings {b} more {things}, then the shop sells {c}.",
+        "A shop has {a} {things}. {name} brings {b} more, then the shop sells {c} of them.",
         "How many {things} does the shop have now?",
         "Now the shop has {answer} {things}.",
     ),
     Template(
         "--",
-        "{name} has {a} {things}. {He} loses {b} {things} at school and gives {c} to {other}.",
+        "{name} has {a} {things}. {He} loses {b} at school and gives {c} to {other}.",
         "How many {things} does {name} have left?",
         "{name} has {answer} {things} left.",
     ),
     Template(
         "++",
-        "{name} finds {a} {things} on Monday, {b} {things} on Tuesday and {c} on Friday.",
+        "{name} finds {a} {things} on Monday, {b} on Tuesday and {c} on Friday.",
         "How many {things} does {name} find in all?",
         "{name} finds {answer} {things} in all.",
     ),
     Template(
         "*+",
-        "{name} has {a} bags with {b} {things} in each bag. {other} gives {name} {c} more {things}.",
+        "{name} has {a} bags with {b} {things} in each bag. {other} gives {name} {c} more.",
         "How many {things} does {name} have now?",
         "Now {name} has {answer} {things}.",
     ),
     Template(
         "*-",
-        "{name} buys {a} boxes with {b} {things} in each box. {He} loses {c} {things}.",
+        "{name} buys {a} boxes with {b} {things} in each box. {He} loses {c} of them.",
         "How many {things} does {name} have left?",
         "{name} has {answer} {things} left.",
     ),
@@ -241,7 +241,7 @@ def _problem(template: Template, split: Split, index: int) -> Problem:
 
 @cache
 def _casts(template: Template) -> tuple[tuple[tuple[str, str], str], ...]:
-    """Return each ((name, pronoun), other's name) that tells a story of its own; `other` varies only if used."""
+    """Return each ((name, pronoun), other's name) with a story of its own: `other` varies only if used."""
     pairs = [(person, other) for person, (other, _) in product(_PEOPLE, _PEOPLE) if person[0] != other]
     if "{other}" in template.story:
         return tuple(pairs)

@@ -16,10 +16,10 @@ MIB = 2**20
 class HostSensor:
     """The memory that the run's processes have to themselves, and their processor time.
 
-    On Linux anonymous and shared memory, each page divided among those that share it (Pss_Anon and Pss_Shmem of
-    smaps_rollup): the sum over the tree counts each page once. USS, which psutil has, would count the pages of a
-    library's file too, but only while no other program has it open: on a machine where another PyTorch program comes
-    and goes it swings by 170 MiB. Elsewhere USS, or resident memory where there is none.
+    On Linux what is anonymous, shared or mapped from a data file such as weights, each page divided among those that
+    share it (Pss of smaps), so that the sum over the tree counts each page once; a library's own pages are left out.
+    USS, which psutil has, counts those too, but only while no other program has the library open: beside another
+    PyTorch program that comes and goes it swings by 170 MiB. Elsewhere USS, or resident memory where there is none.
     Used host memory is all that a new program could not have. Utilization is in percent of one core, over the
     time since the reading before; None on the first one.
     """
@@ -74,11 +74,19 @@ class HostSensor:
 
 def _private_bytes(process: psutil.Process) -> int:
     try:
-        rollup = Path(f"/proc/{process.pid}/smaps_rollup").read_text(encoding="ascii")
+        mappings = Path(f"/proc/{process.pid}/smaps").read_bytes()
     except FileNotFoundError:  # Not Linux, or it has ended, which psutil tells apart.
         memory = process.memory_full_info()
         return int(getattr(memory, "uss", memory.rss))
     except ProcessLookupError:
         return 0
-    counts = (line.split() for line in rollup.splitlines())
-    return sum(int(count[1]) * 1024 for count in counts if count[0] in ("Pss_Anon:", "Pss_Shmem:"))
+    kib = 0
+    counted = b"Pss:"
+    for line in mappings.splitlines():
+        if line.startswith(counted):
+            kib += int(line.split()[1])
+        elif line[:1] in b"0123456789abcdef":  # 7f00-7f01 r-xp 00000000 fe:00 1234   /usr/lib/libc.so.6
+            path = line.split(maxsplit=5)[5:]
+            # Of a library only what the process wrote to is its own.
+            counted = b"Anonymous:" if path and b".so" in path[0] else b"Pss:"
+    return kib * 1024

@@ -5,9 +5,7 @@ Writes answers.jsonl and, last, score.json into the job's output. After any fail
 
 from __future__ import annotations
 
-import gc
 import importlib
-import os
 import sys
 import time
 from pathlib import Path
@@ -30,8 +28,8 @@ def evaluate(job: EvaluationJob) -> None:
     job.output.mkdir(parents=True, exist_ok=True)
     for name in (ANSWERS, SCORE):
         (job.output / name).unlink(missing_ok=True)
-    set_environment(job)
-    import_libraries(job)
+    with in_child.collector_paused():
+        import_libraries(job)
     from harness.evaluation import language_model
     from harness.evaluation.examination import examine
     from harness.training.peaks import PeakMeter
@@ -50,24 +48,8 @@ def evaluate(job: EvaluationJob) -> None:
     write_atomically(job.output / SCORE, score(job.benchmark, answers, seconds).model_dump_json(indent=2) + "\n")
 
 
-def set_environment(job: EvaluationJob) -> None:
-    """What the libraries read when they are imported."""
-    # GNU's OpenMP lets idle threads spin. Where another process wants the core, that made 40 answers on 2 threads of 2
-    # busy cores take 4 to 32 seconds, against 1.6 to 2.5 with threads that sleep.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if job.threads is not None:
-        os.environ["OMP_NUM_THREADS"] = str(job.threads)
-    if job.questions_are_local and Path(job.model_arguments["model_name_or_path"]).is_dir():
-        os.environ["HF_HUB_OFFLINE"] = "1"
-
-
 def import_libraries(job: EvaluationJob) -> None:
-    """Import torch, LLaMA-Factory and evalscope with the job's benchmark.
-
-    What they create lives as long as the process; looking for garbage among it again and again took 2 of the imports'
-    10 seconds.
-    """
-    gc.disable()
+    """Import torch, LLaMA-Factory and evalscope with the job's benchmark."""
     from harness.compat import prepare_imports
 
     prepare_imports()
@@ -81,9 +63,6 @@ def import_libraries(job: EvaluationJob) -> None:
 
         use_local_questions(job.benchmark, job.path, job.few_shot)
     importlib.import_module("harness.evaluation.examination")
-
-    gc.freeze()
-    gc.enable()
 
 
 def score(benchmark: str, answers: list[Answer], seconds: float) -> Score:

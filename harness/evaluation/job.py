@@ -29,8 +29,6 @@ class EvaluationJob(BaseModel):
     max_new_tokens: PositiveInt = 512
     seed: int = 42
     """Draws the arithmetic questions: the same in all jobs that are compared."""
-    threads: PositiveInt | None = None
-    """CPU threads; None: as torch decides."""
     model_arguments: dict[str, Any]
     """LLaMA-Factory's inference arguments: those of the training that say what the model is."""
     model_id: Annotated[str, StringConstraints(pattern=r"^[^./\\][^/\\]*$")]

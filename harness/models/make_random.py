@@ -10,11 +10,13 @@ import shutil
 import sys
 from pathlib import Path
 
-import torch
-from safetensors.torch import save_file
-from transformers import AutoConfig, AutoModelForCausalLM
-
 from harness import compat, in_child, paths
+
+compat.prepare_imports()
+
+import torch  # noqa: E402
+from safetensors.torch import save_file  # noqa: E402
+from transformers import AutoConfig, AutoModelForCausalLM  # noqa: E402
 
 SHARD_BYTES = 2 * 2**30
 STANDARD_DEVIATION = 0.02
@@ -61,5 +63,4 @@ def main(shape: dict[str, object], folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    compat.prepare_imports()
     main(json.loads(sys.argv[1]), Path(sys.argv[2]))

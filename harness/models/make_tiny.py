@@ -2,11 +2,14 @@
 
     python -m harness.models.make_tiny [--output DIR]
 
-The base learns from generated prose to read small stories and to compute; answering a question in the wanted
-form (`#### answer`) is left to the fine-tuning. It reads only stories whose numbers belong to the training split,
-so nothing of a held-out question is in it, and it never meets a question together with its answer.
+The base learns from generated prose to read small stories and to compute; answering a question in the
+wanted form (`#### answer`) is left to the fine-tuning. It reads only stories whose numbers belong to the
+training split, so it meets no held-out story, and it never meets a question together with its answer.
 
-MEASURED
+Measured on two cores of an AMD EPYC that other work shared: 1068 s (an idle step takes 0.24 s, so about
+9 min of computing); 870k parameters, 1.8 MB. It solves 500 of 500 sums and works out 500 of 500 stories with
+numbers that it never met in them, but only 7% of its stories end word for word: it mostly names a wrong thing
+("Ben has 8 apples left", of beads). It answers 0 of 200 test questions in the wanted form.
 """
 
 import argparse
@@ -26,16 +29,16 @@ compat.prepare_imports()
 from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM  # noqa: E402
 
 SEED = 0
-STEPS = 2000
-BATCH_SIZE = 16
+STEPS = 4000
+BATCH_SIZE = 32
 SEQUENCE_LENGTH = 128
-PEAK_LEARNING_RATE = 3e-3
+PEAK_LEARNING_RATE = 4e-3
 WARMUP_STEPS = 100
 
 END_OF_TURN = "<|im_end|>"
 PADDING = "<|endoftext|>"
 SPECIAL_TOKENS = [PADDING, "<|im_start|>", END_OF_TURN]
-# Numbers below 100 are one token each, with their leading space: sums become facts that a small model can learn.
+# A number below 100 is one token with its leading space: sums become facts that a small model can learn.
 WORDS = Regex(r"\n| ?\d{1,2}| ?[A-Za-z]+| ?#+| ?[^\sA-Za-z\d#]|\s")
 # The same text as LLaMA-Factory's template qwen3_nothink.
 CHAT_TEMPLATE = (
@@ -153,8 +156,7 @@ def pretrain(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast) -> Non
     for step, ids in zip(range(STEPS), batches(tokenizer), strict=False):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step)
-        with torch.autocast("cpu", torch.bfloat16):
-            loss = model(input_ids=ids, labels=ids).loss
+        loss = model(input_ids=ids, labels=ids).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -166,9 +168,11 @@ def pretrain(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast) -> Non
 
 @torch.inference_mode()
 def accuracy(
-    model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, texts: list[tuple[str, str]]
+    model: Qwen3ForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    texts: list[tuple[str, str]],
 ) -> float:
-    """Return the share of (beginning, continuation) pairs that greedy decoding completes word for word."""
+    """Return the share of (beginning, continuation) pairs that greedy decoding continues word for word."""
     model.eval()
     tokenizer.padding_side = "left"
     right = 0
@@ -195,7 +199,6 @@ def main() -> None:
     print(f"{len(tokenizer)} tokens, {model.num_parameters():,} parameters")
     pretrain(model, tokenizer)
 
-    model.to(torch.bfloat16)
     model.generation_config = GenerationConfig(
         do_sample=False, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
     )
@@ -205,10 +208,11 @@ def main() -> None:
     rng = random.Random(SEED)
     sums = [sum_of(rng).split(" = ") for _ in range(500)]
     unseen = arithmetic.draw("validation", 500, SEED)
-    model.float()
     solved = accuracy(model, tokenizer, [(f"#### Sums: {left} =", f" {result}.") for left, result in sums])
-    told = accuracy(model, tokenizer, [(f"{p.story}\n", f"{p.working} {p.conclusion}") for p in unseen])
-    print(f"sums solved: {solved:.1%}; stories with unseen numbers told to their right end: {told:.1%}")
+    worked = accuracy(model, tokenizer, [(f"{p.story}\n", p.working) for p in unseen])
+    concluded = accuracy(model, tokenizer, [(f"{p.story}\n", f"{p.working} {p.conclusion}") for p in unseen])
+    print(f"sums solved: {solved:.1%}")
+    print(f"stories with unseen numbers worked out: {worked:.1%}, concluded word for word: {concluded:.1%}")
     print(f"{output} made in {time.monotonic() - started:.0f} s")
 
 

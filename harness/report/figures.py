@@ -7,14 +7,12 @@ import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import matplotlib
-import numpy as np
 import pandas
 from matplotlib import font_manager
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -38,7 +36,14 @@ PHASE_COLOURS = {
     Phase.SAVE: "#D5EBDD",
     Phase.EVALUATE: "#EADCEC",
 }
-FONTS = ("DejaVu Sans", "Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Micro Hei", "PingFang SC", "Microsoft YaHei")
+FONTS = (
+    "DejaVu Sans",
+    "Noto Sans CJK SC",
+    "Source Han Sans SC",
+    "WenQuanYi Micro Hei",
+    "PingFang SC",
+    "Microsoft YaHei",
+)
 WIDTH_INCHES = 9.0
 DPI = 160
 LABEL_CHARACTERS = 44
@@ -64,7 +69,7 @@ def _style() -> dict[str, Any]:
 
 def save(draw: Callable[[], Figure | None], path: Path) -> bool:
     """Write what `draw` makes as PNG; where it makes nothing, take away what an earlier report left there."""
-    with matplotlib.rc_context(_style()), warnings.catch_warnings():
+    with matplotlib.rc_context(cast(Any, _style())), warnings.catch_warnings():
         # An arm's name may use a script that no installed font has; boxes then stand for it, once a letter.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure = draw()
@@ -75,9 +80,9 @@ def save(draw: Callable[[], Figure | None], path: Path) -> bool:
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(descriptor, "wb") as file:
-                FigureCanvasAgg(figure).print_png(file)
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
+                figure.savefig(file, format="png")
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
@@ -171,7 +176,8 @@ def memory(quantity: Quantity, traces: Mapping[str, MemoryTrace | None]) -> Figu
     shown = [trace for trace in traces.values() if trace is not None]
     if not shown:
         return None
-    unit, name = _time_unit(max(float(trace.seconds[-1]) for trace in shown))
+    end = max(*(float(trace.seconds[-1]) for trace in shown), *(span.end_seconds for trace in shown for span in trace.spans), 1.0)
+    unit, name = _time_unit(end)
     columns = min(2, len(traces))
     rows = -(-len(traces) // columns)
     what = "used on the chips" if quantity is Quantity.DEVICE else "private to the run's processes on the host"
@@ -184,11 +190,12 @@ def memory(quantity: Quantity, traces: Mapping[str, MemoryTrace | None]) -> Figu
         axes.remove()
     for axes in panels[:, 0]:
         axes.set_ylabel("MiB")
+        axes.yaxis.set_major_formatter("{x:,.0f}")
     for index in range(max(0, len(traces) - columns), len(traces)):
         panels.flat[index].set_xlabel(f"time since the run's start ({name})")
         panels.flat[index].tick_params(labelbottom=True)
     panels[0, 0].set_ylim(bottom=0)
-    panels[0, 0].set_xlim(left=0)
+    panels[0, 0].set_xlim(0, end / unit)
     phases = {span.phase for trace in shown for span in trace.spans}
     _legend(figure, [Patch(color=PHASE_COLOURS[one], label=one.value) for one in Phase if one in phases])
     return figure
@@ -217,9 +224,11 @@ def _differences_panel(
             if value is not None:
                 height = titles.index(one.metric.title) + (place - (len(comparisons) - 1) / 2) * step
                 _row(axes, height, *value, colours[one.arm])
+    for row in range(0, len(titles), 2):
+        axes.axhspan(row - 0.5, row + 0.5, color="#F5F5F5", linewidth=0, zorder=0)
     axes.axvline(0, color="#444444", linewidth=1)
     axes.set_yticks(range(len(titles)), titles)
-    axes.set_ylim(len(titles) - 0.4, -0.6)
+    axes.set_ylim(len(titles) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
     axes.margins(x=0.06)
 

@@ -65,4 +65,6 @@ def to_html(text: str, folder: Path) -> str:
         return f'<img src="data:image/png;base64,{data}" alt="{html.escape(token.content)}">'
 
     parser.add_render_rule("image", image)
-    return str(parser.render(text)).replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")
+    return (
+        str(parser.render(text)).replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")
+    )

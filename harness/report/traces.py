@@ -47,7 +47,7 @@ class MemoryTrace:
 
     def training_peak_mib(self) -> float:
         inside = [
-            (span.start_seconds <= self.seconds) & (self.seconds <= span.end_seconds)
+            (span.start_seconds <= self.seconds) & (self.seconds < span.end_seconds)
             for span in self.spans
             if span.phase in TRAINING_PHASES
         ]
@@ -74,9 +74,11 @@ def _spans(run: Run) -> list[Span]:
     phases = sorted((e for e in _events(run) if isinstance(e, PhaseStarted)), key=lambda event: event.time)
     moments = [event.time - start for event in phases]
     ends = [*moments[1:], max(run.record.wall_seconds, *moments[-1:])]
-    return [
-        Span(event.phase, begin, end) for event, begin, end in zip(phases, moments, ends, strict=True)
-    ] if phases else []
+    return (
+        [Span(event.phase, begin, end) for event, begin, end in zip(phases, moments, ends, strict=True)]
+        if phases
+        else []
+    )
 
 
 def _mib(reading: Reading, quantity: Quantity) -> float | None:
@@ -102,14 +104,14 @@ def memory_trace(run: Run, quantity: Quantity) -> MemoryTrace | None:
     )
     # Chips are read one after the other, so each moment has one chip's reading and the others' last.
     total = frame.pivot_table(index="second", columns="chip", values="mib").sort_index().ffill().dropna().sum(axis=1)
-    seconds, mib = total.index.to_numpy(dtype=float), total.to_numpy(dtype=float)
+    seconds, used_mib = total.index.to_numpy(dtype=float), total.to_numpy(dtype=float)
     interval = run.record.sampling.interval_seconds if run.record.sampling else float(np.median(np.diff(seconds)))
     holes = np.flatnonzero(np.diff(seconds) > GAP_INTERVALS * interval)
     return MemoryTrace(
         run,
         ", ".join(sorted({reading.sensor for reading, _ in readings})),
         np.insert(seconds, holes + 1, seconds[holes] + interval),
-        np.insert(mib, holes + 1, np.nan),
+        np.insert(used_mib, holes + 1, np.nan),
         _spans(run),
     )
 

@@ -109,7 +109,8 @@ def training_arguments(config: Config, model_path: str, precision: str, on_cpu: 
 
 def inference_arguments(config: Config, model_path: str, precision: str, adapter: Path | None) -> dict[str, Any]:
     """What loads the model as it was trained; without `adapter` the plain base, not quantized."""
-    names = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+    # Without mixed precision LLaMA-Factory trains on the checkpoint's own dtype; auto loads the same.
+    names = {"fp32": "auto", "fp16": "float16", "bf16": "bfloat16"}
     arguments = {**_model(config, model_path), "infer_dtype": names[precision]}
     if adapter is None:
         return arguments

@@ -18,11 +18,12 @@ def main(folder: Path) -> None:
     events = folder / "events.jsonl"
     report(events, PhaseStarted(phase=Phase.LOAD))
     with in_child.failures_reported(events):
-        compat.prepare_imports()
-        compat.patch_bitsandbytes()
-        from llamafactory.train.tuner import run_exp
+        with in_child.collector_paused():
+            compat.prepare_imports()
+            compat.patch_bitsandbytes()
+            from llamafactory.train.tuner import run_exp
 
-        from harness.training.reporter import Reporter
+            from harness.training.reporter import Reporter
 
         arguments: dict[str, Any] = yaml.safe_load((folder / "train.yaml").read_text(encoding="utf-8"))
         reporter = Reporter(events)

@@ -77,7 +77,7 @@ def test_what_is_written_is_a_dataset_of_llamafactory(file: Path, tmp_path: Path
 
 def test_an_unknown_kind_of_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("a,b")
-    with pytest.raises(SourceError, match="must end in .json, .jsonl, .parquet"):
+    with pytest.raises(SourceError, match=r"must end in \.json, \.jsonl, \.parquet"):
         read_rows(tmp_path / "rows.csv", append_answer=False)
 
 

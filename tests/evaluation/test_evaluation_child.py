@@ -57,15 +57,6 @@ def test_a_quantized_model_with_its_adapter_is_scored_without_a_network(
     assert [(event.done, event.total) for event in between if isinstance(event, EvaluationProgress)][-1] == (10, 10)
 
 
-@pytest.fixture
-def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the child sets is taken back after the test."""
-    for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "HF_HUB_OFFLINE"):
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
-
-
-@pytest.mark.usefixtures("own_environment")
 def test_a_child_that_fails_says_why_and_takes_an_earlier_score_away(
     job: MakeJob, tmp_path: Path, arguments: dict[str, Any], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -81,15 +72,3 @@ def test_a_child_that_fails_says_why_and_takes_an_earlier_score_away(
     assert isinstance(last, Failure)
     assert "no-adapter" in last.error
     assert not last.out_of_memory
-
-
-@pytest.mark.usefixtures("own_environment")
-@pytest.mark.parametrize(("users", "policy"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
-def test_idle_threads_sleep_unless_the_user_wants_otherwise(
-    job: MakeJob, monkeypatch: pytest.MonkeyPatch, users: dict[str, str], policy: str
-) -> None:
-    for name, value in users.items():
-        monkeypatch.setenv(name, value)
-    child.set_environment(job(threads=3))
-    assert os.environ["OMP_WAIT_POLICY"] == policy
-    assert os.environ["OMP_NUM_THREADS"] == "3"

@@ -63,13 +63,22 @@ def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def test_lora_is_understood_as_lora(parsed: dict[str, Any]) -> None:
     lora = parsed["lora"]
-    assert (lora["finetuning_type"], lora["lora_rank"], lora["lora_alpha"], lora["lora_dropout"]) == ("lora", "4", "8", "0.1")
+    assert (lora["finetuning_type"], lora["lora_rank"], lora["lora_alpha"], lora["lora_dropout"]) == (
+        "lora",
+        "4",
+        "8",
+        "0.1",
+    )
     assert lora["quantization_bit"] == "None"
 
 
 def test_qlora_is_understood_as_four_bit_nf4_without_double_quantization(parsed: dict[str, Any]) -> None:
     qlora = parsed["qlora"]
-    assert (qlora["quantization_bit"], qlora["quantization_type"], qlora["double_quantization"]) == ("4", "nf4", "False")
+    assert (qlora["quantization_bit"], qlora["quantization_type"], qlora["double_quantization"]) == (
+        "4",
+        "nf4",
+        "False",
+    )
     assert qlora["quantization_method"].lower().endswith("bnb")
     assert qlora["lora_alpha"] == "32"
     assert parsed["double"]["double_quantization"] == "True"

@@ -1,0 +1,87 @@
+"""From what a run left in its folder to its record."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from harness import environment
+from harness.devices.journal import read_readings
+from harness.devices.memory import energy, memory_peaks
+from harness.devices.reading import Reading
+from harness.events import Event, Evidence, TrainingFinished, TrainingLoss, ValidationLoss, read
+from harness.plan import Plan
+from harness.record import Outcome, Record, Sampling, Score, Tracking, Training
+
+
+@dataclass
+class Progress:
+    """What a run has brought about so far; it becomes the record, however the run ends."""
+
+    started: float = field(default_factory=time.time)
+    outcome: Outcome = Outcome.COMPLETED
+    reason: str | None = None
+    log_tail: list[str] = field(default_factory=list)
+    score: Score | None = None
+    baselines: list[Reading] = field(default_factory=list)
+    sampling: Sampling | None = None
+    tracking: Tracking | None = None
+
+    def end(self, outcome: Outcome, reason: str | None, log_tail: list[str]) -> None:
+        self.outcome, self.reason, self.log_tail = outcome, reason, log_tail
+
+
+def record_of(it: Plan, progress: Progress, base: Score | None) -> Record:
+    """The record of a run as it ended."""
+    events = read(it.folder / "events.jsonl")
+    readings = read_readings(it.folder / "readings.jsonl")
+    evidence = [event for event in events if isinstance(event, Evidence)]
+    return Record(
+        status=progress.outcome,
+        reason=progress.reason,
+        sweep=it.config.sweep,
+        arm=it.arm,
+        seed=it.config.seed,
+        baseline=it.config.baseline,
+        identity=it.identity,
+        device=it.device.kind,
+        command=it.command,
+        config=it.resolved(),
+        environment=environment.describe(it.device),
+        started_at=datetime.fromtimestamp(progress.started, UTC),
+        wall_seconds=time.time() - progress.started,
+        memory=memory_peaks(readings, events, progress.baselines),
+        evidence=evidence[-1] if evidence else None,
+        training=_training(it, events),
+        score=progress.score,
+        base_score=base,
+        base_folder=None if base is None else it.base_folder.name,
+        sampling=progress.sampling,
+        energy=energy(readings),
+        tracking=progress.tracking,
+        log_tail=progress.log_tail,
+    )
+
+
+def _training(it: Plan, events: list[Event]) -> Training | None:
+    """What the training came to; None if it did not come to its end."""
+    finished = [event for event in events if isinstance(event, TrainingFinished)]
+    if not finished:
+        return None
+    end = finished[-1]
+    losses = [event.loss for event in events if isinstance(event, TrainingLoss)]
+    validation = [event.loss for event in events if isinstance(event, ValidationLoss)]
+    weights = [
+        file.stat().st_size for file in (it.folder / "adapter").glob("*") if file.suffix in (".safetensors", ".bin")
+    ]
+    return Training(
+        train_seconds=end.train_seconds,
+        validation_seconds=end.validation_seconds,
+        steps=end.steps,
+        tokens=end.tokens,
+        tokens_per_second=end.tokens / end.train_seconds,
+        train_loss=losses[-1] if losses else None,
+        validation_loss=validation[-1] if validation else None,
+        adapter_mib=sum(weights) / 2**20 if weights else None,
+    )

@@ -1,0 +1,48 @@
+"""The child processes of a run: where they report, what they see of the environment, who watches them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from harness import secrets
+from harness.child import Child, Ended
+from harness.console import Display
+from harness.devices.sampler import Sampler
+from harness.events import Event, EventReader
+from harness.plan import Plan
+
+OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+"""For a child that needs no hub: a machine without network would wait for it."""
+
+
+class Children:
+    """The child processes that report to one folder's events.jsonl, one after another."""
+
+    def __init__(self, it: Plan, folder: Path, display: Display, sampler: Sampler | None = None) -> None:
+        self._it = it
+        self._folder = folder
+        self._events = EventReader(folder / "events.jsonl")
+        self._display = display
+        self._sampler = sampler
+
+    def run(self, command: list[str], log: str, offline: bool, handle: Callable[[Event], None] | None = None) -> Ended:
+        """Run a child to its end; its output goes to logs/`log`.log. Events go to `handle`, else to the display."""
+        environment = secrets.for_child(os.environ) | settings(self._it) | (OFFLINE if offline else {})
+        child = Child(command, self._folder / "logs" / f"{log}.log", environment)
+        if self._sampler is not None:
+            self._sampler.watch(child.pid)
+        try:
+            return child.follow(self._events, handle or self._display.event)
+        finally:
+            if self._sampler is not None:
+                self._sampler.watch(None)
+
+
+def settings(it: Plan) -> dict[str, str]:
+    """What the harness adds to a child's environment; it stands in command.sh too."""
+    chosen = {"TOKENIZERS_PARALLELISM": "false", **it.device.environment()}
+    if it.config.device.threads is not None:
+        chosen["OMP_NUM_THREADS"] = str(it.config.device.threads)
+    return chosen

@@ -1,0 +1,93 @@
+"""A report from the records of one or several sweeps: report.md, report.html, figures/ and runs.csv."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.figure import Figure
+
+from harness.comparison.arms import arms_of
+from harness.comparison.differences import compare
+from harness.comparison.runs import Sweep, load_sweep
+from harness.comparison.table import to_frame
+from harness.record import Answer, write_atomically
+from harness.report import figures
+from harness.report.content import Content, content_of
+from harness.report.examples import Examples
+from harness.report.markdown import Markdown, escape, fenced, shorten, text_table, to_html
+from harness.report.traces import memory_traces
+
+CUT_CHARACTERS = 800
+
+
+@dataclass(frozen=True)
+class DrawnFigure:
+    path: Markdown
+    alt: str
+
+
+def _cut(text: str) -> str:
+    return shorten(text, CUT_CHARACTERS)
+
+
+def _answers(examples: Examples, ours: Answer, theirs: Answer) -> Markdown:
+    rows = [
+        [examples.baseline, _cut(theirs.answer), _cut(theirs.extracted)],
+        [examples.arm, _cut(ours.answer), _cut(ours.extracted)],
+    ]
+    return text_table(["", "Generated", "Taken as the answer"], rows)
+
+
+def _markdown_environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("harness.report"),
+        undefined=StrictUndefined,
+        finalize=escape,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,
+    )
+    environment.filters |= {"cut": _cut, "outcome": lambda correct: "right" if correct else "wrong"}
+    environment.globals |= {"fenced": fenced, "answers": _answers}
+    return environment
+
+
+def _draw(sweep: Sweep, folder: Path) -> list[DrawnFigure]:
+    arms = arms_of(sweep)
+    comparisons = compare(arms)
+    drawings: list[tuple[str, str, Callable[[], Figure | None]]] = [
+        ("loss", "Training and validation loss by optimizer step", lambda: figures.losses(arms)),
+        ("memory", "Memory over time with the phases of a run", lambda: figures.memory(*memory_traces(sweep.runs))),
+        (
+            "differences",
+            "Paired differences to the baseline with their intervals",
+            lambda: figures.differences(arms, comparisons),
+        ),
+    ]
+    return [
+        DrawnFigure(Markdown(f"figures/{name}.png"), alt)
+        for name, alt, draw in drawings
+        if figures.save(draw, folder / f"{name}.png")
+    ]
+
+
+def render(sweep_dirs: Sequence[Path], output: Path) -> Path:
+    """Write the report on all runs in `sweep_dirs` into `output` and return the path of report.md.
+
+    Files of an earlier report there are replaced; any others are left alone.
+    """
+    sweep = load_sweep(*sweep_dirs)
+    output.mkdir(parents=True, exist_ok=True)
+    content = content_of(sweep)
+    values = {field.name: getattr(content, field.name) for field in fields(Content)}
+    text = _markdown_environment().get_template("report.md.j2").render(values, figures=_draw(sweep, output / "figures"))
+    shell = Environment(loader=PackageLoader("harness.report"), undefined=StrictUndefined, autoescape=True)
+    page = shell.get_template("report.html.j2").render(title=content.title, body=to_html(text, output))
+    write_atomically(output / "report.md", text)
+    write_atomically(output / "report.html", page)
+    runs = to_frame((run.label, run.record, run.folder) for run in sweep.runs)
+    write_atomically(output / "runs.csv", runs.to_csv(index=False))
+    return output / "report.md"

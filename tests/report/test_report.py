@@ -1,0 +1,143 @@
+"""The report: what it holds, and that nothing can spoil it."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import pytest
+
+from harness.record import FILE_NAME, Outcome
+from harness.report.render import render
+from tests.builders import RunBuilder, questions
+
+HOSTILE = "<script>alert(1)</script> | `code` ``` # *bold* [link](x) 中文 \x1b[31mred " + "long " * 2000
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "made"
+
+
+def pair(folder: Path, seeds: int = 2, **both: object) -> None:
+    for seed in range(seeds):
+        for arm in ("lora", "qlora"):
+            RunBuilder(folder, arm, seed, quantized=arm == "qlora", **both).write()  # type: ignore[arg-type]
+
+
+def rendered(folder: Path) -> tuple[str, Path]:
+    path = render([folder], folder.parent / "report")
+    return path.read_text(encoding="utf-8"), path.parent
+
+
+def test_a_report_opens_with_its_verdict_and_holds_every_part(folder: Path) -> None:
+    pair(folder, answers=questions(20, 0.6), base_accuracy=0.05)
+    text, output = rendered(folder)
+    assert text.splitlines()[2].startswith("qlora peaked at")
+    for part in ("The arms", "What was quantized", "qlora against lora", "Loss", "Memory over time", "Some answers"):
+        assert f"## {part}" in text
+    assert "| Accuracy of the base without adapter (%) | 5.0 | 5.0 |" in text
+    assert "28 of 28" in text
+    assert "arm=qlora seed=1" in text
+    assert {path.name for path in (output / "figures").iterdir()} == {"differences.png", "loss.png", "memory.png"}
+    assert "figures/" not in (output / "report.html").read_text()
+
+
+def test_failed_runs_stand_there_with_reason_peak_and_last_lines(folder: Path) -> None:
+    RunBuilder(folder, "lora", 0).write()
+    RunBuilder(
+        folder, "qlora", 0, status=Outcome.OUT_OF_MEMORY, reason="tried to allocate 9 GiB", log_tail=["one", "two"]
+    ).write()
+    text, _ = rendered(folder)
+    assert "**qlora, seed 0: out\\_of\\_memory.** tried to allocate 9 GiB. Its memory had reached" in text
+    assert "```text\none\ntwo\n```" in text
+
+
+def test_nothing_completed_is_still_a_report(folder: Path) -> None:
+    pair(folder, status=Outcome.FAILED, reason="made for tests")
+    text, _ = rendered(folder)
+    assert "qlora cannot be compared with lora" in text
+    assert "## The arms" not in text
+
+
+def test_an_empty_sweep_is_still_a_report(folder: Path) -> None:
+    folder.mkdir()
+    assert "No run has left a record" in rendered(folder)[0]
+
+
+def test_a_damaged_record_is_told_and_left_alone(folder: Path) -> None:
+    pair(folder)
+    damaged = RunBuilder(folder, "lora", 9).write() / FILE_NAME
+    damaged.write_text("{")
+    text, _ = rendered(folder)
+    assert "damaged record, not counted and left as it is" in text
+    assert damaged.read_text() == "{"
+
+
+def test_another_batch_size_is_called_another_cause(folder: Path) -> None:
+    RunBuilder(folder, "lora", 0).write()
+    RunBuilder(folder, "qlora", 0, quantized=True, config={"training": {"batch_size": 2}}).write()
+    assert "differ in more than method and quantization" in rendered(folder)[0]
+
+
+def test_questions_that_do_not_match_are_not_paired(folder: Path) -> None:
+    RunBuilder(folder, "lora", 0, answers=questions(20, 0.6)).write()
+    other = [one.model_copy(update={"question": "another"}) for one in questions(20, 0.6)]
+    RunBuilder(folder, "qlora", 0, quantized=True, answers=other).write()
+    text, _ = rendered(folder)
+    assert "was asked other questions" in text
+    assert "Some answers" not in text
+
+
+def test_hostile_output_is_shown_and_not_obeyed(folder: Path) -> None:
+    answers = [one.model_copy(update={"answer": HOSTILE, "question": HOSTILE}) for one in questions(6, 0.5)]
+    RunBuilder(folder, "lora", 0, answers=answers, log_tail=[HOSTILE]).write()
+    RunBuilder(folder, "qlora", 0, quantized=True, answers=answers, status=Outcome.COMPLETED).write()
+    RunBuilder(folder, "qlora", 1, status=Outcome.FAILED, reason=HOSTILE, log_tail=["```", HOSTILE]).write()
+    text, output = rendered(folder)
+    page = (output / "report.html").read_text(encoding="utf-8")
+    assert "<script" not in text.split("```")[0]
+    assert "<script" not in page
+    assert "\x1b" not in text
+    assert "more characters]" in text
+    assert "中文" in page
+    rows = [line for line in text.splitlines() if line.startswith("| &lt;script")]
+    assert rows
+    assert all(line.count(" | ") == 3 + line.count("\\|") for line in rows)
+
+
+def test_names_in_any_script_are_drawn_without_a_flood_of_warnings(folder: Path) -> None:
+    for arm in ("lora", "量化"):
+        RunBuilder(folder, arm, 0, quantized=arm != "lora").write()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rendered(folder)
+
+
+@pytest.mark.parametrize("arms", [1, 2, 7])
+@pytest.mark.parametrize("readings", [True, False])
+def test_any_number_of_arms_is_drawn(folder: Path, arms: int, readings: bool) -> None:
+    for number in range(arms):
+        RunBuilder(folder, "lora" if not number else f"arm{number}", 0, readings=readings).write()
+    text, output = rendered(folder)
+    assert (output / "figures" / "memory.png").exists() is readings
+    assert (output / "figures" / "differences.png").exists() is (arms > 1)
+    assert ("differences.png" in text) is (arms > 1)
+
+
+def test_a_report_replaces_its_own_files_and_no_others(folder: Path) -> None:
+    pair(folder)
+    _, output = rendered(folder)
+    (output / "notes.md").write_text("mine")
+    rendered(folder)
+    assert (output / "notes.md").read_text() == "mine"
+
+
+def test_several_sweeps_make_one_report(folder: Path) -> None:
+    other = folder.parent / "other"
+    RunBuilder(folder, "lora", 0).write()
+    RunBuilder(other, "qlora", 0, quantized=True).write()
+    path = render([folder, other], folder.parent / "report")
+    text = path.read_text()
+    assert text.startswith("# made, other")
+    assert "qlora against lora" in text
