@@ -197,14 +197,14 @@ class _View:
         return (time.monotonic() - self._steps_started) / self.step * (self.total_steps - self.step)
 
     def memory(self) -> str:
-        """`, 512 MiB of host memory, 530 MiB at its peak`, of the sensor that counts most; nothing where none tells."""
+        """`, host memory 512 MiB, peak 530 MiB`, of the sensor that counts most; nothing where none tells."""
         if self.sampler is not None:
             for quantity in _SHOWN:
                 now = self.sampler.latest_mib(quantity)
                 peak = self.sampler.peak_mib(quantity)
                 if peak is not None:
-                    current = "" if now is None else f", {now:,.0f} MiB of {quantity.value} memory"
-                    self._memory = f"{current}, {peak:,.0f} MiB {quantity.value} at its peak"
+                    current = "" if now is None else f" {now:,.0f} MiB,"
+                    self._memory = f", {quantity.value} memory{current} peak {peak:,.0f} MiB"
                     break
         return self._memory
 

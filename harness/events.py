@@ -43,7 +43,7 @@ class PhasePeaks(_Event):
     kind: Literal["phase_peaks"] = "phase_peaks"
     phase: Phase
     allocator_allocated_mib: float | None = None
-    """Sum over the chips this process uses of torch's peak allocated memory."""
+    """Of torch's caching allocator on the one chip that the process trains on."""
     allocator_reserved_mib: float | None = None
     resident_mib: float | None = None
     """Linux VmHWM of this process, reset at the phase's start; holds shared library pages too."""

@@ -35,8 +35,12 @@ def die_with_parent() -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception, or one that it came from, says that memory ran out."""
     text = str(error).lower()
-    return isinstance(error, MemoryError) or any(words.lower() in text for words in _OUT_OF_MEMORY)
+    if isinstance(error, MemoryError) or any(words.lower() in text for words in _OUT_OF_MEMORY):
+        return True
+    earlier = error.__cause__ or error.__context__
+    return earlier is not None and is_out_of_memory(earlier)
 
 
 @contextmanager

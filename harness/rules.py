@@ -104,7 +104,8 @@ def _model(config: Config) -> Iterator[str]:
             yield f"model.shape={model.shape}: there is {', '.join(model.shapes)}"
         return
     folder = Path(model.path).expanduser()
-    looks_like_hub_id = model.path.count("/") == 1 and not model.path.startswith((".", "/", "~"))
+    owner = model.path.partition("/")[0]
+    looks_like_hub_id = re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model.path) and not Path(owner).exists()
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             yield f"model.path={model.path}: is not a model: there is no config.json in this folder"

@@ -55,6 +55,11 @@ def _started(record: Record) -> datetime:
     return started if started.tzinfo else started.replace(tzinfo=UTC)
 
 
+def _natural(label: str) -> list[tuple[bool, int, str]]:
+    """Sorts `rank=8` before `rank=16`."""
+    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", label)]
+
+
 def _newest_of_each(runs: Iterable[Run]) -> tuple[list[Run], list[str]]:
     kept: dict[tuple[str, int], Run] = {}
     superseded = []
@@ -91,7 +96,7 @@ def load_sweep(*folders: Path) -> Sweep:
     first_start: dict[str, datetime] = {}
     for run in runs:
         first_start[run.label] = min(first_start.get(run.label, _started(run.record)), _started(run.record))
-    runs.sort(key=lambda run: (first_start[run.label], run.label, run.record.seed))
+    runs.sort(key=lambda run: (first_start[run.label], _natural(run.label), run.record.seed))
     return Sweep(folders, runs, damaged, unfinished, superseded)
 
 

@@ -33,6 +33,8 @@ class Failed:
     name: str
     status: str
     reason: str | None
+    reached: str | None
+    """Its highest memory, with quantity, sensor and phase."""
     log_tail: list[str]
 
 
@@ -236,7 +238,9 @@ def _limits(arms: Sequence[Arm], comparisons: Sequence[Comparison]) -> list[str]
     if any(peak.readings is not None for peak in peaks):
         said.append("Sampled peaks can miss what lasts shorter than the interval between two readings.")
     if any(peak.quantity is Quantity.DEVICE for peak in peaks):
-        said.append("Device memory counts other users of the chip too; its level before the run is taken off where said.")
+        said.append(
+            "Device memory counts other users of the chip too; its level before the run is taken off where said."
+        )
     if not peaks:
         said.append("Memory was not measured.")
     if not any(record.score for record in completed):
@@ -253,7 +257,12 @@ def _limits(arms: Sequence[Arm], comparisons: Sequence[Comparison]) -> list[str]
 
 def _failed(run: Run) -> Failed:
     record = run.record
-    return Failed(f"{run.label}, seed {record.seed}", record.status.value, record.reason, record.log_tail)
+    highest = max(record.memory, key=lambda peak: peak.peak_mib, default=None)
+    reached = None
+    if highest is not None:
+        what = f"{highest.quantity.value}, {highest.sensor}"
+        reached = f"Its memory had reached {highest.peak_mib:,.0f} MiB ({what}) in the phase {highest.phase.value}."
+    return Failed(f"{run.label}, seed {record.seed}", record.status.value, record.reason, reached, record.log_tail)
 
 
 def content_of(sweep: Sweep) -> Content:

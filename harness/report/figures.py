@@ -176,7 +176,11 @@ def memory(quantity: Quantity, traces: Mapping[str, MemoryTrace | None]) -> Figu
     shown = [trace for trace in traces.values() if trace is not None]
     if not shown:
         return None
-    end = max(*(float(trace.seconds[-1]) for trace in shown), *(span.end_seconds for trace in shown for span in trace.spans), 1.0)
+    end = max(
+        *(float(trace.seconds[-1]) for trace in shown),
+        *(span.end_seconds for trace in shown for span in trace.spans),
+        1.0,
+    )
     unit, name = _time_unit(end)
     columns = min(2, len(traces))
     rows = -(-len(traces) // columns)
