@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import traceback
 import types
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from harness import compose, paths, plan, record
 from harness.console import Display, make_display
 from harness.devices.device import DeviceError
 from harness.errors import UserError
-from harness.record import Outcome, Record
+from harness.record import Outcome
 from harness.run import run
 
 MISTAKE, INTERRUPTED = 2, 130
@@ -29,9 +30,8 @@ _display: Display | None = None
 _points: list[compose.Point] = []
 
 
-@hydra.main(version_base="1.3", config_path=str(paths.configuration_folder("conf").resolve()), config_name="config")
-def _task(composed: DictConfig) -> str | None:
-    """One point; in a process of its own under a parallel launcher."""
+def run_point(composed: DictConfig) -> str | None:
+    """One point; in a process of its own under a parallel launcher, which finds this function by its name."""
     config = compose.typed(composed)
     overrides = tuple(str(override) for override in HydraConfig.get().overrides.task)
     result = run(config, overrides, _display or make_display(1))
@@ -40,6 +40,11 @@ def _task(composed: DictConfig) -> str | None:
     if not _is_multirun() and result.status is not Outcome.COMPLETED:
         sys.exit(1)
     return result.status.value
+
+
+_application = hydra.main(
+    version_base="1.3", config_path=str(paths.configuration_folder("conf").resolve()), config_name="config"
+)(run_point)
 
 
 def _is_multirun() -> bool:
@@ -52,21 +57,28 @@ class ReportCallback(Callback):
     def on_multirun_end(self, config: DictConfig, **_: object) -> None:
         if config.dry_run or not _points:
             return
-        plans = [plan.make(point.config, point.overrides) for point in _points]
-        found = [record.load(it.folder) for it in plans]
-        records = [one for one in found if one is not None]
-        _report(plans[0].sweep_folder, Path(config.reports) / config.sweep, records)
-        if len(records) < len(plans) or any(one.status is not Outcome.COMPLETED for one in records):
-            # Hydra turns an Exception of a callback into a warning; SystemExit is none.
+        try:
+            completed = _report(Path(config.reports) / config.sweep)
+        except Exception:
+            # Hydra would turn it into a warning, and the sweep would seem to have gone well.
+            traceback.print_exc()
+            completed = False
+        if not completed:
             sys.exit(1)
 
 
-def _report(sweep_folder: Path, output: Path, records: Sequence[Record]) -> None:
+def _report(output: Path) -> bool:
+    """Report on the points of this multirun, not on others that share its folder. Returns whether all are completed."""
     from harness.comparison.summary import verdict_of
     from harness.report.render import render
 
-    path = render([sweep_folder], output)
-    (_display or make_display(1)).finished(records, verdict_of([sweep_folder]), path)
+    plans = [plan.make(point.config, point.overrides) for point in _points]
+    folders = [it.folder for it in plans]
+    records = [found for folder in folders if (found := record.load(folder)) is not None]
+    sweep_dirs = [plans[0].sweep_folder]
+    path = render(sweep_dirs, output, only=folders)
+    (_display or make_display(1)).finished(records, verdict_of(sweep_dirs, only=folders), path)
+    return len(records) == len(folders) and all(one.status is Outcome.COMPLETED for one in records)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -82,7 +94,7 @@ def main(arguments: Sequence[str]) -> None:
             signal.signal(signal.SIGTERM, _interrupt)
             _points = compose.points(parsed.overrides, multirun=parsed.multirun)
             _display = make_display(len(_points))
-        _task()
+        _application()
     except (UserError, DeviceError) as error:
         mistakes = error.mistakes if isinstance(error, UserError) else [str(error)]
         for mistake in mistakes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,8 +43,9 @@ class Display:
         self.number = 0
         self.durations: list[float] = []
         self.view = _View()
-        self.console = Console(highlight=False, soft_wrap=True)
-        self._errors = Console(stderr=True, highlight=False, soft_wrap=True)
+        # A pipe gets whole lines, whatever width rich takes it for.
+        self.console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+        self._errors = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
 
     def note(self, text: str) -> None:
         self._line(text)
@@ -118,21 +120,24 @@ class LiveDisplay(Display):
 
     def __init__(self, total: int) -> None:
         super().__init__(total)
-        self._live = Live(get_renderable=self._render, console=self.console, refresh_per_second=4, transient=True)
+        self._live: Live | None = None
 
     def run_started(self, plan: Plan) -> None:
         super().run_started(plan)
+        # A new one for each run: one that is started again erases the lines that were printed in between.
+        self._live = Live(get_renderable=self._render, console=self.console, refresh_per_second=4, transient=True)
         self._live.start()
 
     def event(self, event: Event) -> None:
         self.view.take(event)
 
     def run_finished(self, record: Record) -> None:
-        self._live.stop()
+        self.close()
         super().run_finished(record)
 
     def close(self) -> None:
-        self._live.stop()
+        if self._live is not None:
+            self._live.stop()
 
     def _render(self) -> RenderableType:
         view = self.view

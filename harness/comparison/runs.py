@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -74,12 +74,16 @@ def _newest_of_each(runs: Iterable[Run]) -> tuple[list[Run], list[str]]:
     return list(kept.values()), superseded
 
 
-def load_sweep(*folders: Path) -> Sweep:
-    """Read every run in `folders`, each the folder of one sweep. Damage is reported in the result, not raised."""
+def load_sweep(*folders: Path, only: Collection[Path] | None = None) -> Sweep:
+    """Read the runs in `folders`, each the folder of one sweep: every one, or those whose folder is among `only`.
+
+    Damage is reported in the result, not raised."""
     found: list[tuple[Path, Record]] = []
     damaged: list[str] = []
     unfinished: list[Path] = []
     for folder in sorted(path for sweep in dict.fromkeys(folders) for path in sweep.iterdir() if path.is_dir()):
+        if only is not None and folder not in only:
+            continue
         try:
             record = records.load(folder)
         except DamagedRecordError as error:

@@ -28,13 +28,13 @@ def evaluate(job: EvaluationJob) -> None:
     job.output.mkdir(parents=True, exist_ok=True)
     for name in (ANSWERS, SCORE):
         (job.output / name).unlink(missing_ok=True)
+    report(job.events, PhaseStarted(phase=Phase.EVALUATE))
     with in_child.collector_paused():
         import_libraries(job)
     from harness.evaluation import language_model
     from harness.evaluation.examination import examine
     from harness.training.peaks import PeakMeter
 
-    report(job.events, PhaseStarted(phase=Phase.EVALUATE))
     peaks = PeakMeter()
     model = language_model.load(job.model_arguments, job.max_new_tokens)
     started = time.perf_counter()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -74,12 +74,12 @@ def _draw(sweep: Sweep, folder: Path) -> list[DrawnFigure]:
     ]
 
 
-def render(sweep_dirs: Sequence[Path], output: Path) -> Path:
-    """Write the report on all runs in `sweep_dirs` into `output` and return the path of report.md.
+def render(sweep_dirs: Sequence[Path], output: Path, only: Collection[Path] | None = None) -> Path:
+    """Write the report on all runs in `sweep_dirs`, or on the runs `only`, into `output`; returns report.md's path.
 
     Files of an earlier report there are replaced; any others are left alone.
     """
-    sweep = load_sweep(*sweep_dirs)
+    sweep = load_sweep(*sweep_dirs, only=only)
     output.mkdir(parents=True, exist_ok=True)
     content = content_of(sweep)
     values = {field.name: getattr(content, field.name) for field in fields(Content)}

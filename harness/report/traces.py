@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from harness import events
 from harness.comparison.runs import Run
 from harness.comparison.table import TRAINING_PHASES
-from harness.devices.memory import read_readings
+from harness.devices.memory import phases, read_readings
 from harness.devices.reading import Quantity, Reading
-from harness.events import Event, Phase, PhaseStarted, TrainingLoss, ValidationLoss
+from harness.events import Event, Phase, TrainingLoss, ValidationLoss
 
 GAP_INTERVALS = 5
 """A line is not drawn across this many missing readings."""
@@ -71,14 +71,10 @@ def loss_curve(run: Run) -> LossCurve:
 
 def _spans(run: Run) -> list[Span]:
     start = run.record.started_at.timestamp()
-    phases = sorted((e for e in _events(run) if isinstance(e, PhaseStarted)), key=lambda event: event.time)
-    moments = [event.time - start for event in phases]
-    ends = [*moments[1:], max(run.record.wall_seconds, *moments[-1:])]
-    return (
-        [Span(event.phase, begin, end) for event, begin, end in zip(phases, moments, ends, strict=True)]
-        if phases
-        else []
-    )
+    return [
+        Span(span.phase, span.start - start, min(span.end - start, run.record.wall_seconds))
+        for span in phases(_events(run))
+    ]
 
 
 def _mib(reading: Reading, quantity: Quantity) -> float | None:

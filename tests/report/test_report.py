@@ -144,6 +144,13 @@ def test_a_report_replaces_its_own_files_and_no_others(folder: Path) -> None:
     assert (output / "notes.md").read_text() == "mine"
 
 
+def test_a_report_on_some_runs_leaves_the_others_of_the_folder_out(folder: Path) -> None:
+    chosen = RunBuilder(folder, "lora", 0).write()
+    RunBuilder(folder, "qlora", 0, quantized=True).write()
+    text = render([folder], folder.parent / "report", only=[chosen]).read_text()
+    assert "qlora" not in text
+
+
 def test_several_sweeps_make_one_report(folder: Path) -> None:
     other = folder.parent / "other"
     RunBuilder(folder, "lora", 0).write()
