@@ -31,7 +31,7 @@ def draw(dataset: DatasetConfig) -> Rows:
     """The rows of a dataset, the same for every arm and seed of a sweep. Raises SourceError."""
     if dataset.path is None:
         return Rows(
-            arithmetic.generate("train", dataset.train_samples or 4000, dataset.seed),
+            arithmetic.generate("train", dataset.train_samples or 1600, dataset.seed),
             arithmetic.generate("validation", dataset.validation_samples, dataset.seed),
         )
     rows = read_rows(Path(dataset.path).expanduser(), dataset.append_answer)

@@ -2,14 +2,15 @@
 
     python -m harness.models.make_tiny [--output DIR]
 
-The base learns from generated prose to read small stories and to compute; answering a question in the
-wanted form (`#### answer`) is left to the fine-tuning. It reads only stories whose numbers belong to the
-training split, so it meets no held-out story, and it never meets a question together with its answer.
+The base learns from generated text to read small stories and to compute. It reads only stories whose numbers
+belong to the training split, so it meets no held-out story, and no question with its answer. What the fine-tuning
+adds is the wanted form: asked a test question the base often computes rightly, but it never writes `#### answer`,
+which is what is scored, so it gets 0 of 200 right.
 
-Measured on two cores of an AMD EPYC that other work shared: 1068 s (an idle step takes 0.24 s, so about
-9 min of computing); 870k parameters, 1.8 MB. It solves 500 of 500 sums and works out 500 of 500 stories with
-numbers that it never met in them, but only 7% of its stories end word for word: it mostly names a wrong thing
-("Ben has 8 apples left", of beads). It answers 0 of 200 test questions in the wanted form.
+Measured on two cores of an AMD EPYC: made in 512 s; 870k parameters, 3.5 MB in float32 (a CPU without bf16 then
+computes what one with it does). It solves 500 of 500 sums and works out 500 of 500 stories with numbers that it never
+met in them. It copies numbers but not words: only 8% of its stories end word for word, for it mostly names a wrong
+thing ("Ben has 8 apples left", of beads), and so does what is fine-tuned from it.
 """
 
 import argparse
@@ -29,7 +30,7 @@ compat.prepare_imports()
 from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM  # noqa: E402
 
 SEED = 0
-STEPS = 4000
+STEPS = 2000
 BATCH_SIZE = 32
 SEQUENCE_LENGTH = 128
 PEAK_LEARNING_RATE = 4e-3
@@ -37,7 +38,22 @@ WARMUP_STEPS = 100
 
 END_OF_TURN = "<|im_end|>"
 PADDING = "<|endoftext|>"
-SPECIAL_TOKENS = [PADDING, "<|im_start|>", END_OF_TURN]
+START_OF_TURN = "<|im_start|>"
+SPECIAL_TOKENS = [PADDING, START_OF_TURN, END_OF_TURN]
+USER = f"{START_OF_TURN}user\n"
+ASIDES = (
+    "It is a fine day.",
+    "The teacher reads this to the class.",
+    "Let us see.",
+    "Nobody knows this yet, so let us think about it for a moment.",
+    "Read it again.",
+    "Then the bell rings and all of them go home.",
+    "Think well before you write.",
+    "What comes next is not hard at all.",
+    "We want to know it now.",
+    "This story is true.",
+)
+TURN = f"{END_OF_TURN}\n{START_OF_TURN}assistant\n"
 # A number below 100 is one token with its leading space: sums become facts that a small model can learn.
 WORDS = Regex(r"\n| ?\d{1,2}| ?[A-Za-z]+| ?#+| ?[^\sA-Za-z\d#]|\s")
 # The same text as LLaMA-Factory's template qwen3_nothink.
@@ -54,15 +70,24 @@ WORKSHEETS_AN_EPOCH = 3_000
 
 
 def documents(seed: int) -> list[str]:
-    """Return one epoch of shuffled prose: stories with working, lists of sums, worksheets without answers."""
+    """Return one epoch of shuffled text: stories with working, in prose and in turns of a chat, lists of sums, and
+    worksheets without answers. The chat asks no question."""
     rng = random.Random(seed)
     problems = arithmetic.draw("train", STORIES_AN_EPOCH, seed)
-    texts = [p.story + rng.choice(" \n") + p.working + " " + p.conclusion for p in problems]
+    texts = [told(problem, rng) for problem in problems]
     texts += ["#### Sums: " + " ".join(f"{sum_of(rng)}." for _ in range(8)) for _ in range(SUMS_AN_EPOCH)]
     worksheets = (rng.sample(problems, 4) for _ in range(WORKSHEETS_AN_EPOCH))
     texts += ["#### Questions\n" + "\n".join(p.question for p in worksheet) for worksheet in worksheets]
     rng.shuffle(texts)
     return texts
+
+
+def told(problem: arithmetic.Problem, rng: random.Random) -> str:
+    """A story and its working, with something between them: without it the numbers would always stand equally far
+    back, and the model would learn the distance and not to look for them."""
+    story = " ".join([problem.story, *rng.sample(ASIDES, rng.choice((0, 0, 1, 1, 2)))])
+    start, turn = rng.choice((("", " "), ("", "\n"), (USER, TURN)))
+    return f"{start}{story}{turn}{problem.working} {problem.conclusion}"
 
 
 def sum_of(rng: random.Random) -> str:
