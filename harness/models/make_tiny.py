@@ -9,7 +9,7 @@ which is what is scored, so it gets 0 of 200 right.
 
 Measured on two cores of an AMD EPYC: made in 512 s; 870k parameters, 3.5 MB in float32 (a CPU without bf16 then
 computes what one with it does). It solves 500 of 500 sums and works out 500 of 500 stories with numbers that it never
-met in them. It copies numbers but not words: only 8% of its stories end word for word, for it mostly names a wrong
+met in them. It copies numbers but not words: only 6% of its stories end word for word, for it mostly names a wrong
 thing ("Ben has 8 apples left", of beads), and so does what is fine-tuned from it.
 """
 
