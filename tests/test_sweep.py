@@ -142,7 +142,10 @@ def test_the_report_has_verdict_arms_and_figures(sweep: FinishedSweep) -> None:
     assert len(figures) >= 3
     for figure in figures:
         assert f"figures/{figure.name}" in report
-    assert (sweep.report / "runs.csv").read_text().count("\n") == 3
+    table = (sweep.report / "runs.csv").read_text()
+    assert table.count("\n") == 3
+    # What is passed on names no user's home.
+    assert str(sweep.home) not in table + report
     assert "data:image/png;base64" in (sweep.report / "report.html").read_text()
     assert "report:" in sweep.output.stdout
 

@@ -4,8 +4,8 @@
 
 The base learns from generated text to read small stories and to compute. It reads only stories whose numbers
 belong to the training split, so it meets no held-out story, and no question with its answer. What the fine-tuning
-adds is the wanted form: asked a test question the base often computes rightly, but it never writes `#### answer`,
-which is what is scored, so it gets 0 of 200 right.
+adds is the wanted form: asked 200 test questions in a chat the base computes 196 of the answers, but it never writes
+`#### answer`, which is what is scored, so it gets 0 right.
 
 Measured on two cores of an AMD EPYC: made in 512 s; 870k parameters, 3.5 MB in float32 (a CPU without bf16 then
 computes what one with it does). It solves 500 of 500 sums and works out 500 of 500 stories with numbers that it never

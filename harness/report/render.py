@@ -74,6 +74,12 @@ def _draw(sweep: Sweep, folder: Path) -> list[DrawnFigure]:
     ]
 
 
+def _from_here(folder: Path) -> Path:
+    """Relative to where the command was given, if it is below: a report that is passed on names no user's home."""
+    here = Path.cwd()
+    return folder.relative_to(here) if folder.is_relative_to(here) else folder
+
+
 def render(sweep_dirs: Sequence[Path], output: Path, only: Collection[Path] | None = None) -> Path:
     """Write the report on all runs in `sweep_dirs`, or on the runs `only`, into `output`; returns report.md's path.
 
@@ -88,6 +94,6 @@ def render(sweep_dirs: Sequence[Path], output: Path, only: Collection[Path] | No
     page = shell.get_template("report.html.j2").render(title=content.title, body=to_html(text, output))
     write_atomically(output / "report.md", text)
     write_atomically(output / "report.html", page)
-    runs = to_frame((run.label, run.record, run.folder) for run in sweep.runs)
+    runs = to_frame((run.label, run.record, _from_here(run.folder)) for run in sweep.runs)
     write_atomically(output / "runs.csv", runs.to_csv(index=False))
     return output / "report.md"

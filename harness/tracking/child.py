@@ -87,6 +87,7 @@ def _scores(job: TrackingJob) -> Iterator[Score]:
 
 def main() -> None:
     in_child.die_with_parent()
+    os.nice(10)  # On a machine whose every core trains, the training goes first.
     job = TrackingJob.model_validate_json(sys.stdin.readline())
     over = threading.Event()
 
