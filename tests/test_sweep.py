@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 import harness
-from harness import record
+from harness import compose, plan, record
 from harness.devices.journal import read_readings
 from harness.devices.reading import Quantity
 from harness.events import Phase, PhaseStarted, TrainingLoss, ValidationLoss, read
@@ -186,5 +186,6 @@ def test_a_report_is_rendered_again_from_the_records_alone(sweep: FinishedSweep,
 
 
 def test_a_run_can_be_repeated_by_its_own_command(lora: Record) -> None:
-    assert lora.command.startswith("harness run sweeps=quickstart ")
-    assert "seed=0" in lora.command
+    assert lora.command.startswith("harness run ")
+    (point,) = compose.points(lora.command.split()[2:], multirun=False)
+    assert plan.make(point.config).identity == lora.identity
