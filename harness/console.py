@@ -48,7 +48,7 @@ class Display:
         self._errors = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
 
     def note(self, text: str) -> None:
-        self._line(text)
+        self.console.print(escape(text))
 
     def warn(self, text: str) -> None:
         self._errors.print(f"[yellow]warning:[/] {escape(text)}")
