@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.comparison.arms import Arm, arms_of
-from harness.comparison.differences import Comparison, PairedDifference, compare
+from harness.comparison.arms import Arm
+from harness.comparison.differences import Comparison, PairedDifference
 from harness.comparison.fairness import unfairness
 from harness.comparison.metrics import ACCURACY, METRICS, Metric, number, percent
 from harness.comparison.runs import Run, Sweep
@@ -265,9 +265,7 @@ def _failed(run: Run) -> Failed:
     return Failed(f"{run.label}, seed {record.seed}", record.status.value, record.reason, reached, record.log_tail)
 
 
-def content_of(sweep: Sweep) -> Content:
-    arms = arms_of(sweep)
-    comparisons = compare(arms)
+def content_of(sweep: Sweep, arms: Sequence[Arm], comparisons: Sequence[Comparison]) -> Content:
     telling = [one for one in comparisons if one.differences]
     return Content(
         title=f"Comparison: {', '.join(dict.fromkeys(folder.name for folder in map(Path.resolve, sweep.folders)))}",

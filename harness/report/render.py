@@ -9,8 +9,8 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from harness.comparison.arms import arms_of
-from harness.comparison.differences import compare
+from harness.comparison.arms import Arm, arms_of
+from harness.comparison.differences import Comparison, compare
 from harness.comparison.runs import Sweep, load_sweep
 from harness.comparison.table import to_frame
 from harness.record import Answer, write_atomically
@@ -55,9 +55,7 @@ def _markdown_environment() -> Environment:
     return environment
 
 
-def _draw(sweep: Sweep, folder: Path) -> list[DrawnFigure]:
-    arms = arms_of(sweep)
-    comparisons = compare(arms)
+def _draw(sweep: Sweep, arms: Sequence[Arm], comparisons: Sequence[Comparison], folder: Path) -> list[DrawnFigure]:
     drawings: list[tuple[str, str, Callable[[], Figure | None]]] = [
         ("loss", "Training and validation loss by optimizer step", lambda: figures.losses(arms)),
         ("memory", "Memory over time with the phases of a run", lambda: figures.memory(*memory_traces(sweep.runs))),
@@ -87,9 +85,12 @@ def render(sweep_dirs: Sequence[Path], output: Path, only: Collection[Path] | No
     """
     sweep = load_sweep(*sweep_dirs, only=only)
     output.mkdir(parents=True, exist_ok=True)
-    content = content_of(sweep)
+    arms = arms_of(sweep)
+    comparisons = compare(arms)
+    content = content_of(sweep, arms, comparisons)
+    drawn = _draw(sweep, arms, comparisons, output / "figures")
     values = {field.name: getattr(content, field.name) for field in fields(Content)}
-    text = _markdown_environment().get_template("report.md.j2").render(values, figures=_draw(sweep, output / "figures"))
+    text = _markdown_environment().get_template("report.md.j2").render(values, figures=drawn)
     shell = Environment(loader=PackageLoader("harness.report"), undefined=StrictUndefined, autoescape=True)
     page = shell.get_template("report.html.j2").render(title=content.title, body=to_html(text, output))
     write_atomically(output / "report.md", text)
