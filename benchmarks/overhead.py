@@ -1,11 +1,11 @@
 """What the harness costs the training it watches: the same train.yaml, plain and through the harness, in turn.
 
-    .venv/bin/python benchmarks/overhead.py [--pairs 5]
+    .venv/bin/python benchmarks/overhead.py [--rounds 8]
 
-Both sides run in the same environment on the same rows. Plain is `llamafactory-cli train train.yaml` (with the import
+All sides run in the same environment on the same rows. Plain is `llamafactory-cli train train.yaml` (with the import
 repairs of harness/compat.py, without which it does not start beside a CPU build of torch); the harness samples every
-second, tracks with SwanLab and reports events. Compared is `train_runtime` of LLaMA-Factory's own
-train_results.json, pair by pair, so that a machine whose speed drifts does not decide.
+second, and every half second, tracks with SwanLab and reports events. Compared is `train_runtime` of LLaMA-Factory's
+own train_results.json, round by round, so that a machine whose speed drifts does not decide.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from pathlib import Path
 
 import yaml
 
+INTERVALS_SECONDS = (1.0, 0.5)
+"""The default, and the quickstart's."""
 SETTINGS = ("evaluation=none", "device=cpu", "dataset.train_samples=3200", "method=qlora")
 
 
@@ -57,32 +59,36 @@ def train_seconds(adapter: Path) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=5)
-    pairs = parser.parse_args().pairs
-    ratios, whole = [], []
-    print("pair  plain training s  harness training s  ratio  |  plain process s  harness process s")
-    for number in range(1, pairs + 1):
+    parser.add_argument("--rounds", type=int, default=8)
+    rounds = parser.parse_args().rounds
+    sides = ("plain", *(f"every {interval} s" for interval in INTERVALS_SECONDS))
+    training: dict[str, list[float]] = {side: [] for side in sides}
+    whole: dict[str, list[float]] = {side: [] for side in sides}
+    print("training seconds\nround  " + "".join(f"{side:>14}" for side in sides))
+    for number in range(rounds):
         home = Path(tempfile.mkdtemp(prefix="overhead-"))
-        for side in ("plan", "plain", "harness"):
-            (home / side).mkdir()
+        for folder in ("plan", *sides):
+            (home / folder).mkdir()
         planned = harness(home / "plan", "dry_run=true")
-        measured: dict[str, tuple[float, float]] = {}
-        # Whoever comes second finds a warmer machine: take turns.
-        for side in ("plain", "harness") if number % 2 else ("harness", "plain"):
+        # Whoever comes later finds a warmer machine: take turns.
+        first = number % len(sides)
+        for side in (*sides[first:], *sides[:first]):
             started = time.monotonic()
-            folder = plain(planned, home / side) if side == "plain" else harness(home / side) / "adapter"
-            measured[side] = train_seconds(folder), time.monotonic() - started
-        ratios.append(measured["harness"][0] / measured["plain"][0])
-        whole.append(measured["harness"][1] - measured["plain"][1])
-        print(
-            f"{number:4}  {measured['plain'][0]:16.2f}  {measured['harness'][0]:18.2f}  {ratios[-1]:5.3f}"
-            f"  |  {measured['plain'][1]:15.1f}  {measured['harness'][1]:17.1f}",
-            flush=True,
-        )
+            if side == "plain":
+                adapter = plain(planned, home / side)
+            else:
+                adapter = harness(home / side, f"device.interval_seconds={side.split()[1]}") / "adapter"
+            whole[side].append(time.monotonic() - started)
+            training[side].append(train_seconds(adapter))
+        print(f"{number + 1:5}  " + "".join(f"{training[side][-1]:14.2f}" for side in sides), flush=True)
         shutil.rmtree(home)
-    middle, low, high = statistics.median(ratios), min(ratios), max(ratios)
-    print(f"\ntraining time, harness / plain: median {middle:.3f}, {low:.3f} to {high:.3f}")
-    print(f"whole process, harness - plain: median {statistics.median(whole):.1f} s")
+    for side in sides[1:]:
+        ratios = [mine / plain for mine, plain in zip(training[side], training["plain"], strict=True)]
+        more = [mine - plain for mine, plain in zip(whole[side], whole["plain"], strict=True)]
+        print(
+            f"{side}: training time, harness / plain: median {statistics.median(ratios):.3f}, {min(ratios):.3f} to "
+            f"{max(ratios):.3f}; whole process, harness - plain: median {statistics.median(more):.1f} s"
+        )
 
 
 if __name__ == "__main__":

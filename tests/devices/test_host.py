@@ -3,11 +3,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
 
-from harness.devices.host import HostSensor
+from harness.devices.host import MIB, HostSensor
 from harness.devices.reading import SensorError
 from tests.devices.stand_ins import child, wait_until
 
@@ -37,9 +38,10 @@ def holder(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
-def test_the_memory_of_a_child_and_all_below_it_is_measured_to_a_few_percent(holder: str) -> None:
+@pytest.mark.parametrize("held_mib", [["300"], ["150", "100", "50"]])
+def test_the_memory_of_a_child_and_all_below_it_is_measured_to_a_few_percent(holder: str, held_mib: list[str]) -> None:
     sensor = HostSensor()
-    with child([sys.executable, holder, "150", "100", "50"]) as process:
+    with child([sys.executable, holder, *held_mib]) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdout.readline()
@@ -77,6 +79,33 @@ def test_pages_shared_with_a_forked_worker_count_once() -> None:
     assert shared.process_mib is not None
     assert alone.process_mib > 100
     assert shared.process_mib == pytest.approx(alone.process_mib, rel=0.1)
+
+
+def test_weights_that_are_mapped_from_a_file_count_as_they_are_read_and_no_longer_when_they_are_let_go(
+    tmp_path: Path,
+) -> None:
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"x" * (100 * MIB))
+    code = (
+        f"import mmap; file = open({str(weights)!r}, 'rb'); print(flush=True); input()\n"
+        "held = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ); sum(held[::4096]); print(flush=True); input()\n"
+        "held.close(); print(flush=True); input()"
+    )
+    sensor = HostSensor()
+    seen = []
+    with child([sys.executable, "-c", code]) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for _ in range(3):
+            process.stdout.readline()
+            (reading,) = sensor.read(frozenset({process.pid}))
+            assert reading.process_mib is not None
+            seen.append(reading.process_mib)
+            process.stdin.write("\n")
+            process.stdin.flush()
+    before, mapped, after = seen
+    assert mapped - before == pytest.approx(100, rel=0.03)
+    assert after == pytest.approx(before, abs=3)
 
 
 def test_a_process_named_beside_its_parent_counts_once(holder: str) -> None:
