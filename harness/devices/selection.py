@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 
 class DeviceError(Exception):
@@ -11,6 +12,18 @@ class DeviceError(Exception):
 
 class AbsentError(DeviceError):
     """No chip of this kind is here."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a configuration asks of a device."""
+
+    chips: Sequence[int] | None = None
+    """Logic ids among the visible chips; None: the first."""
+    sensor: str = "auto"
+    """Of an Ascend device: npu-smi or dcmi."""
+    stand_in: str | None = None
+    """What stands in for an NPU in this run, in words; the training is done on the CPU then."""
 
 
 def select(chips: Sequence[int] | None, products: Sequence[str]) -> tuple[int, ...]:

@@ -1,0 +1,136 @@
+"""Ascend NPUs as a device."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from functools import cache
+
+from harness.devices.ascend.dcmi import DcmiQuery
+from harness.devices.ascend.node import Node
+from harness.devices.ascend.query import COMMAND, NpuSmiQuery, Query, explain, npu_smi
+from harness.devices.ascend.sensor import NpuSensor, Place
+from harness.devices.host import HostSensor
+from harness.devices.npu_smi import NpuReading, parse_mapping, read_info
+from harness.devices.reading import Sensor, SensorError
+from harness.devices.selection import AbsentError, DeviceError, Wish, select
+
+VISIBLE = "ASCEND_RT_VISIBLE_DEVICES"
+_QUERIES: dict[str, type[Query]] = {"auto": NpuSmiQuery, "npu-smi": NpuSmiQuery, "dcmi": DcmiQuery}
+_WITHOUT_BF16 = ("310", "910A", "910Pro")
+"""Their operators refuse DT_BFLOAT16 with EZ1001 (hiyouga/LLaMA-Factory issue 7522)."""
+_WITH_BF16 = ("910B", "Ascend910", "Ascend950", "950")
+
+
+@dataclass(frozen=True)
+class AscendDevice:
+    chips: tuple[int, ...]
+    product: str
+    total_memory_mib: float | None
+    supports_bf16: bool | None
+    visible: str
+    """ASCEND_RT_VISIBLE_DEVICES for these chips."""
+    places: tuple[Place, ...]
+    sensor: str
+    stand_in: str | None
+    kind: str = "ascend"
+
+    @property
+    def torch_device(self) -> str:
+        return "cpu" if self.stand_in else "npu"
+
+    def environment(self) -> dict[str, str]:
+        return {VISIBLE: self.visible, **({"CUDA_VISIBLE_DEVICES": ""} if self.stand_in else {})}
+
+    def sensors(self, interval_seconds: float) -> list[Sensor]:
+        return [NpuSensor(self.places, Node(_QUERIES[self.sensor](), interval_seconds)), HostSensor()]
+
+
+def find(wish: Wish) -> AscendDevice:
+    """The NPUs with these logic ids; the first where none are named. Raises AbsentError, DeviceError."""
+    if wish.sensor not in _QUERIES:
+        raise DeviceError(f"device.sensor={wish.sensor}: unknown; use one of {', '.join(_QUERIES)}")
+    if shutil.which(COMMAND) is None:
+        raise AbsentError(
+            f"device.name=ascend: there is no {COMMAND} here; install the NPU's driver, or mount "
+            "/usr/local/bin/npu-smi into the container, or use another device.name"
+        )
+    try:
+        chips = _chips(shutil.which(COMMAND) or COMMAND)
+    except SensorError as error:
+        raise DeviceError(
+            f"device.name: the NPU driver cannot be asked: {error}; `harness doctor` tells more"
+        ) from error
+    usable = visible_ids(os.environ.get(VISIBLE), len(chips))
+    if not usable:
+        raise DeviceError(
+            f"{VISIBLE}={os.environ.get(VISIBLE)} leaves none of {len(chips)} NPUs visible; unset it, or name ids from "
+            f"0 to {len(chips) - 1}, comma-separated without spaces"
+        )
+    selected = select(wish.chips, [chips[number].name or "NPU" for number in usable])
+    numbers = [usable[chip] for chip in selected]
+    mine = [chips[number] for number in numbers]
+    totals = [chip.memory_total_mib for chip in mine if chip.memory_total_mib is not None]
+    bf16 = {_supports_bf16(chip) for chip in mine}
+    return AscendDevice(
+        chips=selected,
+        product=" + ".join(sorted({_product(chip) for chip in mine})),
+        total_memory_mib=sum(totals) if len(totals) == len(mine) else None,
+        supports_bf16=False if False in bf16 else None if None in bf16 else True,
+        visible=",".join(map(str, numbers)),
+        places=tuple(
+            Place(chip, reading.npu_id, reading.chip_id) for chip, reading in zip(selected, mine, strict=True)
+        ),
+        sensor=wish.sensor,
+        stand_in=wish.stand_in,
+    )
+
+
+def visible_ids(listed: str | None, count: int) -> list[int]:
+    """The logic ids that a scheduler left visible, ascending, which is the one order the runtime takes.
+
+    As the runtime reads ASCEND_RT_VISIBLE_DEVICES: up to the first entry that is no id of this machine, and an entry
+    with a space before it is none (HUAWEI, CANN environment variables). Ray lists ids in the order it gave them."""
+    if listed is None:
+        return list(range(count))
+    usable: list[int] = []
+    for entry in listed.split(","):
+        if not (entry.isascii() and entry.isdecimal()) or int(entry) >= count:
+            break
+        usable.append(int(entry))
+    return sorted(set(usable))
+
+
+@cache
+def _chips(command: str) -> list[NpuReading]:
+    """All chips of the machine or container, by logic id, as they were when this process first asked."""
+    text = npu_smi(["info"])
+    readings = read_info(text).readings
+    if not readings:
+        raise SensorError(explain(text))
+    mapped = {(chip.npu_id, chip.chip_id): chip.logic_id for chip in parse_mapping(npu_smi(["info", "-m"]))}
+
+    def logic_id(position: int) -> tuple[float, int]:
+        reading = readings[position]
+        told = reading.logic_id
+        if told is None:
+            told = mapped.get((reading.npu_id, 0 if reading.chip_id is None else reading.chip_id))
+        return (float("inf") if told is None else told), position
+
+    # In a container torch counts what is there from 0, whatever the driver calls it: the order decides, not the number.
+    return [readings[position] for position in sorted(range(len(readings)), key=logic_id)]
+
+
+def _product(chip: NpuReading) -> str:
+    name = chip.name or "NPU"
+    return name if name.startswith("Ascend") else f"Ascend {name}"
+
+
+def _supports_bf16(chip: NpuReading) -> bool | None:
+    """None: a name that is not known."""
+    name = chip.name or ""
+    # A first-generation card may call itself 910B. Its HBM of 32 GiB tells: of the second, 910B4 alone has as little.
+    if name.startswith(_WITHOUT_BF16) or (name == "910B" and chip.memory_total_mib == 32768):
+        return False
+    return True if name.startswith(_WITH_BF16) else None

@@ -1,0 +1,144 @@
+"""One question to the driver at a time, and one answer for all runs on a node.
+
+Neither npu-smi nor DCMI may be used concurrently (HUAWEI, npu-smi and DCMI references, constraints), and a call takes
+over a second. So the runs of a user share a lock and the last answer, in a folder of the machine's temporary ones:
+whoever needs a newer one asks, the others read along.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from harness.devices.ascend.query import TIMEOUT_SECONDS, Query
+from harness.devices.npu_smi import NpuReading
+from harness.devices.reading import SensorError
+
+_LONGEST_PAUSE_SECONDS = 60.0
+_LOCK_POLL_SECONDS = 0.02
+
+
+class Answer(BaseModel):
+    """What the last question brought. Times of `asked` and `not_before`: time.monotonic, one clock for the machine."""
+
+    asked: float
+    moment: float
+    """Seconds since the epoch, in the middle between question and answer."""
+    readings: list[NpuReading] = []
+    problems: list[str] = []
+    error: str | None = None
+    failures: int = 0
+    """In a row, this one included."""
+    not_before: float = 0.0
+    """The next question has to wait until then."""
+
+
+class Node:
+    """The chips of this machine, asked for at most once an interval however many runs look."""
+
+    def __init__(self, query: Query, interval_seconds: float, folder: Path | None = None) -> None:
+        self.name = query.name
+        self._query = query
+        self._interval = interval_seconds
+        self._folder = folder or Path(tempfile.gettempdir()) / f"harness-{query.name}-{os.getuid()}"
+        self._seen = 0.0
+
+    def read(self) -> Answer:
+        """An answer that this object has not given before, asked for within the last interval. Raises SensorError:
+
+        the question failed, or waits because the last ones failed or took longer than the interval."""
+        asked = time.monotonic()
+        while True:
+            with self._locked(asked + TIMEOUT_SECONDS) as lock:
+                last = self._last()
+                if last is None or (pause := last.not_before - time.monotonic()) <= 0:
+                    if last is None or last.error or not self._is_news(last, asked):
+                        last = self._ask(lock, 0 if last is None else last.failures)
+                    return self._give(last)
+                if last.error is None and self._is_news(last, asked):
+                    return self._give(last)
+                if last.error is not None:
+                    raise SensorError(last.error)
+            if pause > self._interval:
+                raise SensorError(f"{self.name} takes longer than the interval and is asked less often")
+            time.sleep(pause)
+
+    def close(self) -> None:
+        self._query.close()
+
+    def _is_news(self, last: Answer, asked: float) -> bool:
+        return last.asked > self._seen and asked - last.asked < self._interval
+
+    def _give(self, answer: Answer) -> Answer:
+        if answer.error is not None:
+            raise SensorError(answer.error)
+        self._seen = answer.asked
+        return answer
+
+    def _ask(self, lock: int, failures: int) -> Answer:
+        asked, moment = time.monotonic(), time.time()
+        try:
+            table = self._query.ask(lock)
+            took = time.monotonic() - asked
+            # At most half of the time: a driver that is slow is slow for the training too.
+            answer = Answer(
+                asked=asked,
+                moment=moment + took / 2,
+                readings=table.readings,
+                problems=table.problems,
+                not_before=asked + 2 * took,
+            )
+        except SensorError as error:
+            pause = min(_LONGEST_PAUSE_SECONDS, self._interval * 2**failures)
+            answer = Answer(
+                asked=asked,
+                moment=moment,
+                error=str(error),
+                failures=min(failures + 1, 16),
+                not_before=time.monotonic() + pause,
+            )
+        temporary = self._folder / f"answer.{os.getpid()}"
+        try:
+            temporary.write_text(answer.model_dump_json(), encoding="utf-8")
+            temporary.replace(self._folder / "answer.json")
+        except OSError:  # A full disk costs the sharing, not the reading.
+            temporary.unlink(missing_ok=True)
+        return answer
+
+    def _last(self) -> Answer | None:
+        try:
+            answer = Answer.model_validate_json((self._folder / "answer.json").read_bytes())
+        except (OSError, ValidationError):
+            return None
+        # From before a reboot, when the clock began anew.
+        return None if answer.asked > time.monotonic() else answer
+
+    @contextmanager
+    def _locked(self, deadline: float) -> Iterator[int]:
+        """flock, and not a lock of this process: an npu-smi that hangs inherits it and keeps the next one away."""
+        try:
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            if self._folder.stat().st_uid != os.getuid():
+                raise SensorError(f"{self._folder} belongs to another user: remove it or set TMPDIR")
+            descriptor = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise SensorError(f"{self._folder}: {error.strerror}") from error
+        try:
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise SensorError(f"another call of {self.name} has not ended yet") from None
+                    time.sleep(_LOCK_POLL_SECONDS)
+            yield descriptor
+        finally:
+            os.close(descriptor)

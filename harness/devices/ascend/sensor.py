@@ -1,0 +1,69 @@
+"""The chips of one run, read through what all runs on the node share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.devices.ascend.node import Node
+from harness.devices.npu_smi import NpuReading
+from harness.devices.processes import tree
+from harness.devices.reading import Reading, SensorError
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run's chip stands in npu-smi's table."""
+
+    chip: int
+    """Its logic id among the visible ones."""
+    npu_id: int
+    chip_id: int | None
+
+
+class NpuSensor:
+    def __init__(self, places: Sequence[Place], node: Node) -> None:
+        self.name = node.name
+        self._places = tuple(places)
+        self._node = node
+
+    def read(self, pids: frozenset[int]) -> list[Reading]:
+        answer = self._node.read()
+        found = {(reading.npu_id, reading.chip_id): reading for reading in answer.readings}
+        family = {process.pid for process in tree(pids)}
+        readings = []
+        for place in self._places:
+            reading = found.get((place.npu_id, place.chip_id))
+            if reading is None:
+                # Without it the sum over the run's chips would be too small.
+                why = f" ({answer.problems[0]})" if answer.problems else ""
+                raise SensorError(f"{self.name} does not show chip {place.chip}, NPU {place.npu_id}{why}")
+            readings.append(
+                Reading(
+                    time=answer.moment,
+                    sensor=self.name,
+                    chip=place.chip,
+                    device_used_mib=reading.memory_used_mib,
+                    device_total_mib=reading.memory_total_mib,
+                    process_mib=_process_mib(reading, family),
+                    utilization_percent=reading.utilization_percent,
+                    power_watts=reading.power_watts,
+                    temperature_celsius=reading.temperature_celsius,
+                )
+            )
+        return readings
+
+    def close(self) -> None:
+        self._node.close()
+
+
+def _process_mib(reading: NpuReading, family: set[int]) -> float | None:
+    """Memory of the run's processes on a chip; None where the table does not put it down to them.
+
+    In a container drivers before 26 list pids of the host, where none is ours: that does not mean that nothing is used.
+    """
+    if not reading.processes_listed:
+        return None
+    ours = [process for process in reading.processes if {process.pid, process.pid_in_container} & family]
+    known = [process.memory_mib for process in ours if process.memory_mib is not None]
+    return sum(known) if known and len(known) == len(ours) else None
