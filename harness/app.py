@@ -69,15 +69,13 @@ class ReportCallback(Callback):
 
 def _report(output: Path) -> bool:
     """Report on the points of this multirun, not on others that share its folder. Returns whether all are completed."""
-    from harness.comparison.summary import verdict_of
     from harness.report.render import render
 
     plans = [plan.make(point.config, point.overrides) for point in _points]
     folders = [it.folder for it in plans]
     records = [found for folder in folders if (found := record.load(folder)) is not None]
-    sweep_dirs = [plans[0].sweep_folder]
-    path = render(sweep_dirs, output, only=folders)
-    (_display or make_display(1)).finished(records, verdict_of(sweep_dirs, only=folders), path)
+    rendered = render([plans[0].sweep_folder], output, only=folders)
+    (_display or make_display(1)).finished(records, rendered.said, rendered.path)
     return len(records) == len(folders) and all(one.status is Outcome.COMPLETED for one in records)
 
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from harness import environment
+from harness.child import Ended
 from harness.devices.journal import read_readings
 from harness.devices.memory import energy, memory_peaks
 from harness.devices.reading import Reading
+from harness.diagnosis import Diagnosis
 from harness.events import Event, Evidence, TrainingFinished, TrainingLoss, ValidationLoss, read
 from harness.plan import Plan
 from harness.record import Outcome, Record, Sampling, Score, Tracking, Training
@@ -22,18 +24,24 @@ class Progress:
     started: float = field(default_factory=time.time)
     outcome: Outcome = Outcome.COMPLETED
     reason: str | None = None
+    ended: float | None = None
     log_tail: list[str] = field(default_factory=list)
+    diagnosis: Diagnosis | None = None
     score: Score | None = None
     baselines: list[Reading] = field(default_factory=list)
     sampling: Sampling | None = None
     tracking: Tracking | None = None
 
-    def end(self, outcome: Outcome, reason: str | None, log_tail: list[str]) -> None:
-        self.outcome, self.reason, self.log_tail = outcome, reason, log_tail
+    def end(self, ended: Ended, stage: str = "") -> None:
+        self.outcome, self.reason = ended.outcome, f"{stage}{ended.reason}"
+        self.log_tail, self.diagnosis = ended.log_tail, ended.diagnosis
+
+    def fail(self, reason: str, outcome: Outcome = Outcome.FAILED) -> None:
+        self.outcome, self.reason = outcome, reason
 
 
-def record_of(it: Plan, progress: Progress, base: Score | None) -> Record:
-    """The record of a run as it ended."""
+def record_of(it: Plan, progress: Progress) -> Record:
+    """The record of a run as it ended, without the base's score, which the whole sweep shares."""
     events = read(it.folder / "events.jsonl")
     readings = read_readings(it.folder / "readings.jsonl")
     evidence = [event for event in events if isinstance(event, Evidence)]
@@ -46,21 +54,21 @@ def record_of(it: Plan, progress: Progress, base: Score | None) -> Record:
         baseline=it.config.baseline,
         identity=it.identity,
         device=it.device.kind,
+        stand_in=it.device.stand_in,
         command=it.command,
         config=it.resolved(),
         environment=environment.describe(it.device),
         started_at=datetime.fromtimestamp(progress.started, UTC),
-        wall_seconds=time.time() - progress.started,
+        wall_seconds=(progress.ended or time.time()) - progress.started,
         memory=memory_peaks(readings, events, progress.baselines),
         evidence=evidence[-1] if evidence else None,
         training=_training(it, events),
         score=progress.score,
-        base_score=base,
-        base_folder=None if base is None else it.base_folder.name,
         sampling=progress.sampling,
         energy=energy(readings),
         tracking=progress.tracking,
         log_tail=progress.log_tail,
+        diagnosis=progress.diagnosis,
     )
 
 

@@ -13,13 +13,22 @@ from pathlib import Path
 
 import psutil
 
-from harness.events import Event, EventReader, Failure
+from harness.diagnosis import Diagnosis, diagnose
+from harness.events import Event, EventReader, Failure, FailureCause
 from harness.record import Outcome
 from harness.secrets import redact
 
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 10.0
 TAIL_LINES = 20
+_DIAGNOSED_LINES = 2000
+
+
+_OUTCOMES = {
+    FailureCause.ERROR: Outcome.FAILED,
+    FailureCause.OUT_OF_MEMORY: Outcome.OUT_OF_MEMORY,
+    FailureCause.UNSUPPORTED: Outcome.UNSUPPORTED,
+}
 
 
 class StopChild(Exception):
@@ -34,6 +43,8 @@ class Ended:
     reason: str | None
     seconds: float
     log_tail: list[str]
+    diagnosis: Diagnosis | None = None
+    """What its last words mean, if they are known."""
 
 
 class Child:
@@ -93,8 +104,7 @@ class Child:
         if status == 0:
             return self._ended(Outcome.COMPLETED, None)
         if failure is not None:
-            outcome = Outcome.OUT_OF_MEMORY if failure.out_of_memory else Outcome.FAILED
-            return self._ended(outcome, failure.error)
+            return self._ended(_OUTCOMES[failure.cause], failure.error)
         if status == -signal.SIGKILL and _oom_kills() > self._oom_kills:
             return self._ended(Outcome.OUT_OF_MEMORY, "the host ran out of memory and the kernel killed the process")
         if status < 0:
@@ -105,15 +115,19 @@ class Child:
         )
 
     def _ended(self, outcome: Outcome, reason: str | None) -> Ended:
-        tail = [] if outcome is Outcome.COMPLETED else log_tail(self._log)
-        return Ended(outcome, None if reason is None else redact(reason), time.monotonic() - self._started, tail)
+        seconds = time.monotonic() - self._started
+        if reason is None:
+            return Ended(outcome, None, seconds, [])
+        lines = log_tail(self._log, _DIAGNOSED_LINES)
+        diagnosis = diagnose("\n".join([redact(reason), *lines]))
+        return Ended(outcome, redact(reason), seconds, lines[-TAIL_LINES:], diagnosis)
 
 
 def log_tail(log: Path, lines: int = TAIL_LINES) -> list[str]:
     """The last lines of a log, without secrets."""
     try:
         with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - 64 * 1024))
+            file.seek(max(0, log.stat().st_size - 256 * 1024))
             text = file.read().decode(errors="replace")
     except OSError:
         return []

@@ -46,7 +46,6 @@ def report(
     output: Annotated[Path | None, typer.Option(help="Default: reports/NAME of the first.")] = None,
 ) -> None:
     """Render a comparison again, from the records alone."""
-    from harness.comparison.summary import verdict_of
     from harness.report.render import render
 
     missing = [folder for folder in sweeps if not folder.is_dir()]
@@ -54,10 +53,45 @@ def report(
         for folder in missing:
             typer.echo(f"error: {folder}: no such folder; a sweep's folder is outputs/NAME", err=True)
         raise typer.Exit(2)
-    path = render(sweeps, output or Path("reports") / sweeps[0].resolve().name)
-    for sentence in verdict_of(sweeps):
+    rendered = render(sweeps, output or Path("reports") / sweeps[0].resolve().name)
+    for sentence in rendered.said:
         typer.echo(sentence)
-    typer.echo(f"report: {path}")
+    typer.echo(f"report: {rendered.path}")
+
+
+@app.command()
+def doctor(
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda or ascend; default: whatever shows signs of being here.")
+    ] = None,
+    log: Annotated[
+        Path | None, typer.Option(help="Read a failed run's log instead, and name the cause and the fix.")
+    ] = None,
+) -> None:
+    """What on this machine keeps a run from working, and the fix for it. Exit status 1 when something failed."""
+    from rich.console import Console
+
+    if log is None:
+        from harness.doctor.checkup import examine
+        from harness.doctor.finding import State
+        from harness.doctor.table import render
+
+        findings = examine(device)
+        render(findings, Console(highlight=False))
+        raise typer.Exit(int(any(finding.state is State.FAILED for finding in findings)))
+    from harness.diagnosis import diagnoses
+
+    try:
+        text = log.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        typer.echo(f"error: {log}: {error.strerror}; a run's logs are in outputs/SWEEP/RUN/logs", err=True)
+        raise typer.Exit(2) from None
+    found = diagnoses(text)
+    for one in found:
+        typer.echo(f"{one.line}\n  cause: {one.cause}\n  fix:   {one.fix}")
+    if not found:
+        typer.echo(f"{log}: none of the symptoms that are known; its last lines are the best hint")
+    raise typer.Exit(int(bool(found)))
 
 
 @app.command()

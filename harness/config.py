@@ -125,11 +125,17 @@ class EvaluationConfig:
 @dataclass
 class DeviceConfig:
     name: str = MISSING
-    """auto, cpu or cuda."""
+    """auto, cpu, cuda or ascend."""
     chips: list[int] | None = None
     """Logic ids of the accelerators a run may use; None: the first."""
     interval_seconds: float = 1.0
     """Between two readings of the sampler."""
+    sensor: str = "auto"
+    """How NPUs are read: npu-smi, or dcmi (the driver's library: faster, needs root or the driver's group).
+    auto: npu-smi."""
+    stand_in: str | None = None
+    """What stands in for an NPU, in words, where npu-smi is a stand-in: the run trains on the CPU, and its record and
+    report say so."""
     threads: int | None = None
     """CPU threads of a child process; None: as torch decides."""
 

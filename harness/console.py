@@ -96,6 +96,8 @@ class Display:
         self._line(", ".join(said))
         if record.status is not Outcome.COMPLETED:
             self.warn(f"{self.view.name}: {record.reason}")
+            if found := record.diagnosis:
+                self._errors.print(f"  cause: {escape(found.cause)}\n  fix:   {escape(found.fix)}")
             for line in record.log_tail[-_TAIL_LINES:]:
                 self._errors.print(f"  | {escape(line)}")
 

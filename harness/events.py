@@ -108,13 +108,20 @@ class EvaluationProgress(_Event):
     total: int
 
 
+class FailureCause(StrEnum):
+    ERROR = "error"
+    OUT_OF_MEMORY = "out_of_memory"
+    UNSUPPORTED = "unsupported"
+    """The device cannot do what was asked of it."""
+
+
 class Failure(_Event):
     """The last words of a child that could still speak."""
 
     kind: Literal["failure"] = "failure"
     error: str
     """The exception's type and message."""
-    out_of_memory: bool
+    cause: FailureCause
 
 
 Event = Annotated[

@@ -63,7 +63,7 @@ def _common(config: Config, device: Device, precision: str, weights: str) -> dic
         },
         "questions": questions,
         "precision": precision,
-        "device": [device.kind, device.product, len(device.chips)],
+        "device": [device.kind, device.product, len(device.chips), *([device.stand_in] if device.stand_in else [])],
         "threads": config.device.threads,
         "versions": environment.versions(),
     }

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness.events import Failure, report
+from harness.events import Failure, FailureCause, report
 
 _PR_SET_PDEATHSIG = 1
 
@@ -32,6 +32,16 @@ def die_with_parent() -> None:
         return
     if os.getppid() == 1:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+class UnsupportedError(Exception):
+    """The device cannot do what the run asks of it; the message says what went wrong and what to do instead."""
+
+
+def cause_of(error: BaseException) -> FailureCause:
+    if isinstance(error, UnsupportedError):
+        return FailureCause.UNSUPPORTED
+    return FailureCause.OUT_OF_MEMORY if is_out_of_memory(error) else FailureCause.ERROR
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -59,6 +69,6 @@ def failures_reported(events: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        report(events, Failure(error=f"{type(error).__name__}: {error}", out_of_memory=is_out_of_memory(error)))
+        report(events, Failure(error=f"{type(error).__name__}: {error}", cause=cause_of(error)))
         traceback.print_exc()
         raise SystemExit(1) from None

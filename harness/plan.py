@@ -12,10 +12,10 @@ import yaml
 from harness import identity
 from harness.config import Config, arm_of
 from harness.data import prepare
-from harness.devices.device import Device, choose
+from harness.devices.device import Device
 from harness.models import random
 from harness.record import write_atomically
-from harness.rules import resolve_precision
+from harness.rules import device_of, resolve_precision
 from harness.secrets import redact
 from harness.training.arguments import training_arguments
 
@@ -68,7 +68,7 @@ class Plan:
 
 def make(config: Config, overrides: tuple[str, ...] = ()) -> Plan:
     """Decide on a run. Reads the data and hashes the model; writes nothing."""
-    device = choose(config.device.name, config.device.chips)
+    device = device_of(config)
     precision = resolve_precision(config, device)
     rows = prepare.draw(config.dataset)
     model = config.model
@@ -96,7 +96,7 @@ def make(config: Config, overrides: tuple[str, ...] = ()) -> Plan:
 
 def arguments(plan: Plan) -> dict[str, Any]:
     """What train.yaml holds."""
-    on_cpu = plan.device.kind == "cpu"
+    on_cpu = plan.device.torch_device == "cpu"
     return training_arguments(plan.config, plan.model_path, plan.precision, on_cpu, plan.folder)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from harness.devices.reading import Quantity
+from harness.diagnosis import Diagnosis
 from harness.events import Evidence, Phase
 
 FILE_NAME = "record.json"
@@ -129,6 +130,8 @@ class Record(BaseModel):
     """Hash of all that decides the run's result."""
     device: str
     """cpu, cuda or ascend."""
+    stand_in: str | None = None
+    """What stood in for the hardware, in words: then the figures are the CPU's and the stand-in's."""
     command: str
     """Repeats the run."""
     config: dict[str, Any]
@@ -149,6 +152,8 @@ class Record(BaseModel):
     tracking: Tracking | None = None
     log_tail: list[str] = []
     """The last lines of the child that failed."""
+    diagnosis: Diagnosis | None = None
+    """What they mean, where the symptom is known."""
 
 
 class DamagedRecordError(Exception):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.config import Config
 from harness.data.sources import columns_problem
-from harness.devices.device import Device, DeviceError, choose
+from harness.devices.device import Device, DeviceError, Wish, choose
 from harness.training.known_arguments import near_argument, training_argument_names
 
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
@@ -140,22 +140,28 @@ def _data(config: Config) -> Iterator[str]:
 
 def _device(config: Config) -> Iterator[str]:
     try:
-        device = choose(config.device.name, config.device.chips)
+        device = device_of(config)
     except DeviceError as error:
         yield str(error)
         return
     precision = config.training.precision
     if precision == "bf16" and device.supports_bf16 is False:
         yield f"training.precision=bf16: {device.product} has no bf16; use fp16 or auto"
-    if precision == "fp16" and device.kind == "cpu":
+    if precision == "fp16" and device.torch_device == "cpu":
         yield "training.precision=fp16: mixed fp16 needs an accelerator; on a CPU use fp32, bf16 or auto"
+
+
+def device_of(config: Config) -> Device:
+    """Raises DeviceError."""
+    wanted = config.device
+    return choose(wanted.name, Wish(wanted.chips, wanted.sensor, wanted.stand_in))
 
 
 def resolve_precision(config: Config, device: Device) -> str:
     """fp32, fp16 or bf16: what `auto` means on this device."""
     if config.training.precision != "auto":
         return config.training.precision
-    if device.kind == "cpu":
+    if device.torch_device == "cpu":
         return "fp32"
     return "fp16" if device.supports_bf16 is False else "bf16"
 

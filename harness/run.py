@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -22,7 +23,7 @@ from harness.errors import UserError
 from harness.events import Event, Evidence
 from harness.models import random
 from harness.plan import Plan
-from harness.record import Outcome, Record, Sampling, Score
+from harness.record import Outcome, Record, Sampling
 from harness.scoring import score, score_base
 from harness.tracking.job import TrackingJob
 from harness.tracking.tracker import Tracker
@@ -42,7 +43,7 @@ def run(config: Config, overrides: tuple[str, ...], display: Display) -> Record 
         done = _completed(it, display)
         if done is not None:
             display.skipped(it)
-            return done
+            return _with_base(it, done, display)
         _put_aside(it.folder, display)
         it.folder.mkdir(exist_ok=True)
         plan.write(it, _training_command(it), settings(it))
@@ -53,7 +54,7 @@ def run(config: Config, overrides: tuple[str, ...], display: Display) -> Record 
         display.run_finished(result)
         if result.status is Outcome.INTERRUPTED:
             raise KeyboardInterrupt
-        return result
+        return _with_base(it, result, display)
 
 
 def _completed(it: Plan, display: Display) -> Record | None:
@@ -77,16 +78,28 @@ def _put_aside(folder: Path, display: Display) -> None:
 
 def _attempt(it: Plan, display: Display) -> Record:
     """Whatever happens from here on ends in a record."""
-    base: Score | None = None
+    display.run_started(it)
+    progress = Progress()
     try:
         _make_random_weights(it.config, display)
-        base = score_base(it, display)
-        display.run_started(it)
-        progress = _train_and_score(it, display)
+        _train_and_score(it, progress, display)
     except UserError as error:
-        progress = Progress()
-        progress.end(Outcome.FAILED, str(error), [])
-    result = record_of(it, progress, base)
+        progress.fail(str(error))
+    result = record_of(it, progress)
+    record.write(it.folder, result)
+    return result
+
+
+def _with_base(it: Plan, result: Record, display: Display) -> Record:
+    """The record with the score of the base, after the run: that one finds out within seconds whether the device can do
+    what is asked of it. Where this is cut short, the run is completed all the same, and the next start makes up for it.
+    """
+    if result.status is not Outcome.COMPLETED or result.base_score is not None:
+        return result
+    base = score_base(it, display)
+    if base is None:
+        return result
+    result = result.model_copy(update={"base_score": base, "base_folder": it.base_folder.name})
     record.write(it.folder, result)
     return result
 
@@ -98,37 +111,36 @@ def _make_random_weights(config: Config, display: Display) -> None:
         random.materialize(config.model.shape, config.model.shapes[config.model.shape])
 
 
-def _train_and_score(it: Plan, display: Display) -> Progress:
-    progress = Progress()
+def _train_and_score(it: Plan, progress: Progress, display: Display) -> None:
     with _watched(it, progress, display) as sampler:
         children = Children(it, it.folder, display, sampler)
         trained = _train(it, children, display)
         if trained.outcome is not Outcome.COMPLETED:
-            progress.end(trained.outcome, trained.reason, trained.log_tail)
+            progress.end(trained)
         elif it.config.evaluation.benchmark:
             scored, progress.score = score(it, it.folder / "evaluation", it.folder / "adapter", children)
             if scored.outcome is not Outcome.COMPLETED:
-                progress.end(scored.outcome, f"evaluation: {scored.reason}", scored.log_tail)
-    return progress
+                progress.end(scored, "evaluation: ")
 
 
 @contextmanager
 def _watched(it: Plan, progress: Progress, display: Display) -> Iterator[Sampler]:
     """Sample and track while the body runs, and take in what they saw however it ends."""
     interval_seconds = it.config.device.interval_seconds
-    sampler = Sampler(it.device.sensors(), interval_seconds, it.folder / "readings.jsonl")
+    sampler = Sampler(it.device.sensors(interval_seconds), interval_seconds, it.folder / "readings.jsonl")
     sampler.start()
     tracker = Tracker(_tracking_job(it), it.folder / "logs" / "tracking.log")
     display.watch(sampler)
     try:
         yield sampler
     except KeyboardInterrupt:
-        progress.end(Outcome.INTERRUPTED, "interrupted by the user", [])
+        progress.fail("interrupted by the user", Outcome.INTERRUPTED)
     except OSError as error:
-        progress.end(Outcome.FAILED, f"{type(error).__name__}: {error}", [])
+        progress.fail(f"{type(error).__name__}: {error}")
     finally:
         progress.baselines, progress.sampling = _stop(sampler, interval_seconds)
         progress.tracking = tracker.finish()
+        progress.ended = time.time()
 
 
 def _stop(sampler: Sampler, interval_seconds: float) -> tuple[list[Reading], Sampling]:
@@ -153,7 +165,7 @@ def _train(it: Plan, children: Children, display: Display) -> Ended:
 
 
 def _training_command(it: Plan) -> list[str]:
-    return [sys.executable, "-m", "harness.training.child", str(it.folder)]
+    return [sys.executable, "-m", "harness.training.child", str(it.folder), it.device.torch_device]
 
 
 def _tracking_job(it: Plan) -> TrackingJob:

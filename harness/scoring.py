@@ -30,6 +30,7 @@ def score(it: Plan, output: Path, adapter: Path | None, children: Children) -> t
         batch_size=evaluation.batch_size,
         max_new_tokens=evaluation.max_new_tokens,
         seed=it.config.dataset.seed,
+        device=it.device.torch_device,
         model_arguments=inference_arguments(it.config, it.model_path, it.precision, adapter),
         model_id=run_folder.name,
         output=output,

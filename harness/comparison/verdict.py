@@ -125,6 +125,12 @@ def _score_tells_nothing(arms: Sequence[Arm]) -> str | None:
 
 def _caveats(arms: Sequence[Arm], comparisons: Sequence[Comparison]) -> list[str]:
     said = [fault for arm in arms if (fault := unproven_quantization(arm))]
+    runs = [run.record for arm in arms for run in arm.runs]
+    for words in dict.fromkeys(record.stand_in for record in runs if record.stand_in):
+        said.append(
+            f"No {runs[0].device} device was used. In its place: {words}. The training ran on the CPU, and what stands "
+            "here as memory, power or utilization of a chip is the stand-in's."
+        )
     completed = [run for arm in arms for run in arm.completed]
     if completed and all(run.record.device == "cpu" for run in completed):
         said.append("Measured on a CPU: this is the memory of processes on a host, and no statement on accelerators.")

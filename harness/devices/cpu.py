@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import psutil
 
 from harness.devices.host import MIB, HostSensor
 from harness.devices.reading import Sensor
-from harness.devices.selection import DeviceError
+from harness.devices.selection import DeviceError, TorchDevice, Wish
 
 
 @dataclass(frozen=True)
@@ -22,19 +21,23 @@ class CpuDevice:
     supports_bf16: bool | None = True
     """Every processor computes in bf16, though only some do it fast."""
     kind: str = "cpu"
+    torch_device: TorchDevice = "cpu"
+    stand_in: None = None
 
     def environment(self) -> dict[str, str]:
-        return {"CUDA_VISIBLE_DEVICES": ""}
+        # The runtimes read their lists up to the first id that is none, so that -1 leaves nothing.
+        return {"CUDA_VISIBLE_DEVICES": "", "ASCEND_RT_VISIBLE_DEVICES": "-1"}
 
-    def sensors(self) -> list[Sensor]:
+    def sensors(self, interval_seconds: float) -> list[Sensor]:
         return [HostSensor()]
 
 
-def find(chips: Sequence[int] | None) -> CpuDevice:
+def find(wish: Wish) -> CpuDevice:
     """The processor of this machine. Raises DeviceError."""
-    if chips:
+    wish.refuse_npu_keys("the CPU")
+    if wish.chips:
         raise DeviceError(
-            f"device.chips={list(chips)}: the device is the CPU, which has no chips; "
+            f"device.chips={list(wish.chips)}: the device is the CPU, which has no chips; "
             "leave device.chips out, or set device.name to an accelerator that this machine has"
         )
     return CpuDevice(_product(Path("/proc/cpuinfo")), psutil.virtual_memory().total / MIB)

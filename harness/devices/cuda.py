@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import pynvml
 from harness.devices.host import HostSensor
 from harness.devices.nvml import MIB, Gpu, NoGpuError, NvmlSensor, ask, opened
 from harness.devices.reading import Sensor, SensorError
-from harness.devices.selection import AbsentError, DeviceError, select
+from harness.devices.selection import AbsentError, DeviceError, TorchDevice, Wish, select
 
 _BF16_CAPABILITY = (8, 0)
 """Ampere, the first with bf16 in hardware: CUDA C++ Programming Guide, "Compute Capabilities"."""
@@ -26,23 +26,26 @@ class CudaDevice:
     identifiers: tuple[str, ...]
     """One for each chip, as CUDA_VISIBLE_DEVICES names it."""
     kind: str = "cuda"
+    torch_device: TorchDevice = "cuda"
+    stand_in: None = None
 
     def environment(self) -> dict[str, str]:
         # Without the order CUDA counts from the fastest GPU, NVML from the lowest bus id.
         return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(self.identifiers)}
 
-    def sensors(self) -> list[Sensor]:
+    def sensors(self, interval_seconds: float) -> list[Sensor]:
         return [NvmlSensor(self.chips), HostSensor()]
 
 
-def find(chips: Sequence[int] | None) -> CudaDevice:
-    """The GPUs with these logic ids; the first where `chips` is None. Raises AbsentError, DeviceError."""
+def find(wish: Wish) -> CudaDevice:
+    """The GPUs with these logic ids; the first where none are named. Raises AbsentError, DeviceError."""
     try:
         with opened() as gpus:
             if not gpus:
                 raise NoGpuError("NVML finds no GPU that CUDA_VISIBLE_DEVICES leaves visible")
             names = [str(pynvml.nvmlDeviceGetName(gpu.handle)) for gpu in gpus]
-            selected = select(chips, names)
+            wish.refuse_npu_keys("an NVIDIA GPU")
+            selected = select(wish.chips, names)
             return _describe(selected, [gpus[chip] for chip in selected], [names[chip] for chip in selected])
     except NoGpuError as error:
         raise AbsentError(

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 from harness.devices import cpu, cuda
+from harness.devices.ascend import device as ascend
 from harness.devices.reading import Sensor
-from harness.devices.selection import AbsentError, DeviceError
+from harness.devices.selection import AbsentError, DeviceError, TorchDevice, Wish
 
-__all__ = ["AbsentError", "Device", "DeviceError", "choose"]
+__all__ = ["AbsentError", "Device", "DeviceError", "Wish", "choose"]
 
 
 class Device(Protocol):
     @property
     def kind(self) -> str:
-        """cpu or cuda."""
+        """cpu, cuda or ascend."""
+
+    @property
+    def torch_device(self) -> TorchDevice:
+        """Where tensors live."""
 
     @property
     def chips(self) -> tuple[int, ...]:
@@ -35,30 +40,34 @@ class Device(Protocol):
     def supports_bf16(self) -> bool | None:
         """None: the driver does not tell."""
 
+    @property
+    def stand_in(self) -> str | None:
+        """What stood in for the hardware, in words; the training is done on the CPU then. None: nothing."""
+
     def environment(self) -> dict[str, str]:
         """What a child process needs in its environment so that it uses these chips and no other."""
 
-    def sensors(self) -> list[Sensor]:
-        """New ones: that of the chips, if any, and that of the host."""
+    def sensors(self, interval_seconds: float) -> list[Sensor]:
+        """New ones, to be read at this interval: that of the chips, if any, and that of the host."""
 
 
-_ACCELERATORS: dict[str, Callable[[Sequence[int] | None], Device]] = {"cuda": cuda.find}
+_ACCELERATORS: dict[str, Callable[[Wish], Device]] = {"cuda": cuda.find, "ascend": ascend.find}
 """In the order in which `auto` tries them."""
-_DEVICES: dict[str, Callable[[Sequence[int] | None], Device]] = {"cpu": cpu.find, **_ACCELERATORS}
+_DEVICES: dict[str, Callable[[Wish], Device]] = {"cpu": cpu.find, **_ACCELERATORS}
 
 
-def choose(kind: str, chips: Sequence[int] | None) -> Device:
-    """What `device.name` and `device.chips` mean here. auto: the first accelerator there is, else the CPU.
+def choose(kind: str, wish: Wish) -> Device:
+    """What `device.name` and the other keys of `device` mean here. auto: the first accelerator there is, else the CPU.
 
     Raises DeviceError; for auto too if an accelerator is here but cannot be used, since a run that falls
     back to the CPU in silence would measure something else than was meant."""
     if kind == "auto":
         for find in _ACCELERATORS.values():
             try:
-                return find(chips)
+                return find(wish)
             except AbsentError:
                 continue
-        return cpu.find(chips)
+        return cpu.find(wish)
     if kind not in _DEVICES:
         raise DeviceError(f"device.name={kind}: unknown; use one of auto, {', '.join(_DEVICES)}")
-    return _DEVICES[kind](chips)
+    return _DEVICES[kind](wish)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
+
+TorchDevice = Literal["cpu", "cuda", "npu"]
+"""What torch calls a device."""
 
 
 class DeviceError(Exception):
@@ -24,6 +28,12 @@ class Wish:
     """Of an Ascend device: npu-smi or dcmi."""
     stand_in: str | None = None
     """What stands in for an NPU in this run, in words; the training is done on the CPU then."""
+
+    def refuse_npu_keys(self, device: str) -> None:
+        """Raises DeviceError where a key was given that means nothing to a device other than an NPU."""
+        for key, given in (("sensor", self.sensor if self.sensor != "auto" else None), ("stand_in", self.stand_in)):
+            if given is not None:
+                raise DeviceError(f"device.{key}={given}: the device is {device}; leave it out or set device=ascend")
 
 
 def select(chips: Sequence[int] | None, products: Sequence[str]) -> tuple[int, ...]:

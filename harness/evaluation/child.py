@@ -31,6 +31,9 @@ def evaluate(job: EvaluationJob) -> None:
     report(job.events, PhaseStarted(phase=Phase.EVALUATE))
     with in_child.collector_paused():
         import_libraries(job)
+        from harness.training import proof
+
+        proof.require(job.device)
     from harness.evaluation import language_model
     from harness.evaluation.examination import examine
     from harness.training.peaks import PeakMeter

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, StringConstraints, model_validator
 
+from harness.devices.selection import TorchDevice
+
 ARITHMETIC = "arithmetic"
 ANSWERS = "answers.jsonl"
 SCORE = "score.json"
@@ -29,6 +31,8 @@ class EvaluationJob(BaseModel):
     max_new_tokens: PositiveInt = 512
     seed: int = 42
     """Draws the arithmetic questions: the same in all jobs that are compared."""
+    device: TorchDevice
+    """The child refuses to fall back to the CPU."""
     model_arguments: dict[str, Any]
     """LLaMA-Factory's inference arguments: those of the training that say what the model is."""
     model_id: Annotated[str, StringConstraints(pattern=r"^[^./\\][^/\\]*$")]

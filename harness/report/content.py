@@ -14,6 +14,7 @@ from harness.comparison.runs import Run, Sweep
 from harness.comparison.table import MIB
 from harness.comparison.verdict import Verdict, verdict
 from harness.devices.reading import Quantity
+from harness.diagnosis import Diagnosis
 from harness.events import Evidence
 from harness.report.examples import Examples, examples
 from harness.report.markdown import Markdown, table, text_table
@@ -36,6 +37,7 @@ class Failed:
     reached: str | None
     """Its highest memory, with quantity, sensor and phase."""
     log_tail: list[str]
+    diagnosis: Diagnosis | None
 
 
 @dataclass(frozen=True)
@@ -235,6 +237,12 @@ def _limits(arms: Sequence[Arm], comparisons: Sequence[Comparison]) -> list[str]
     said = []
     if all(record.device == "cpu" for record in completed):
         said.append("No accelerator was used: nothing here says what a GPU or an NPU would need or how fast it is.")
+    if any(record.device == "ascend" for record in completed):
+        said.append(
+            "How this harness reads NPUs was made from the vendor's documents and recorded outputs, and had not run on "
+            "a real NPU when this version was released: hold its figures against `npu-smi info` (docs/ascend.md)."
+        )
+        said.append("Power of a card with two dies (A3) is the whole card's, whoever uses its other die.")
     if any(peak.readings is not None for peak in peaks):
         said.append("Sampled peaks can miss what lasts shorter than the interval between two readings.")
     if any(peak.quantity is Quantity.DEVICE for peak in peaks):
@@ -262,7 +270,14 @@ def _failed(run: Run) -> Failed:
     if highest is not None:
         what = f"{highest.quantity.value}, {highest.sensor}"
         reached = f"Its memory had reached {highest.peak_mib:,.0f} MiB ({what}) in the phase {highest.phase.value}."
-    return Failed(f"{run.label}, seed {record.seed}", record.status.value, record.reason, reached, record.log_tail)
+    return Failed(
+        f"{run.label}, seed {record.seed}",
+        record.status.value,
+        record.reason,
+        reached,
+        record.log_tail,
+        record.diagnosis,
+    )
 
 
 def content_of(sweep: Sweep, arms: Sequence[Arm], comparisons: Sequence[Comparison]) -> Content:

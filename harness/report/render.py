@@ -78,8 +78,16 @@ def _from_here(folder: Path) -> Path:
     return folder.relative_to(here) if folder.is_relative_to(here) else folder
 
 
-def render(sweep_dirs: Sequence[Path], output: Path, only: Collection[Path] | None = None) -> Path:
-    """Write the report on all runs in `sweep_dirs`, or on the runs `only`, into `output`; returns report.md's path.
+@dataclass(frozen=True)
+class Rendered:
+    path: Path
+    """Of report.md."""
+    said: list[str]
+    """What it opens with, a sentence an item."""
+
+
+def render(sweep_dirs: Sequence[Path], output: Path, only: Collection[Path] | None = None) -> Rendered:
+    """Write the report on all runs in `sweep_dirs`, or on the runs `only`, into `output`.
 
     Files of an earlier report there are replaced; any others are left alone.
     """
@@ -97,4 +105,5 @@ def render(sweep_dirs: Sequence[Path], output: Path, only: Collection[Path] | No
     write_atomically(output / "report.html", page)
     runs = to_frame((run.label, run.record, _from_here(run.folder)) for run in sweep.runs)
     write_atomically(output / "runs.csv", runs.to_csv(index=False))
-    return output / "report.md"
+    verdict = content.verdict
+    return Rendered(output / "report.md", [*verdict.sentences, *verdict.others, *verdict.caveats])

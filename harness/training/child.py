@@ -1,4 +1,7 @@
-"""`python -m harness.training.child RUN_FOLDER`: train what train.yaml says and report to events.jsonl."""
+"""`python -m harness.training.child RUN_FOLDER DEVICE`: train what train.yaml says and report to events.jsonl.
+
+DEVICE is what torch calls it: cpu, cuda or npu.
+"""
 
 from __future__ import annotations
 
@@ -13,23 +16,27 @@ from harness import compat, in_child
 from harness.events import Phase, PhaseStarted, report
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, device: str) -> None:
     in_child.die_with_parent()
     events = folder / "events.jsonl"
     report(events, PhaseStarted(phase=Phase.LOAD))
     with in_child.failures_reported(events):
+        arguments: dict[str, Any] = yaml.safe_load((folder / "train.yaml").read_text(encoding="utf-8"))
         with in_child.collector_paused():
             compat.prepare_imports()
+            from harness.training import proof
+
+            proof.require(device)
+            proof.prove(arguments, device)
             compat.patch_bitsandbytes()
             from llamafactory.train.tuner import run_exp
 
             from harness.training.reporter import Reporter
 
-        arguments: dict[str, Any] = yaml.safe_load((folder / "train.yaml").read_text(encoding="utf-8"))
         reporter = Reporter(events)
         run_exp(arguments, callbacks=[reporter])
         reporter.end_phase(time.time())
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2])

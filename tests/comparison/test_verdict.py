@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.comparison.summary import verdict_of
+from harness.comparison.arms import arms_of
+from harness.comparison.differences import compare
+from harness.comparison.runs import load_sweep
+from harness.comparison.verdict import verdict
 from harness.record import Outcome
 from tests.builders import RunBuilder, questions
 
@@ -32,7 +35,9 @@ def pair(folder: Path, seeds: int = 3, right: tuple[float, float] = (0.7, 0.7), 
 
 
 def sentences(folder: Path) -> list[str]:
-    return verdict_of([folder])
+    arms = arms_of(load_sweep(folder))
+    said = verdict(arms, compare(arms))
+    return [*said.sentences, *said.others, *said.caveats]
 
 
 def test_memory_and_time_are_told_with_sensor_and_interval(folder: Path) -> None:

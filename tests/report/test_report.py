@@ -26,7 +26,7 @@ def pair(folder: Path, seeds: int = 2, **both: object) -> None:
 
 
 def rendered(folder: Path) -> tuple[str, Path]:
-    path = render([folder], folder.parent / "report")
+    path = render([folder], folder.parent / "report").path
     return path.read_text(encoding="utf-8"), path.parent
 
 
@@ -147,7 +147,7 @@ def test_a_report_replaces_its_own_files_and_no_others(folder: Path) -> None:
 def test_a_report_on_some_runs_leaves_the_others_of_the_folder_out(folder: Path) -> None:
     chosen = RunBuilder(folder, "lora", 0).write()
     RunBuilder(folder, "qlora", 0, quantized=True).write()
-    text = render([folder], folder.parent / "report", only=[chosen]).read_text()
+    text = render([folder], folder.parent / "report", only=[chosen]).path.read_text()
     assert "qlora" not in text
 
 
@@ -155,7 +155,7 @@ def test_several_sweeps_make_one_report(folder: Path) -> None:
     other = folder.parent / "other"
     RunBuilder(folder, "lora", 0).write()
     RunBuilder(other, "qlora", 0, quantized=True).write()
-    path = render([folder, other], folder.parent / "report")
+    path = render([folder, other], folder.parent / "report").path
     text = path.read_text()
     assert text.startswith("# Comparison: made, other")
     assert "### qlora against lora" in text

@@ -14,7 +14,7 @@ from harness.devices.ascend.sensor import NpuSensor, Place
 from harness.devices.host import HostSensor
 from harness.devices.npu_smi import NpuReading, parse_mapping, read_info
 from harness.devices.reading import Sensor, SensorError
-from harness.devices.selection import AbsentError, DeviceError, Wish, select
+from harness.devices.selection import AbsentError, DeviceError, TorchDevice, Wish, select
 
 VISIBLE = "ASCEND_RT_VISIBLE_DEVICES"
 _QUERIES: dict[str, type[Query]] = {"auto": NpuSmiQuery, "npu-smi": NpuSmiQuery, "dcmi": DcmiQuery}
@@ -37,7 +37,7 @@ class AscendDevice:
     kind: str = "ascend"
 
     @property
-    def torch_device(self) -> str:
+    def torch_device(self) -> TorchDevice:
         return "cpu" if self.stand_in else "npu"
 
     def environment(self) -> dict[str, str]:
