@@ -10,9 +10,9 @@ from harness.comparison.differences import Comparison, PairedDifference, Word
 from harness.comparison.fairness import unproven_quantization
 from harness.comparison.metrics import ACCURACY, LEADING_MEMORY, TRAIN_SECONDS, number, percent
 
-TELLS_NOTHING_BELOW = 0.02
-"""Share of right answers. Where nobody exceeds it a benchmark is too hard to tell arms apart; where nobody is
-further than this from 1 it is too easy."""
+TOO_HARD, TOO_EASY = 0.05, 0.98
+"""Share of right answers, the mean over an arm's seeds. Where no arm exceeds the first, a benchmark is too hard to tell
+arms apart, and what is right may be luck; where all reach the second it is too easy."""
 
 COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
@@ -106,20 +106,15 @@ def _sentences(comparison: Comparison, score_tells: bool) -> list[str]:
 
 
 def _score_tells_nothing(arms: Sequence[Arm]) -> str | None:
-    scores = [
-        score.accuracy
-        for arm in arms
-        for run in arm.completed
-        for score in (run.record.score, run.record.base_score)
-        if score is not None
-    ]
-    if scores and max(scores) <= TELLS_NOTHING_BELOW:
+    bases = [run.record.base_score.accuracy for arm in arms for run in arm.completed if run.record.base_score]
+    scores = [summary.mean for arm in arms if (summary := arm.summary(ACCURACY))] + bases
+    if scores and max(scores) <= TOO_HARD:
         bound = f"at most {100 * max(scores):.1f}%"
-    elif scores and min(scores) >= 1 - TELLS_NOTHING_BELOW:
+    elif scores and min(scores) >= TOO_EASY:
         bound = f"at least {100 * min(scores):.1f}%"
     else:
         return None
-    who = "Every arm and the base" if any(r.record.base_score for arm in arms for r in arm.completed) else "Every arm"
+    who = "Every arm and the base" if bases else "Every arm"
     return f"{who} answered {bound} of the questions right: at this score the benchmark tells nothing about the arms."
 
 
