@@ -122,6 +122,7 @@ def load_runs(path: str | Path) -> pandas.DataFrame:
     status, reason              completed, out_of_memory, failed, interrupted or unsupported, and why
     identity                    hash of all that decides the run's result
     device, hardware            cpu, cuda or ascend; the product's name
+    stand_in                    what stood in for the hardware, in words
     started_at                  date and time
     accuracy, base_accuracy     share of right answers, 0 to 1; base: the model without adapter
     correct, questions          numbers of questions

@@ -53,6 +53,7 @@ def row(label: str, record: Record, folder: Path) -> dict[str, Cell]:
         "identity": record.identity,
         "device": record.device,
         "hardware": record.environment.device,
+        "stand_in": record.stand_in,
         "started_at": record.started_at.isoformat(),
         "accuracy": score and score.accuracy,
         "base_accuracy": base and base.accuracy,
@@ -86,7 +87,7 @@ def row(label: str, record: Record, folder: Path) -> dict[str, Cell]:
 
 
 TEXTS = frozenset(
-    {"sweep", "arm", "status", "reason", "identity", "device", "hardware", "started_at", "folder"}
+    {"sweep", "arm", "status", "reason", "identity", "device", "hardware", "stand_in", "started_at", "folder"}
     | {f"sensor_{quantity}" for quantity in Quantity}
 )
 

@@ -123,7 +123,7 @@ def _caveats(arms: Sequence[Arm], comparisons: Sequence[Comparison]) -> list[str
     runs = [run.record for arm in arms for run in arm.runs]
     for words in dict.fromkeys(record.stand_in for record in runs if record.stand_in):
         said.append(
-            f"No {runs[0].device} device was used. In its place: {words}. The training ran on the CPU, and what stands "
+            f"No NPU was used. In its place: {words}. The training ran on the CPU, and what stands "
             "here as memory, power or utilization of a chip is the stand-in's."
         )
     completed = [run for arm in arms for run in arm.completed]

@@ -89,6 +89,7 @@ def job(tmp_path: Path) -> Callable[..., EvaluationJob]:
             "limit": 10,
             "batch_size": 4,
             "max_new_tokens": MAX_NEW_TOKENS,
+            "device": "cpu",
             "model_arguments": {"model_name_or_path": str(tmp_path / "nowhere")},
             "model_id": "variant",
             "output": tmp_path / "evaluation",

@@ -10,7 +10,7 @@ import pytest
 
 from harness.evaluation import child
 from harness.evaluation.job import ANSWERS, SCORE, EvaluationJob
-from harness.events import EvaluationProgress, Failure, Phase, PhasePeaks, PhaseStarted, read
+from harness.events import EvaluationProgress, Failure, FailureCause, Phase, PhasePeaks, PhaseStarted, read
 from harness.record import Answer, Score
 
 MakeJob = Callable[..., EvaluationJob]
@@ -71,4 +71,4 @@ def test_a_child_that_fails_says_why_and_takes_an_earlier_score_away(
     *_, last = read(one.events)
     assert isinstance(last, Failure)
     assert "no-adapter" in last.error
-    assert not last.out_of_memory
+    assert last.cause is FailureCause.ERROR

@@ -1,0 +1,125 @@
+"""CANN, the vendor's toolkit below torch-npu: whether it is here, sourced, and of a version that fits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness.doctor.finding import Finding, failed, ok, warning
+from harness.doctor.pairings import CANN_OF, newest_for, release_of
+from harness.doctor.surroundings import Surroundings
+
+_VARIABLES = ("ASCEND_TOOLKIT_HOME", "ASCEND_HOME_PATH")
+_DEFAULTS = ("ascend-toolkit/latest", "cann")
+"""Up to CANN 8.3 and from 8.5 on, below /usr/local/Ascend, or ~/Ascend when it was not root who installed it."""
+_INFO = "ascend_toolkit_install.info"
+_TRIAL = 'python -c "import torch, torch_npu; print(torch.ones(2).npu() + 1)"'
+
+
+def find_home(surroundings: Surroundings) -> Path | None:
+    """The folder that its environment variables name, else one where the installer puts it."""
+    named = (surroundings.environment.get(variable) for variable in _VARIABLES)
+    places = [Path(value) for value in named if value]
+    for parent in (surroundings.below("usr/local/Ascend"), surroundings.home / "Ascend"):
+        places += [parent / default for default in _DEFAULTS]
+    return next((place for place in places if place.is_dir()), None)
+
+
+def version(home: Path) -> str | None:
+    """8.1.RC1, from the file that the installer leaves; None where it left none."""
+    for info in (home / _INFO, *sorted(home.glob(f"*-linux/{_INFO}"))):
+        try:
+            text = info.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue
+        if found := re.search(r"^version=(\S+)", text, re.MULTILINE):
+            return found[1]
+    return None
+
+
+def series(surroundings: Surroundings) -> str | None:
+    """9.1 of 9.1.0, which is what decides the torch-npu; None where no CANN, or no version of it, is to be found."""
+    home = find_home(surroundings)
+    return _series(version(home)) if home else None
+
+
+def examine(surroundings: Surroundings) -> Iterator[Finding]:
+    home = find_home(surroundings)
+    if home is None:
+        yield from _missing(surroundings)
+        return
+    number = version(home)
+    yield _sourced(surroundings, home, number)
+    own = surroundings.package("torch-npu")
+    if own is not None and number is not None:
+        yield _fit(own.public, number)
+
+
+def _missing(surroundings: Surroundings) -> Iterator[Finding]:
+    own = surroundings.package("torch-npu")
+    wanted = CANN_OF.get(own.public) if own else None
+    named = [f"{name}={surroundings.environment[name]}" for name in _VARIABLES if surroundings.environment.get(name)]
+    where = f"{' and '.join(named)} names no folder, and " if named else ""
+    yield failed(
+        "CANN",
+        f"{where}none is in /usr/local/Ascend: torch-npu needs its libraries",
+        f"install toolkit and ops (kernels) package of CANN {wanted or '9.1'} for this chip from "
+        "https://www.hiascend.com/cann/download (in a container: start from an image that has them), then "
+        "source /usr/local/Ascend/cann/set_env.sh",
+    )
+
+
+def _sourced(surroundings: Surroundings, home: Path, number: str | None) -> Finding:
+    script = next((script for script in (home / "set_env.sh", home.parent / "set_env.sh") if script.is_file()), None)
+    source = f"source {script or home / 'set_env.sh'}"
+    what = f"{number or 'of a version that is not told'} in {home}"
+    environment = surroundings.environment
+    missing = [] if any(environment.get(name) for name in _VARIABLES) else [" or ".join(_VARIABLES)]
+    operators = environment.get("ASCEND_OPP_PATH")
+    if not operators:
+        missing.append("ASCEND_OPP_PATH")
+    folders = [Path(entry) for entry in environment.get("LD_LIBRARY_PATH", "").split(":") if entry]
+    if not any((folder / "libascendcl.so").exists() for folder in folders):
+        missing.append("libascendcl.so on LD_LIBRARY_PATH")
+    if missing:
+        return failed("CANN", f"{what} is not sourced: the environment lacks {', '.join(missing)}", source)
+    if operators and not Path(operators).is_dir():
+        return failed(
+            "CANN",
+            f"{what} is sourced, but ASCEND_OPP_PATH={operators} is no folder: the operators are missing",
+            f"install the ops (kernels) package of CANN {number or 'the same version'} for this chip from "
+            f"https://www.hiascend.com/cann/download, then {source}",
+        )
+    return ok("CANN", f"{what}, sourced")
+
+
+def _fit(torch_npu: str, number: str) -> Finding:
+    wanted, here = CANN_OF.get(torch_npu), _series(number)
+    check = "CANN for torch-npu"
+    if wanted is not None and wanted == here:
+        return ok(check, f"{number} is the one for torch-npu {torch_npu}")
+    pair = newest_for(here) if here else None
+    instead = (
+        f"pip install torch=={release_of(pair)} --index-url https://download.pytorch.org/whl/cpu && "
+        f"pip install torch-npu=={pair}"
+        if pair
+        else "install CANN 9.1 with torch 2.12.0 and torch-npu 2.12.0, the newest that the vendor's table pairs"
+    )
+    if wanted is None:
+        return warning(
+            check,
+            f"the vendor's table does not say which CANN torch-npu {torch_npu} needs; {number} is here",
+            f"{_TRIAL} prints a tensor where they fit; else {instead}",
+        )
+    return warning(
+        check,
+        f"torch-npu {torch_npu} was made for CANN {wanted}, and {number} is here: other pairs may work, or end in "
+        "errors that name an operator's binary",
+        f"{_TRIAL} prints a tensor where they fit; else install CANN {wanted}, or {instead}",
+    )
+
+
+def _series(number: str | None) -> str | None:
+    found = re.match(r"\d+\.\d+", number or "")
+    return found[0] if found else None

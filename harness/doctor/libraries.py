@@ -1,0 +1,119 @@
+"""Python, torch and what has to fit torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.doctor.cann import series
+from harness.doctor.finding import Finding, failed, ok, warning
+from harness.doctor.packages import Package
+from harness.doctor.pairings import torch_npu_for
+from harness.doctor.surroundings import Surroundings
+
+OLDEST_PYTHON = (3, 11)
+"""pyproject.toml's requires-python."""
+_INDEX = "https://download.pytorch.org/whl"
+_WHOLE_SET = "pip install . --constraint constraints/constraints.txt"
+
+
+def python(surroundings: Surroundings) -> Iterator[Finding]:
+    version = ".".join(map(str, surroundings.python))
+    if surroundings.python >= OLDEST_PYTHON:
+        yield ok("Python", version)
+    else:
+        oldest = ".".join(map(str, OLDEST_PYTHON))
+        yield failed(
+            "Python",
+            f"{version}: the harness needs {oldest} or newer",
+            f"python{oldest} -m venv .venv && .venv/bin/{_WHOLE_SET}",
+        )
+
+
+def torch(surroundings: Surroundings, kinds: tuple[str, ...]) -> Iterator[Finding]:
+    """torch itself, and whether its build is one for these accelerators (cuda, ascend)."""
+    package = surroundings.package("torch")
+    if package is None:
+        yield failed("torch", "is not installed", _WHOLE_SET)
+        return
+    wanted = _wanted_build(surroundings, package, kinds)
+    reinstall = f"pip uninstall -y torch && pip install torch=={package.release}"
+    if wanted == "cuda":
+        yield failed("torch", f"{package.version} is a CPU build and cannot use the NVIDIA GPU", reinstall)
+    elif wanted == "cpu":
+        yield failed(
+            "torch",
+            f"{package.version} is a CUDA build ({package.build}), beside which torch-npu does not load: "
+            "Two accelerators cannot be used at the same time in PyTorch",
+            f"{reinstall} --index-url {_INDEX}/cpu",
+        )
+    else:
+        told = package.build is None or package.build in package.version
+        yield ok("torch", package.version + ("" if told else f" ({package.build} build)"))
+
+
+def _wanted_build(surroundings: Surroundings, torch: Package, kinds: tuple[str, ...]) -> str | None:
+    """cpu or cuda, where these accelerators need another build of torch than this one."""
+    if torch.build is None:
+        return None
+    if torch.build == "cpu":
+        return "cuda" if "cuda" in kinds else None
+    npu = "ascend" in kinds and ("cuda" not in kinds or surroundings.package("torch-npu") is not None)
+    return "cpu" if npu else None
+
+
+def torch_npu(surroundings: Surroundings) -> Iterator[Finding]:
+    torch, own = surroundings.package("torch"), surroundings.package("torch-npu")
+    if torch is None:
+        return
+    fitting = f"pip install torch-npu=={torch_npu_for(torch.release, series(surroundings))}"
+    if own is None:
+        yield failed("torch-npu", "is not installed: torch cannot use the NPU without it", fitting)
+    elif own.release != torch.release:
+        yield failed(
+            "torch-npu",
+            f"{own.version} beside torch {torch.version}: both must have the same number, else importing it ends in "
+            "`undefined symbol`",
+            fitting,
+        )
+    else:
+        yield ok("torch-npu", f"{own.version}, as torch is")
+
+
+def companions(surroundings: Surroundings, kinds: tuple[str, ...]) -> Iterator[Finding]:
+    """torchvision and torchaudio. Without them text is trained just as well, so nothing here is a failure."""
+    torch = surroundings.package("torch")
+    found = [package for name in ("torchvision", "torchaudio") if (package := surroundings.package(name))]
+    # A torch that has to make way for another build first says nothing of what fits.
+    if torch is None or not found or _wanted_build(surroundings, torch, kinds):
+        return
+    misfits = [f"{package.name} {why}" for package in found if (why := _misfit(package, torch))]
+    names = " and ".join(package.name for package in found)
+    if not misfits:
+        yield ok(names, ", ".join(package.version for package in found) + f" beside torch {torch.version}")
+        return
+    index = f" --index-url {_INDEX}/{torch.build}" if torch.build else ""
+    plain = " ".join(package.name for package in found)
+    yield warning(
+        names,
+        f"{'; '.join(misfits)}. The harness works around it; plain llamafactory-cli fails on importing it",
+        f"pip uninstall -y {plain} && pip install torch=={torch.release} {plain}{index}",
+    )
+
+
+def _misfit(package: Package, torch: Package) -> str | None:
+    if package.needs_torch and package.needs_torch != torch.release:
+        return f"{package.version} was built for torch {package.needs_torch}, not {torch.release}"
+    if package.build and torch.build and package.build != torch.build:
+        return f"{package.version} is a {package.build} build, torch {torch.version} a {torch.build} build"
+    return None
+
+
+def deepspeed(surroundings: Surroundings) -> Iterator[Finding]:
+    """Beside QLoRA on an NPU: SwanLab's LLaMA-Factory tutorial found that its mere presence ends the run."""
+    package = surroundings.package("deepspeed")
+    if package is not None:
+        yield failed(
+            "deepspeed",
+            f"{package.version} is installed: QLoRA on an NPU ends with an error where it is, used or not",
+            "pip uninstall -y deepspeed",
+        )

@@ -1,0 +1,44 @@
+"""Which torch-npu belongs to which CANN: the version tables of Ascend/pytorch."""
+
+from __future__ import annotations
+
+CANN_OF = {
+    "2.12.0": "9.1",
+    "2.11.0": "9.1",
+    "2.10.0.post4": "9.1",
+    "2.9.0.post6": "9.1",
+    "2.9.0.post2": "9.0",
+    "2.9.0": "8.5",
+    "2.8.0.post4": "9.0",
+    "2.8.0.post2": "8.5",
+    "2.8.0": "8.3",
+    "2.7.1.post8": "9.1",
+    "2.7.1.post4": "9.0",
+    "2.7.1.post2": "8.5",
+    "2.7.1": "8.3",
+}
+"""Newest first. 2.13.0 and 2.14.0 are published; the table names no CANN for them."""
+_OLDEST_TORCH = (2, 9)
+"""What this project needs: pyproject.toml."""
+
+
+def torch_npu_for(torch_release: str, cann: str | None) -> str:
+    """The torch-npu to install beside this torch: the one for this CANN (9.1) if the table has it, else the newest."""
+    posts = [version for version in CANN_OF if release_of(version) == torch_release]
+    fitting = [version for version in posts if CANN_OF[version] == cann]
+    return next(iter(fitting or posts), torch_release)
+
+
+def newest_for(cann: str) -> str | None:
+    """The newest torch-npu for this CANN that the project can use; None: this CANN is too old or not in the table."""
+    usable = (version for version, of in CANN_OF.items() if of == cann and _numbers(version) >= _OLDEST_TORCH)
+    return next(usable, None)
+
+
+def release_of(version: str) -> str:
+    """2.9.0.post2 -> 2.9.0, the torch that it belongs to."""
+    return version.partition(".post")[0]
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in release_of(version).split("."))

@@ -1,0 +1,55 @@
+"""The ports that a training over several chips and the dashboard listen on."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+
+import psutil
+
+from harness.doctor.finding import Finding, ok, warning
+from harness.doctor.surroundings import Surroundings
+
+_TORCHRUN = 29500
+
+
+def ports(surroundings: Surroundings) -> Iterator[Finding]:
+    named = surroundings.environment.get("MASTER_PORT", "")
+    training = int(named) if named.isdecimal() else _TORCHRUN
+    uses = {
+        training: ("torchrun, for a run over several chips", "MASTER_PORT={free} before the command"),
+        surroundings.dashboard_port: ("harness watch", "harness watch --port {free}"),
+    }
+    taken = {port: use for port, use in uses.items() if not _is_free(port)}
+    for port, (use, instead) in taken.items():
+        free = next((other for other in range(port + 1, 65536) if _is_free(other)), port)
+        yield warning(
+            "ports",
+            f"{port} ({use}) is taken{_by_whom(port)}",
+            f"end that process, or {instead.format(free=free)}",
+        )
+    if not taken:
+        yield ok("ports", " and ".join(f"{port} ({use})" for port, (use, _) in uses.items()) + " are free")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as attempt:
+        # As servers do: what a closed connection leaves behind for a minute does not count.
+        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            attempt.bind(("", port))
+        except OSError:
+            return False
+    return True
+
+
+def _by_whom(port: int) -> str:
+    # Of other users' processes the system tells nothing.
+    with suppress(psutil.Error, OSError):
+        for connection in psutil.net_connections("tcp"):
+            if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN:
+                if connection.pid is None:
+                    break
+                return f" by {psutil.Process(connection.pid).name()} (pid {connection.pid})"
+    return ""
