@@ -1,15 +1,16 @@
 # Needs CPython 3.11 or newer, pip and make. Everything else is installed into .venv, in pinned versions.
 PYTHON ?= python3
-VENV := .venv
+VENV ?= .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := constraints/constraints.txt
 
-.PHONY: help quickstart test lint check tiny constraints wheel
+.PHONY: help quickstart test lint check ascend tiny constraints wheel
 
 help:
 	@echo "make quickstart    train LoRA and QLoRA on the built-in base and compare them"
 	@echo "make test          the tests"
 	@echo "make check         formatting, types, import layers, the tests"
+	@echo "make ascend        install for an Ascend host: torch without CUDA, and torch-npu"
 	@echo "make tiny          make the built-in base again"
 	@echo "make constraints   choose the pinned versions anew"
 	@echo "make wheel         a wheel in dist/"
@@ -27,6 +28,17 @@ lint: $(VENV)/.installed
 	$(BIN)/lint-imports
 
 check: lint test
+
+# torch-npu wants the CPU build of its own version of torch; which CANN it wants is in docs/ascend.md. What is pinned for
+# another torch (torchvision, torchaudio) is left to pip.
+ASCEND_TORCH ?= 2.12.0
+TORCH_NPU ?= $(ASCEND_TORCH)
+ascend:
+	$(PYTHON) -m venv $(VENV)
+	grep -Ev '^torch(vision|audio)?==' $(CONSTRAINTS) > $(VENV)/constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --extra-index-url https://download.pytorch.org/whl/cpu \
+	  torch==$(ASCEND_TORCH)+cpu torch-npu==$(TORCH_NPU) --editable '.[dev]' --constraint $(VENV)/constraints.txt
+	@touch $(VENV)/.installed
 
 tiny: $(VENV)/.installed
 	$(BIN)/python -m harness.models.make_tiny

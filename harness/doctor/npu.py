@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.devices.ascend.device import VISIBLE, visible_ids
-from harness.devices.ascend.query import COMMAND, explain, npu_smi
+from harness.devices.ascend.node import Node
+from harness.devices.ascend.query import COMMAND, TIMEOUT_SECONDS, NpuSmiQuery, explain, npu_smi
 from harness.devices.npu_smi import InfoTable, NpuReading, parse_error, read_info
 from harness.devices.reading import SensorError
 from harness.doctor.finding import Finding, failed, ok, warning
@@ -33,7 +34,7 @@ def chips(surroundings: Surroundings) -> Iterator[Finding]:
     readings: list[NpuReading] = []
     try:
         # As a shell would say it, so that it is explained with the other errors.
-        text = npu_smi(["info"]) if surroundings.command(COMMAND) else f"{COMMAND}: command not found"
+        text = _info() if surroundings.command(COMMAND) else f"{COMMAND}: command not found"
     except SensorError as error:
         yield failed(_DRIVER, str(error), _ASK_KERNEL)
     else:
@@ -43,6 +44,12 @@ def chips(surroundings: Surroundings) -> Iterator[Finding]:
     if readings:
         yield from _chips(readings)
     yield from _visible(surroundings.environment.get(VISIBLE), len(readings) or None)
+
+
+def _info() -> str:
+    """Not what other runs were told lately, but while none of them asks."""
+    with Node(NpuSmiQuery(), 0).alone(TIMEOUT_SECONDS) as lock:
+        return npu_smi(["info"], lock=lock)
 
 
 def _driver(text: str, table: InfoTable) -> Iterator[Finding]:

@@ -83,7 +83,7 @@ class DcmiQuery:
 
     def ask(self, lock: int) -> InfoTable:
         if self._library is None:
-            self._library = self._open()
+            self._open()
         count, cards = c_int(), (c_int * _MAX_CARDS)()
         self._must("dcmi_get_card_list", byref(count), cards, _MAX_CARDS)
         readings = []
@@ -98,7 +98,7 @@ class DcmiQuery:
     def close(self) -> None:
         """The library has no end to its dcmi_init."""
 
-    def _open(self) -> ctypes.CDLL:
+    def _open(self) -> None:
         try:
             library = ctypes.CDLL(self._path)
         except OSError as error:
@@ -108,8 +108,11 @@ class DcmiQuery:
             if function is not None:
                 function.argtypes, function.restype = arguments, c_int
         self._library = library
-        self._must("dcmi_init")
-        return library
+        try:
+            self._must("dcmi_init")
+        except SensorError:
+            self._library = None  # The next question begins with dcmi_init again.
+            raise
 
     def _chip(self, card: int, chip: int) -> NpuReading:
         used, total = self._memory(card, chip)
@@ -137,9 +140,8 @@ class DcmiQuery:
             return float(hbm.memory_usage), float(hbm.memory_size)
         ddr = _MemoryInfo()
         if self._told("dcmi_get_device_memory_info_v3", card, chip, byref(ddr)) and ddr.memory_size:
-            # The unit of what is available differs between products; where it cannot be MiB it is not used.
-            used = ddr.memory_size - ddr.memory_available
-            return float(used) if 0 <= used < ddr.memory_size else None, float(ddr.memory_size)
+            # The unit of `memory_available` differs between products, so what is used is not told.
+            return None, float(ddr.memory_size)
         return None, None
 
     def _utilization(self, card: int, chip: int) -> float | None:
@@ -190,5 +192,4 @@ class DcmiQuery:
         code = call(*arguments)
         if code:
             known = parse_error(f"{function}: ret is {code}")
-            assert known is not None
-            raise SensorError(f"dcmi: {function} answered {code}: {known.cause}; {known.fix}")
+            raise SensorError(f"dcmi: {function} answered {code}" + (f": {known.cause}; {known.fix}" if known else ""))

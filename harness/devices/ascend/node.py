@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
@@ -22,6 +23,7 @@ from harness.devices.npu_smi import NpuReading
 from harness.devices.reading import SensorError
 
 _LONGEST_PAUSE_SECONDS = 60.0
+_FORGOTTEN_SECONDS = 10 * _LONGEST_PAUSE_SECONDS
 _LOCK_POLL_SECONDS = 0.02
 
 
@@ -47,7 +49,9 @@ class Node:
         self.name = query.name
         self._query = query
         self._interval = interval_seconds
-        self._folder = folder or Path(tempfile.gettempdir()) / f"harness-{query.name}-{os.getuid()}"
+        # One lock for all ways of asking, since they ask the same driver; answers are each way's own.
+        self._folder = folder or Path(tempfile.gettempdir()) / f"harness-npu-{os.getuid()}"
+        self._file = self._folder / f"{query.name}.json"
         self._seen = 0.0
 
     def read(self) -> Answer:
@@ -56,7 +60,7 @@ class Node:
         the question failed, or waits because the last ones failed or took longer than the interval."""
         asked = time.monotonic()
         while True:
-            with self._locked(asked + TIMEOUT_SECONDS) as lock:
+            with self.alone(TIMEOUT_SECONDS) as lock:
                 last = self._last()
                 if last is None or (pause := last.not_before - time.monotonic()) <= 0:
                     if last is None or last.error or not self._is_news(last, asked):
@@ -93,7 +97,7 @@ class Node:
                 moment=moment + took / 2,
                 readings=table.readings,
                 problems=table.problems,
-                not_before=asked + 2 * took,
+                not_before=asked + took + min(_LONGEST_PAUSE_SECONDS, took),
             )
         except SensorError as error:
             pause = min(_LONGEST_PAUSE_SECONDS, self._interval * 2**failures)
@@ -104,41 +108,66 @@ class Node:
                 failures=min(failures + 1, 16),
                 not_before=time.monotonic() + pause,
             )
-        temporary = self._folder / f"answer.{os.getpid()}"
-        try:
-            temporary.write_text(answer.model_dump_json(), encoding="utf-8")
-            temporary.replace(self._folder / "answer.json")
-        except OSError:  # A full disk costs the sharing, not the reading.
-            temporary.unlink(missing_ok=True)
+        self.keep(self._file.name, answer)
         return answer
 
     def _last(self) -> Answer | None:
         try:
-            answer = Answer.model_validate_json((self._folder / "answer.json").read_bytes())
+            answer = Answer.model_validate_json(self._file.read_bytes())
         except (OSError, ValidationError):
             return None
-        # From before a reboot, when the clock began anew.
-        return None if answer.asked > time.monotonic() else answer
+        # Otherwise it is from before a reboot, when the clock began anew, or nonsense; or a failure that is long past.
+        now = time.monotonic()
+        if not answer.asked <= now or not answer.not_before <= now + _LONGEST_PAUSE_SECONDS:
+            return None
+        return None if answer.error is not None and now - answer.asked > _FORGOTTEN_SECONDS else answer
+
+    def keep(self, name: str, what: BaseModel) -> None:
+        """For the other processes of this user. Only inside of `alone`."""
+        temporary = self._folder / f"{name}.new"
+        try:
+            temporary.write_text(what.model_dump_json(), encoding="utf-8")
+            temporary.replace(self._folder / name)
+        except OSError:  # A full disk costs the sharing, not the reading.
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+    def kept(self, name: str) -> bytes | None:
+        with suppress(OSError):
+            return (self._folder / name).read_bytes()
+        return None
 
     @contextmanager
-    def _locked(self, deadline: float) -> Iterator[int]:
-        """flock, and not a lock of this process: an npu-smi that hangs inherits it and keeps the next one away."""
+    def alone(self, patience_seconds: float) -> Iterator[int]:
+        """Nobody else asks the driver meanwhile. Yields what a process that is started for it must inherit.
+
+        flock, and not a lock of this process: an npu-smi that hangs inherits it and keeps the next one away.
+        Raises SensorError."""
         try:
-            self._folder.mkdir(mode=0o700, exist_ok=True)
-            if self._folder.stat().st_uid != os.getuid():
-                raise SensorError(f"{self._folder} belongs to another user: remove it or set TMPDIR")
-            descriptor = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = self._acquire(patience_seconds)
         except OSError as error:
-            raise SensorError(f"{self._folder}: {error.strerror}") from error
+            raise SensorError(f"{self._folder}: {error.strerror}; set TMPDIR to a local folder") from error
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _acquire(self, patience_seconds: float) -> int:
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        status = self._folder.lstat()
+        if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode):
+            raise SensorError(f"{self._folder} is a link or belongs to another user: remove it or set TMPDIR")
+        descriptor = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        deadline = time.monotonic() + patience_seconds
         try:
             while True:
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
+                    return descriptor
                 except BlockingIOError:
                     if time.monotonic() > deadline:
                         raise SensorError(f"another call of {self.name} has not ended yet") from None
                     time.sleep(_LOCK_POLL_SECONDS)
-            yield descriptor
-        finally:
+        except BaseException:
             os.close(descriptor)
+            raise

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import selectors
+import shutil
 import signal
 import subprocess
 import time
@@ -50,9 +52,13 @@ class NpuSmiQuery:
 
 def npu_smi(arguments: list[str], timeout_seconds: float = TIMEOUT_SECONDS, lock: int | None = None) -> str:
     """What npu-smi prints, errors included; its exit status tells nothing. Raises SensorError when it does not end."""
+    if shutil.which(COMMAND) is None:
+        raise SensorError(f"{COMMAND} cannot be started: it is not on the PATH")
+    # Should this process be killed first, something else must end an npu-smi that hangs, for it holds the lock.
+    limit = ["timeout", "-s", "KILL", str(math.ceil(timeout_seconds) + 2)] if shutil.which("timeout") else []
     try:
         process = subprocess.Popen(
-            [COMMAND, *arguments],
+            [*limit, COMMAND, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -67,7 +73,8 @@ def npu_smi(arguments: list[str], timeout_seconds: float = TIMEOUT_SECONDS, lock
     if trouble is None:
         with suppress(subprocess.TimeoutExpired):
             process.wait(1)
-    if process.poll() is None:
+    # One that has ended may have left behind what holds the pipe. Not yet waited for, it still keeps its number.
+    if trouble is not None or process.returncode is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         # One that waits for the driver cannot even be killed. It keeps the lock until it ends.

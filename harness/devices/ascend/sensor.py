@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.devices.ascend.node import Node
-from harness.devices.npu_smi import NpuReading
+from harness.devices.npu_smi import NpuProcess, NpuReading
 from harness.devices.processes import tree
 from harness.devices.reading import Reading, SensorError
 
@@ -29,11 +29,12 @@ class NpuSensor:
 
     def read(self, pids: frozenset[int]) -> list[Reading]:
         answer = self._node.read()
-        found = {(reading.npu_id, reading.chip_id): reading for reading in answer.readings}
+        # A 950 has no chips below the card in npu-smi's table; the library calls its only one 0.
+        found = {(reading.npu_id, reading.chip_id or 0): reading for reading in answer.readings}
         family = {process.pid for process in tree(pids)}
         readings = []
         for place in self._places:
-            reading = found.get((place.npu_id, place.chip_id))
+            reading = found.get((place.npu_id, place.chip_id or 0))
             if reading is None:
                 # Without it the sum over the run's chips would be too small.
                 why = f" ({answer.problems[0]})" if answer.problems else ""
@@ -64,6 +65,11 @@ def _process_mib(reading: NpuReading, family: set[int]) -> float | None:
     """
     if not reading.processes_listed:
         return None
-    ours = [process for process in reading.processes if {process.pid, process.pid_in_container} & family]
+    ours = [process for process in reading.processes if _pid(process) in family]
     known = [process.memory_mib for process in ours if process.memory_mib is not None]
     return sum(known) if known and len(known) == len(ours) else None
+
+
+def _pid(process: NpuProcess) -> int | None:
+    """As it counts here: in a container the host's pid may be by chance that of another process."""
+    return process.pid if process.pid_in_container is None else process.pid_in_container

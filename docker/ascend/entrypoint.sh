@@ -1,0 +1,9 @@
+#!/bin/bash
+# CANN's libraries are found only in an environment that sourced it. Its place changed with 8.5.
+for file in /usr/local/Ascend/cann/set_env.sh /usr/local/Ascend/ascend-toolkit/set_env.sh; do
+  if [ -f "$file" ]; then
+    source "$file"
+    break
+  fi
+done
+exec "$@"
