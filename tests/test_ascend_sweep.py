@@ -1,4 +1,4 @@
-"""A whole sweep on device=ascend: real training and evaluation on the CPU, and an npu-smi that is made up."""
+"""A whole sweep on device=ascend: real training on the CPU, and an npu-smi that is made up."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def ascend(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> AscendSweep
     home = tmp_path_factory.mktemp("ascend")
     npu_smi = StandInNpuSmi(home / "npu-smi")
     npu_smi.follow(chips=4)
-    short = ("seed=0", "training.max_steps=10", "training.validation_steps=null", "evaluation.limit=4")
+    short = ("seed=0", "training.max_steps=10", "training.validation_steps=null", "evaluation=none")
     output = subprocess.run(
         command("sweep", "quickstart", *ASCEND, "device.chips=[3,1]", *short),
         cwd=home,

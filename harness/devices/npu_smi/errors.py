@@ -58,7 +58,7 @@ _KNOWN = (
 def parse_error(text: str) -> NpuSmiError | None:
     """The first known error in the output of npu-smi; an unknown `ret is -NNNN` has itself as its cause."""
     for line in text.splitlines():
-        number = re.search(r"\bret is (-[0-9]{1,9})\b", line, re.ASCII)
+        number = re.search(r"\bret is (-[0-9]{1,9})\b", line)
         code = int(number[1]) if number else None
         for known, words, cause, fix in _KNOWN:
             if code == known if code is not None else words in line:

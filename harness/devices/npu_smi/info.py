@@ -20,7 +20,16 @@ _COLUMN = re.compile(r"NPU Util\(%\)|\S+")
 _VALUE = re.compile(r"(?P<used>[^\s/]+)\s*/\s*(?P<total>[^\s/]+)|(?P<scalar>[^\s/]+)")
 _NUMBER = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,6})?", re.ASCII)
 _ID = re.compile(r"[0-9]{1,9}", re.ASCII)
+_ID_AND_NAME = re.compile(r" ?([0-9]{1,9})(?:\s+(.*?))?\s*", re.ASCII)
+"""The id stands at the cell's edge. What stands further right is a name, and `310` is one."""
+_UPPER = {"Power(W)", "Temp(C)", "Hugepages-Usage(page)", "Hugepages"}
+_LOWER = {"AICore(%)", "NPU Util(%)", "Memory-Usage(MB)", "HBM-Usage(MB)"}
+_PROCESS = {"Process id", "Process name", "Process memory(MB)"}
+_MOST_PROCESSES = 8
+"""npu-smi shows no more for a chip and does not say so: MAX_CHIP_PROCESS_NUM in its source (hicann/driver)."""
 _NO_PROCESSES = re.compile(r"No running processes found in NPU ([0-9]{1,9})", re.ASCII)
+_REMARK = re.compile(r"\[WARNING\][^|]*")
+"""Below the table, where the driver's installation is in doubt."""
 
 
 class IncompleteTableWarning(UserWarning):
@@ -74,7 +83,7 @@ def _blocks(text: str) -> Iterator[_Block]:
             block = _Block()
         elif len(stripped) > 1 and stripped.startswith("|") and stripped.endswith("|"):
             block.rows.append(stripped[1:-1].split("|"))
-        elif stripped and stripped != "...":
+        elif stripped and stripped != "..." and not _REMARK.fullmatch(stripped):
             block.broken.append(stripped)
     yield block
 
@@ -102,7 +111,7 @@ class _Columns:
         # Something is blank. A value that stands exactly below a name of its kind is that column's.
         if len(found) > len(self.names):
             raise ValueError
-        values = {}
+        values: dict[str, tuple[str, ...]] = {}
         for match, text in zip(found, texts, strict=True):
             name = self.names[self.offsets.index(match.start())]
             if _width(name) != len(text):
@@ -121,6 +130,8 @@ class _Reader:
         self._problems: list[str] = []
         self._first: _Columns | None = None
         self._second: _Columns | None = None
+        self._unknown_below: bool = False
+        """Whether the second line of the header has a column whose name says nothing to us."""
         self._second_id: str | None = None
         """What the second number of a chip's second row is: phy_id, logic_id or nothing."""
         self._cells: list[int] = []
@@ -129,13 +140,19 @@ class _Reader:
         self._processes: list[tuple[int, int | None, NpuProcess]] = []
         self._idle: set[int] = set()
         self._process_table_whole = True
+        self._beginnings = {"version": 0, "header": 0}
 
     def take(self, block: _Block) -> None:
-        rows = [row for row in block.rows if not row[0].strip().startswith("npu-smi")]
+        versions = [row[0].strip().startswith("npu-smi") for row in block.rows]
+        rows = block.rows[1:] if versions[:1] == [True] else block.rows
+        self._beginnings["version"] += sum(versions)
+        self._beginnings["header"] += sum(map(_is_heading, rows))
         for line in block.broken:
             self._problems.append(f"not a row of the table: {line[:80]!r}")
         if not rows:
             return
+        if not block.closed:
+            self._problems.append("the output ends inside its table")
         if self._is_header(rows):
             return
         if all(len(row) == 1 for row in rows):
@@ -146,36 +163,56 @@ class _Reader:
             self._take_chip(rows, whole=not block.broken)
 
     def finish(self) -> InfoTable:
+        if max(self._beginnings.values()) > 1:
+            # The two rows of a chip may be from two of them, and nothing in a row tells.
+            return InfoTable([], [*self._problems, "several outputs of npu-smi in one: none of them is used"])
         counts = Counter((reading.npu_id, reading.chip_id) for reading in self._readings)
         twice = {key for key, count in counts.items() if count > 1}
         for npu_id, chip_id in sorted(twice, key=str):
             self._problems.append(f"NPU {npu_id} chip {chip_id} stands there more than once: none of them is used")
         readings = [reading for reading in self._readings if (reading.npu_id, reading.chip_id) not in twice]
-        listed = {npu_id for npu_id, _, _ in self._processes} | self._idle
         for reading in readings:
-            reading.processes = [
-                process
-                for npu_id, chip_id, process in self._processes
-                if npu_id == reading.npu_id and chip_id == reading.chip_id
-            ]
-            reading.processes_listed = self._process_table_whole and reading.npu_id in listed
+            self._add_processes(reading)
+        shown = {(reading.npu_id, reading.chip_id) for reading in readings}
+        for npu_id, chip_id in dict.fromkeys((npu_id, chip_id) for npu_id, chip_id, _ in self._processes):
+            if (npu_id, chip_id) not in shown:
+                self._problems.append(f"processes of NPU {npu_id} chip {chip_id}, which cannot be read")
         return InfoTable(readings, self._problems)
+
+    def _add_processes(self, reading: NpuReading) -> None:
+        place = reading.npu_id, reading.chip_id
+        found = [process for npu_id, chip_id, process in self._processes if (npu_id, chip_id) == place]
+        counts = Counter(process.pid for process in found if process.pid is not None)
+        twice = {pid for pid, count in counts.items() if count > 1}
+        for pid in sorted(twice):
+            self._problems.append(f"process {pid} stands there more than once: none of them is used")
+        listed = {npu_id for npu_id, _, _ in self._processes} | self._idle
+        whole = self._process_table_whole and not twice and len(found) != _MOST_PROCESSES
+        reading.processes = [process for process in found if process.pid not in twice]
+        reading.processes_listed = whole and reading.npu_id in listed
 
     def _is_header(self, rows: list[list[str]]) -> bool:
         names = [" ".join(cell.split()) for cell in rows[0]]
-        if not names[0].startswith("NPU"):
-            return False
-        if len(names) >= 4 and names[1] == "Process id":
+        if names[0].startswith("NPU") and set(names) >= _PROCESS and len(rows) == 1:
             self._process_columns = names
+            self._tell_unknown(names[1:], _PROCESS | {"Process id in container"})
             return True
-        if "Health" not in names or len(rows) != 2 or len(rows[1]) != len(rows[0]):
+        if not _is_heading(rows[0]) or len(rows) != 2 or len(rows[1]) != len(rows[0]):
             return False
         self._process_columns = None
         self._cells = [len(rows[0]), len(rows[1])]
         self._first, self._second = _Columns.of(rows[0][-1]), _Columns.of(rows[1][-1])
+        self._tell_unknown(self._first.names, _UPPER)
+        self._unknown_below = self._tell_unknown(self._second.names, _LOWER)
         second = rows[1][0].split()
         self._second_id = {"Device": "logic_id", "Phy-ID": "phy_id"}.get(second[1]) if len(second) > 1 else None
         return True
+
+    def _tell_unknown(self, names: list[str], known: set[str]) -> bool:
+        unknown = [name for name in names if name not in known]
+        for name in unknown:
+            self._problems.append(f"a column that this version does not know: {name[:80]!r}")
+        return bool(unknown)
 
     def _take_notices(self, rows: list[list[str]]) -> None:
         for row in rows:
@@ -183,6 +220,7 @@ class _Reader:
             if found:
                 self._idle.add(int(found[1]))
             else:
+                self._process_table_whole = False
                 self._problems.append(f"not a row of the table: {row[0].strip()[:80]!r}")
 
     def _take_chip(self, rows: list[list[str]], whole: bool) -> None:
@@ -190,7 +228,7 @@ class _Reader:
         if self._first is None or self._second is None:
             self._problems.append(f"a row without a header above it: {shown!r}")
             return
-        if not whole or [len(row) for row in rows] != self._cells:
+        if not whole or [len(row) for row in rows] != self._cells or not all(map(_is_plain, rows)):
             self._problems.append(f"not the two whole rows that a chip has: {shown!r}")
             return
         try:
@@ -204,16 +242,21 @@ class _Reader:
             npu_id, name, health = _id(first[0]), first[1].strip(), first[2].strip()
             if second[0].strip() or second[1].strip():
                 raise ValueError
-            numbers = {"chip_id": None}
+            numbers = {}
         else:
-            words = first[0].split(maxsplit=1)
-            npu_id, name, health = _id(words[0] if words else ""), "".join(words[1:]).strip(), first[1].strip()
+            place = _ID_AND_NAME.fullmatch(first[0])
+            if place is None:
+                raise ValueError
+            npu_id, name, health = int(place[1]), place[2] or "", first[1].strip()
             numbers = self._chip_ids(second[0])
         above, below = upper.values(first[-1]), lower.values(second[-1])
-        used, total = _memory(below)
+        used, total = _memory(below, lower.names, self._unknown_below)
         utilization = below.get("AICore(%)") or below.get("NPU Util(%)") or ("",)
         return NpuReading(
             npu_id=npu_id,
+            chip_id=numbers.get("chip_id"),
+            phy_id=numbers.get("phy_id"),
+            logic_id=numbers.get("logic_id"),
             name=None if name in _ABSENT else name,
             health=None if health in _ABSENT else health,
             power_watts=_number(above.get("Power(W)", ("",))[0]),
@@ -221,7 +264,6 @@ class _Reader:
             utilization_percent=_number(utilization[0]),
             memory_used_mib=used,
             memory_total_mib=total,
-            **numbers,
         )
 
     def _chip_ids(self, cell: str) -> dict[str, int | None]:
@@ -249,7 +291,7 @@ class _Reader:
 
 def _process(row: list[str], columns: list[str]) -> tuple[int, int | None, NpuProcess]:
     """NPU id, chip id (None where the table has none) and the process."""
-    if len(row) != len(columns):
+    if len(row) != len(columns) or not all(cell.isprintable() for cell in row):
         raise ValueError
     cells = dict(zip(columns, (cell.strip() for cell in row), strict=True))
     place = row[0].split()
@@ -269,12 +311,26 @@ def _process(row: list[str], columns: list[str]) -> tuple[int, int | None, NpuPr
     )
 
 
-def _memory(values: dict[str, tuple[str, ...]]) -> tuple[float | None, float | None]:
+def _memory(values: dict[str, tuple[str, ...]], names: list[str], unknown: bool) -> tuple[float | None, float | None]:
+    """Used and total. `unknown`: one of the columns may be the HBM's, so that DDR must not pass for it."""
     hbm, ddr = (
         tuple(_number(text) for text in values.get(name, ("", ""))) for name in ("HBM-Usage(MB)", "Memory-Usage(MB)")
     )
-    used, total = hbm if hbm[1] else ddr
+    if "HBM-Usage(MB)" in names and hbm[1] != 0:
+        used, total = hbm
+    else:
+        used, total = (None, None) if unknown else ddr
     return used, total
+
+
+def _is_heading(row: list[str]) -> bool:
+    """The first line of the chips' header."""
+    return row[0].strip().startswith("NPU") and any(cell.strip() == "Health" for cell in row)
+
+
+def _is_plain(row: list[str]) -> bool:
+    """npu-smi writes nothing else there: a name that is not plain was damaged."""
+    return all(cell.isascii() and cell.isprintable() for cell in row)
 
 
 def _number(text: str) -> float | None:

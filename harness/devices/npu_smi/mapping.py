@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+_IDS = ("NPU ID", "Slot ID", "Chip ID", "Chip Logic ID", "Chip Phy-ID")
+
 
 @dataclass(frozen=True)
 class NpuChip:
@@ -18,23 +20,25 @@ class NpuChip:
 
 
 def parse_mapping(text: str) -> list[NpuChip]:
-    """The chips in the output of `npu-smi info -m`; a card's MCU, which computes nothing, is left out.
+    """The chips in the output of `npu-smi info -m`; a card's MCU and CPU, which have no logic id, are left out.
 
     Lines that are no whole row are left out. Never raises."""
     columns: list[str] = []
     chips = []
-    for line in text.splitlines():
+    for line in text.split("\n"):
         if line.split()[:2] == ["NPU", "ID"]:
             columns = [name for name in re.split(r"\s{2,}", line.strip()) if name]
             continue
         cells = line.split(maxsplit=max(0, len(columns) - 1))
-        if len(cells) != len(columns) or not columns:
+        if len(cells) != len(columns) or not columns or not (line.isascii() and line.strip().isprintable()):
             continue
         row = dict(zip(columns, (cell.strip() for cell in cells), strict=True))
-        ids = {name: row.get(name, "-") for name in ("NPU ID", "Chip ID", "Chip Logic ID", "Chip Phy-ID")}
+        ids = {name: row.get(name, "-") for name in _IDS}
         numbers = {name: int(value) for name, value in ids.items() if re.fullmatch("[0-9]{1,9}", value, re.ASCII)}
         unread = [value for name, value in ids.items() if name not in numbers and value not in {"-", "NA"}]
-        if unread or "NPU ID" not in numbers or "Chip ID" not in numbers or row.get("Chip Name", "Mcu") == "Mcu":
+        # An MCU and a CPU ("3559") stand in the table as chips do, with `-` for this number.
+        number = "Chip Logic ID" if "Chip Logic ID" in columns else "Chip Phy-ID"
+        if unread or not {"NPU ID", "Chip ID", number} <= set(numbers) or "Chip Name" not in row:
             continue
         chips.append(
             NpuChip(
