@@ -22,7 +22,8 @@ AT_ONCE = 2000
 
 def attempt(first: int, end: int) -> tuple[int, list[tuple[int, str]]]:
     """How many readings the inputs of these seeds have, and each violation with its seed."""
-    readings, found = 0, []
+    found: list[tuple[int, str]] = []
+    readings = 0
     for seed in range(first, end):
         count, problems = violations(an_input(seed))
         readings += count
@@ -38,7 +39,8 @@ def main() -> int:
     options = parser.parse_args()
     end = options.seed + options.inputs
     firsts = range(options.seed, end, AT_ONCE)
-    readings, found, started = 0, [], time.monotonic()
+    found: list[tuple[int, str]] = []
+    readings, started = 0, time.monotonic()
     with ProcessPoolExecutor(options.processes) as pool:
         for count, problems in pool.map(attempt, firsts, [min(first + AT_ONCE, end) for first in firsts]):
             readings += count

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import shutil
 import statistics
@@ -22,6 +23,7 @@ import time
 from pathlib import Path
 
 import yaml
+from scipy import stats
 
 INTERVALS_SECONDS = (1.0, 0.5)
 """The default, and the quickstart's."""
@@ -57,6 +59,12 @@ def train_seconds(adapter: Path) -> float:
     return float(json.loads((adapter / "train_results.json").read_text())["train_runtime"])
 
 
+def _interval(values: list[float]) -> tuple[float, float]:
+    """Student's t, 95%."""
+    half = stats.t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
+    return statistics.mean(values) - half, statistics.mean(values) + half
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=8)
@@ -84,10 +92,11 @@ def main() -> None:
         shutil.rmtree(home)
     for side in sides[1:]:
         ratios = [mine / plain for mine, plain in zip(training[side], training["plain"], strict=True)]
+        low, high = (math.exp(bound) for bound in _interval([math.log(ratio) for ratio in ratios]))
         more = [mine - plain for mine, plain in zip(whole[side], whole["plain"], strict=True)]
         print(
-            f"{side}: training time, harness / plain: median {statistics.median(ratios):.3f}, {min(ratios):.3f} to "
-            f"{max(ratios):.3f}; whole process, harness - plain: median {statistics.median(more):.1f} s"
+            f"{side}: training time, harness / plain: median {statistics.median(ratios):.3f}, geometric mean "
+            f"{statistics.geometric_mean(ratios):.3f} (95% interval {low:.3f} to {high:.3f}); whole process, harness - plain: median {statistics.median(more):.1f} s"
         )
 
 

@@ -196,7 +196,8 @@ def _place(layout: Layout, texts: list[str]) -> str:
 
 
 def _row(widths: list[int], cells: list[str]) -> str:
-    return "|" + "|".join(f" {cell:<{width}} " for cell, width in zip(cells, widths, strict=True)) + "|"
+    # The header of older drivers leaves no space before the last `|`.
+    return "|" + "|".join(f" {cell:<{width + 1}}" for cell, width in zip(cells, widths, strict=True)) + "|"
 
 
 def _rule(widths: list[int], line: str) -> str:

@@ -18,7 +18,7 @@ from harness.devices.npu_smi import (
     read_info,
 )
 from tests.devices.npu_smi.examples import EXAMPLES
-from tests.devices.npu_smi.tables import Layout, render, render_mapping
+from tests.devices.npu_smi.tables import Kind, Layout, render, render_mapping
 from tests.devices.npu_smi.test_tables import KINDS, mapped
 from tests.devices.stand_ins import unhurried
 
@@ -228,7 +228,7 @@ def test_no_text_makes_a_parser_fail(text: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @given(data=st.data())
 @unhurried
-def test_a_damaged_mapping_gives_no_chip_a_number_that_it_has_not(kind: str, data: st.DataObject) -> None:
+def test_a_damaged_mapping_gives_no_chip_a_number_that_it_has_not(kind: Kind, data: st.DataObject) -> None:
     shown = data.draw(mapped(kind))
     text = render_mapping(shown, kind, [] if kind == "card" else ["Mcu", "3559"])
     known = {(chip.npu_id, chip.chip_id): (chip.logic_id, chip.phy_id) for chip in shown}

@@ -3,7 +3,7 @@ from __future__ import annotations
 import warnings
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.devices.npu_smi import NpuChip, NpuProcess, NpuReading, parse_info, parse_mapping, read_info
@@ -88,7 +88,7 @@ def pid_of(process: NpuProcess) -> int | None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(data=st.data())
-@unhurried
+@settings(unhurried, max_examples=60)
 def test_what_a_table_shows_is_what_is_read(kind: Kind, data: st.DataObject) -> None:
     layout = data.draw(layouts(kind))
     shown = data.draw(chips(layout))
