@@ -96,7 +96,8 @@ def main() -> None:
         more = [mine - plain for mine, plain in zip(whole[side], whole["plain"], strict=True)]
         print(
             f"{side}: training time, harness / plain: median {statistics.median(ratios):.3f}, geometric mean "
-            f"{statistics.geometric_mean(ratios):.3f} (95% interval {low:.3f} to {high:.3f}); whole process, harness - plain: median {statistics.median(more):.1f} s"
+            f"{statistics.geometric_mean(ratios):.3f} (95% interval {low:.3f} to {high:.3f}); "
+            f"whole process, harness - plain: median {statistics.median(more):.1f} s"
         )
 
 
