@@ -23,11 +23,20 @@ def environment(cache: Path) -> dict[str, str]:
         "HARNESS_CACHE": str(cache),
         "PYTHONPATH": str(Path(__file__).parent.parent),
         "CUDA_VISIBLE_DEVICES": "",
+        # Two tests run at once: one core each, or their threads would wait for each other.
+        "OMP_NUM_THREADS": "1",
     }
 
 
 def command(*arguments: str) -> list[str]:
     return [sys.executable, "-c", "from harness.cli import app; app()", *arguments]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Two workers share the tests: those that need the one sweep stay together, others with the rest of their file."""
+    for item in items:
+        shares_sweep = "sweep" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("sweep" if shares_sweep else item.nodeid.split("::")[0]))
 
 
 @pytest.fixture(scope="session")

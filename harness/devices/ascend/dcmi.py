@@ -78,7 +78,7 @@ class DcmiQuery:
     name = "dcmi"
 
     def __init__(self, library: str = LIBRARY) -> None:
-        self._path = library
+        self.source = library
         self._library: ctypes.CDLL | None = None
 
     def ask(self, lock: int) -> InfoTable:
@@ -100,7 +100,7 @@ class DcmiQuery:
 
     def _open(self) -> None:
         try:
-            library = ctypes.CDLL(self._path)
+            library = ctypes.CDLL(self.source)
         except OSError as error:
             raise SensorError(f"dcmi: {error}: mount /usr/local/dcmi and the driver's lib64, or use npu-smi") from error
         for name, arguments in _SIGNATURES.items():
@@ -188,7 +188,7 @@ class DcmiQuery:
         assert self._library is not None
         call = getattr(self._library, function, None)
         if call is None:
-            raise SensorError(f"dcmi: {self._path} has no {function}")
+            raise SensorError(f"dcmi: {self.source} has no {function}")
         code = call(*arguments)
         if code:
             known = parse_error(f"{function}: ret is {code}")

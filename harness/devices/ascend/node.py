@@ -30,6 +30,7 @@ _LOCK_POLL_SECONDS = 0.02
 class Answer(BaseModel):
     """What the last question brought. Times of `asked` and `not_before`: time.monotonic, one clock for the machine."""
 
+    source: str
     asked: float
     moment: float
     """Seconds since the epoch, in the middle between question and answer."""
@@ -93,6 +94,7 @@ class Node:
             took = time.monotonic() - asked
             # At most half of the time: a driver that is slow is slow for the training too.
             answer = Answer(
+                source=self._query.source,
                 asked=asked,
                 moment=moment + took / 2,
                 readings=table.readings,
@@ -102,6 +104,7 @@ class Node:
         except SensorError as error:
             pause = min(_LONGEST_PAUSE_SECONDS, self._interval * 2**failures)
             answer = Answer(
+                source=self._query.source,
                 asked=asked,
                 moment=moment,
                 error=str(error),
@@ -115,6 +118,8 @@ class Node:
         try:
             answer = Answer.model_validate_json(self._file.read_bytes())
         except (OSError, ValidationError):
+            return None
+        if answer.source != self._query.source:
             return None
         # Otherwise it is from before a reboot, when the clock began anew, or nonsense; or a failure that is long past.
         now = time.monotonic()

@@ -23,6 +23,8 @@ _MAX_BYTES = 4 * 2**20
 
 class Query(Protocol):
     name: str
+    source: str
+    """The file that is asked: what another one said is not this one's answer."""
 
     def ask(self, lock: int) -> InfoTable:
         """The chips of the node. `lock`: a file descriptor that a process started for this must inherit.
@@ -37,6 +39,7 @@ class NpuSmiQuery:
     name = COMMAND
 
     def __init__(self, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+        self.source = shutil.which(COMMAND) or COMMAND
         self._timeout_seconds = timeout_seconds
 
     def ask(self, lock: int) -> InfoTable:

@@ -35,6 +35,7 @@ class StandInDriver:
     seconds: float = 0.25
     error: str | None = None
     name: str = "npu-smi"
+    source: str = "npu-smi"
     asked: list[float] = field(default_factory=list)
     table: str = field(default_factory=lambda: hbm_table([Card(0)]))
     meanwhile: Callable[[], None] = lambda: None

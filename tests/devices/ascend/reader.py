@@ -21,6 +21,7 @@ class HoldingQuery:
     """As a library that hangs in a call."""
 
     name = "dcmi"
+    source = "libdcmi.so"
 
     def ask(self, lock: int) -> InfoTable:
         print("holding", flush=True)
