@@ -55,7 +55,7 @@ class ReportCallback(Callback):
     """Renders the report when a multirun has ended, and gives it the exit status of its runs."""
 
     def on_multirun_end(self, config: DictConfig, **_: object) -> None:
-        if config.dry_run or not _points:
+        if config.dry_run or not _points or config.launch.node_rank > 0:
             return
         try:
             completed = _report(Path(config.reports) / config.sweep)
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str]) -> None:
     """Run Hydra on a command line, after every mistake in it was told. Exits with 2 for a mistake, 130 for Ctrl-C."""
     global _display, _points
     parsed = get_args_parser().parse_args(list(arguments))
-    overrides = compose.admit_llamafactory(parsed.overrides)
+    overrides = compose.admit(parsed.overrides)
     flags = [argument for argument in arguments if argument not in parsed.overrides]
     sys.argv = ["harness", *flags, *overrides]
     asks = parsed.help or parsed.hydra_help or parsed.cfg or parsed.info or parsed.shell_completion

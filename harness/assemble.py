@@ -14,7 +14,7 @@ from harness.devices.reading import Reading
 from harness.diagnosis import Diagnosis
 from harness.events import Event, Evidence, TrainingFinished, TrainingLoss, ValidationLoss, read
 from harness.plan import Plan
-from harness.record import Outcome, Record, Sampling, Score, Tracking, Training
+from harness.record import Outcome, Record, Reply, Sampling, Score, Tracking, Training
 
 
 @dataclass
@@ -28,6 +28,7 @@ class Progress:
     log_tail: list[str] = field(default_factory=list)
     diagnosis: Diagnosis | None = None
     score: Score | None = None
+    replies: list[Reply] = field(default_factory=list)
     baselines: list[Reading] = field(default_factory=list)
     sampling: Sampling | None = None
     tracking: Tracking | None = None
@@ -41,7 +42,7 @@ class Progress:
 
 
 def record_of(it: Plan, progress: Progress) -> Record:
-    """The record of a run as it ended, without the base's score, which the whole sweep shares."""
+    """The record of a run as it ended, before the base and the merged model are scored."""
     events = read(it.folder / "events.jsonl")
     readings = read_readings(it.folder / "readings.jsonl")
     evidence = [event for event in events if isinstance(event, Evidence)]
@@ -64,6 +65,7 @@ def record_of(it: Plan, progress: Progress) -> Record:
         evidence=evidence[-1] if evidence else None,
         training=_training(it, events),
         score=progress.score,
+        replies=progress.replies,
         sampling=progress.sampling,
         energy=energy(readings),
         tracking=progress.tracking,

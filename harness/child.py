@@ -68,7 +68,8 @@ class Child:
             while True:
                 ended = self._process.poll() is not None
                 for event in events.new():
-                    failure = event if isinstance(event, Failure) else failure
+                    # The first: of several processes the others fail because that one did.
+                    failure = event if isinstance(event, Failure) and failure is None else failure
                     handle(event)
                 if ended:
                     break

@@ -29,8 +29,7 @@ class Children:
 
     def run(self, command: list[str], log: str, offline: bool, handle: Callable[[Event], None] | None = None) -> Ended:
         """Run a child to its end; its output goes to logs/`log`.log. Events go to `handle`, else to the display."""
-        environment = secrets.for_child(os.environ) | settings(self._it) | (OFFLINE if offline else {})
-        child = Child(command, self._folder / "logs" / f"{log}.log", environment)
+        child = Child(command, self._folder / "logs" / f"{log}.log", environment(self._it, offline))
         if self._sampler is not None:
             self._sampler.watch(child.pid)
         try:
@@ -40,9 +39,16 @@ class Children:
                 self._sampler.watch(None)
 
 
+def environment(it: Plan, offline: bool) -> dict[str, str]:
+    """A child's whole environment."""
+    return secrets.for_child(os.environ) | settings(it) | (OFFLINE if offline else {})
+
+
 def settings(it: Plan) -> dict[str, str]:
     """What the harness adds to a child's environment; it stands in command.sh too."""
     chosen = {"TOKENIZERS_PARALLELISM": "false", **it.device.environment()}
+    if it.config.model.hub == "modelscope":
+        chosen["USE_MODELSCOPE_HUB"] = "1"
     if it.config.device.threads is not None:
         chosen["OMP_NUM_THREADS"] = str(it.config.device.threads)
     return chosen

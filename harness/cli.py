@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
+
+if TYPE_CHECKING:
+    from harness.after.talk import Talk
 
 app = typer.Typer(
     name="harness",
@@ -92,6 +97,137 @@ def doctor(
     if not found:
         typer.echo(f"{log}: none of the symptoms that are known; its last lines are the best hint")
     raise typer.Exit(int(bool(found)))
+
+
+_Run = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a completed run: outputs/SWEEP/RUN.")]
+_Target = Annotated[
+    Literal["base", "adapter", "merged"],
+    typer.Option(help="The base as it was; with what was trained, quantized as it was trained; or merged before."),
+]
+_Merged = Annotated[Path | None, typer.Option(help="Where it was merged to. Default: RUN/merged.")]
+
+
+@app.command()
+def merge(
+    run_folder: _Run,
+    output: Annotated[Path | None, typer.Option(help="A folder that is not there yet. Default: RUN/merged.")] = None,
+) -> None:
+    """Merge a run's adapter into its base: one model that needs no PEFT. For QLoRA too, into the unquantized base."""
+    with _mistakes_told():
+        import signal
+
+        from harness.after.merge import prepare, size_bytes
+
+        # Whoever ends it, it clears away what is half made.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        prepared = prepare(run_folder, output)
+        typer.echo(f"merging with {prepared.arguments['model_name_or_path']}; log: {prepared.log}", err=True)
+        ended = prepared.run()
+    if ended.reason is not None:
+        typer.echo(f"error: the merge failed: {ended.reason}", err=True)
+        if ended.diagnosis is not None:
+            typer.echo(f"  cause: {ended.diagnosis.cause}\n  fix:   {ended.diagnosis.fix}", err=True)
+        typer.echo(f"  log:   {prepared.log}", err=True)
+        raise typer.Exit(1)
+    typer.echo(f"merged: {prepared.output} ({size_bytes(prepared.output) / 2**20:.1f} MiB)")
+
+
+@app.command()
+def chat(
+    run_folder: _Run,
+    target: _Target = "adapter",
+    merged: _Merged = None,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="The longest answer.")] = 1024,
+    temperature: Annotated[float, typer.Option(min=0, help="0: always the likeliest token.")] = 0.95,
+) -> None:
+    """Talk to what a run trained, in the terminal: with LLaMA-Factory's chat, the run's template and quantization."""
+    with _mistakes_told():
+        from harness.after import talk
+
+        generation = {"max_new_tokens": max_new_tokens, "temperature": temperature}
+        prepared = talk.prepare("chat", run_folder, target, merged, generation)
+        _become(prepared)
+
+
+@app.command()
+def serve(
+    run_folder: _Run,
+    target: _Target = "adapter",
+    merged: _Merged = None,
+    host: Annotated[str, typer.Option(envvar="API_HOST", help="0.0.0.0: every address of this machine.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(envvar="API_PORT", min=1, max=65535)] = 8000,
+) -> None:
+    """Serve what a run trained, to clients of OpenAI's API: with LLaMA-Factory's server. API_KEY asks for a key."""
+    with _mistakes_told():
+        from harness.after import talk
+
+        _become(talk.serve(run_folder, target, merged, host, port))
+
+
+@app.command()
+def webchat(
+    run_folder: _Run,
+    target: _Target = "adapter",
+    merged: _Merged = None,
+    host: Annotated[
+        str, typer.Option(envvar="GRADIO_SERVER_NAME", help="0.0.0.0: every address of this machine.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(envvar="GRADIO_SERVER_PORT", min=1, max=65535)] = 7860,
+) -> None:
+    """Talk to what a run trained, in the browser: with LLaMA-Factory's page."""
+    with _mistakes_told():
+        from harness.after import talk
+
+        _become(talk.webchat(run_folder, target, merged, host, port))
+
+
+def _become(talk: Talk) -> NoReturn:
+    for note in talk.notes:
+        typer.echo(f"note: {note}", err=True)
+    typer.echo(f"the same without the harness: {talk.plain_command}", err=True)
+    talk.become()
+
+
+@contextmanager
+def _mistakes_told() -> Iterator[None]:
+    """What the user can mend becomes a message and exit status 2; Ctrl-C becomes 130."""
+    from harness.errors import UserError
+
+    try:
+        yield
+    except UserError as error:
+        for mistake in error.mistakes:
+            typer.echo(f"error: {mistake}", err=True)
+        raise typer.Exit(2) from None
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        typer.echo(f"error: {where}{error.strerror}", err=True)
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+@app.command("import")
+def import_file(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A training file of LLaMA-Factory's: YAML or JSON.")],
+) -> None:
+    """A training file of LLaMA-Factory's as a command of this harness, with what cannot be carried over and why."""
+    with _mistakes_told():
+        from harness.importing.verb import import_verb
+
+        import_verb(file)
+
+
+@app.command(context_settings=_HYDRA)
+def data(
+    context: typer.Context,
+    output: Annotated[Path, typer.Option(help="A folder that holds no dataset yet; LLaMA-Factory's dataset_dir.")],
+) -> None:
+    """The rows of a run or a sweep, without training: harness data [NAME] [KEY=VALUE ...] --output DIR"""
+    with _mistakes_told():
+        from harness.data.verb import data_verb
+
+        data_verb(context.args, output)
 
 
 @app.command()

@@ -6,8 +6,10 @@ Hydra itself stops at the first mistake. Here each override is tried by itself f
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,7 @@ from harness.errors import UserError
 CONFIG_NAME = "config"
 SEPARATE = ("llamafactory", "hydra")
 """Parts of the configuration whose keys the schema does not name."""
+_OPEN = ("llamafactory.", "dataset.columns", "dataset.tags")
 
 
 class SweepsSource(ConfigSource):
@@ -91,6 +94,8 @@ def register() -> None:
     """Teach Hydra the schema, the search path and the resolver that conf/ uses. May be called again."""
     ConfigStore.instance().store(name="schema", node=Config)
     OmegaConf.register_new_resolver("package", lambda path: str(paths.PACKAGE / path), replace=True)
+    # qwen2-7b of Qwen/Qwen2-7B and of /models/Qwen2-7B.
+    OmegaConf.register_new_resolver("basename", lambda path: Path(path or "random").name.lower(), replace=True)
     Plugins.instance().register(SweepsSource)
     Plugins.instance().register(HarnessSearchPath)
 
@@ -113,9 +118,26 @@ def typed(config: DictConfig) -> Config:
     return config_object
 
 
-def admit_llamafactory(overrides: Iterable[str]) -> list[str]:
-    """`llamafactory.x=1` without Hydra's `++`: the schema cannot know which arguments LLaMA-Factory has."""
-    return ["++" + text if text.startswith("llamafactory.") else text for text in overrides]
+def admit(overrides: Iterable[str]) -> list[str]:
+    """The overrides as Hydra takes them: `llamafactory.x=1` with `++`, since the schema does not know which arguments
+    LLaMA-Factory has nor which columns a file, and words in other letters than ASCII ones in quotes."""
+    return ["++" + text if text.startswith(_OPEN) else text for text in map(_quoted, overrides)]
+
+
+def _quoted(override: str) -> str:
+    """`[{prompt: 你是谁}]` with quotes: without them Hydra 1.3's grammar knows no letters but ASCII ones."""
+    key, equals, value = override.partition("=")
+    if value.isascii() or "${" in value:
+        return override
+    # Only in lists and mappings do more signs than the comma stand between words.
+    between = r",:=()\[\]{}" if value.lstrip()[:1] in ("[", "{") else ","
+
+    def quote(piece: re.Match[str]) -> str:
+        word = piece[0].strip()
+        plain = word.isascii() or word[0] in "'\""
+        return piece[0] if plain else piece[0].replace(word, f'"{word}"')
+
+    return key + equals + re.sub(rf"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|[^{between}'"]+""", quote, value)
 
 
 def points(overrides: Sequence[str], multirun: bool) -> list[Point]:
@@ -124,7 +146,7 @@ def points(overrides: Sequence[str], multirun: bool) -> list[Point]:
     Raises UserError with all mistakes of all points. Nothing is written and no model library is imported."""
     register()
     GlobalHydra.instance().clear()
-    overrides = admit_llamafactory(overrides)
+    overrides = admit(overrides)
     with initialize_config_dir(
         str(paths.configuration_folder("conf").resolve()), version_base="1.3", job_name="harness"
     ):
@@ -180,6 +202,7 @@ def _compose_or_mistake(overrides: list[str], mistakes: list[str]) -> DictConfig
 def _parse(loader: ConfigLoaderImpl, overrides: Sequence[str]) -> tuple[list[Override], list[str]]:
     """The overrides that are right by themselves, and what is wrong with the others."""
     parser = OverridesParser.create(config_loader=loader)
+    groups = [group for group in loader.list_groups("") if group != "hydra"]
     good: list[Override] = []
     mistakes: list[str] = []
     for text in overrides:
@@ -188,7 +211,7 @@ def _parse(loader: ConfigLoaderImpl, overrides: Sequence[str]) -> tuple[list[Ove
         except HydraException as error:
             mistakes.append(f"{text}: {_first_line(error)}")
             continue
-        mistake = _mistake(loader, parser, override)
+        mistake = _mistake(loader, parser, groups, override)
         if mistake:
             mistakes.append(mistake)
         else:
@@ -196,11 +219,10 @@ def _parse(loader: ConfigLoaderImpl, overrides: Sequence[str]) -> tuple[list[Ove
     return good, mistakes
 
 
-def _mistake(loader: ConfigLoaderImpl, parser: OverridesParser, override: Override) -> str | None:
+def _mistake(loader: ConfigLoaderImpl, parser: OverridesParser, groups: list[str], override: Override) -> str | None:
     key = override.key_or_group
     if key.split(".")[0].split("/")[0] in SEPARATE:
         return None
-    groups = [group for group in loader.list_groups("") if group != "hydra"]
     values = list(override.sweep_string_iterator()) if override.is_sweep_override() else None
     if values is None:
         values = [] if override.is_delete() else [override.get_value_element_as_str()]
@@ -210,20 +232,32 @@ def _mistake(loader: ConfigLoaderImpl, parser: OverridesParser, override: Overri
         if not wrong:
             return None
         return f"{key}={wrong[0]}: {near(wrong[0], options)}there is {', '.join(options)}"
-    known = list(_keys(OmegaConf.structured(Config)))
+    known = list(_known_keys())
     if "." not in key and key not in known:
         known += groups
-    if key not in known and not key.startswith("model.shapes."):
+    if key not in known and not key.startswith(("model.shapes.", "dataset.columns.", "dataset.tags.")):
         candidates = [name for name in known if "." in name] + groups
         return f"{key}: no such key; {near(key, candidates) or '`harness run --cfg job` prints all of them'}".rstrip(
             "; "
         )
     for value in values:
         try:
-            OmegaConf.update(OmegaConf.structured(Config), key, parser.parse_override(f"{key}={value}").value())
+            OmegaConf.update(_schema(), key, parser.parse_override(f"{key}={value}").value())
         except (HydraException, OmegaConfBaseException) as error:
             return f"{key}={value}: {_first_line(error)}"
     return None
+
+
+@cache
+def _schema() -> DictConfig:
+    """One for all overrides that are tried by themselves: to make it takes longer than to try."""
+    schema: DictConfig = OmegaConf.structured(Config)
+    return schema
+
+
+@cache
+def _known_keys() -> tuple[str, ...]:
+    return tuple(_keys(OmegaConf.structured(Config)))
 
 
 def _keys(node: Any, prefix: str = "") -> Iterable[str]:

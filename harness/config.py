@@ -31,7 +31,9 @@ class Shape:
 @dataclass
 class ModelConfig:
     path: str | None = MISSING
-    """A folder with config.json and weights, or an id on the Hugging Face hub. None: random weights of `shape`."""
+    """A folder with config.json and weights, or an id on `hub`. None: random weights of `shape`."""
+    hub: str = "huggingface"
+    """Where a model or a dataset that is not here is fetched from: huggingface or modelscope; local: nowhere."""
     template: str = MISSING
     """LLaMA-Factory's name for the prompt format."""
     trust_remote_code: bool = False
@@ -66,12 +68,33 @@ class QuantizationConfig:
 
 
 @dataclass
-class DatasetConfig:
-    name: str = MISSING
+class SourceConfig:
+    """A file of rows, and how LLaMA-Factory is to read it (data/README.md there)."""
+
     path: str | None = None
-    """JSON, JSONL or parquet with instruction, input, output columns; None: the project generates the rows."""
+    """JSON, JSONL or parquet."""
+    repository: str | None = None
+    """Where `path` is not given: owner/name of a dataset on model.hub, whose `file` is fetched once."""
+    file: str | None = None
+    """A path inside of `repository`."""
+    formatting: str = "alpaca"
+    """alpaca or sharegpt."""
+    columns: dict[str, str] = field(default_factory=dict)
+    """LLaMA-Factory's name of a column: the file's, as in {messages: conversations, tools: tools}. Where any is named,
+    no other is read; none: instruction, input and output, or conversations."""
+    tags: dict[str, str] = field(default_factory=dict)
+    """Of sharegpt's turns, as in {role_tag: role, content_tag: content, user_tag: user}."""
+
+
+@dataclass
+class DatasetConfig(SourceConfig):
+    name: str = MISSING
+    also: list[SourceConfig] = field(default_factory=list)
+    """Further files, trained on together with the first."""
+    validation: list[SourceConfig] = field(default_factory=list)
+    """Files of rows to validate on, in place of validation_samples."""
     train_samples: int | None = None
-    """None: every row that is not held out."""
+    """Of each file; None: every row that is not held out."""
     validation_samples: int = 0
     validation_fraction: float = 0.1
     """The last part of the file, from which validation rows are drawn."""
@@ -79,6 +102,13 @@ class DatasetConfig:
     """Append `#### answer` from the column `answer` to each output."""
     seed: int = 42
     """Draws the rows; the same for every run, so that all arms and seeds see the same rows."""
+    max_samples: int | None = None
+    """LLaMA-Factory's own cut: the first rows of each file."""
+    val_size: float | None = None
+    """LLaMA-Factory's own split, drawn by the run's seed, in place of validation_samples: a share, or a count."""
+    train_name: str = "train"
+    validation_name: str = "validation"
+    """What the rows are registered as in dataset_info.json; a further file has its number behind the name."""
 
 
 @dataclass
@@ -92,6 +122,8 @@ class TrainingConfig:
     gradient_accumulation: int = 1
     scheduler: str = "cosine"
     warmup_ratio: float = 0.1
+    warmup_steps: int | None = None
+    """In place of warmup_ratio."""
     precision: str = "auto"
     """fp16 or bf16: mixed precision. fp32: none; the base keeps the dtype of its checkpoint, as LLaMA-Factory loads it.
     auto: bf16 where the device has it, else fp16; fp32 on a CPU."""
@@ -108,6 +140,18 @@ class TrainingConfig:
 
 
 @dataclass
+class PromptConfig:
+    """Put to the base and to what was trained from it; the report shows the answers side by side."""
+
+    prompt: str = MISSING
+    expected: str | None = None
+    """Text that the answer must contain to pass; None: nothing is expected."""
+
+
+BASE, ADAPTER, MERGED = TARGETS = ("base", "adapter", "merged")
+
+
+@dataclass
 class EvaluationConfig:
     name: str = MISSING
     benchmark: str | None = None
@@ -118,8 +162,11 @@ class EvaluationConfig:
     few_shot: int = 0
     batch_size: int = 32
     max_new_tokens: int = 512
-    score_base: bool = True
-    """Score the base without adapter too, once for a sweep."""
+    targets: list[str] = field(default_factory=lambda: ["base", "adapter"])
+    """What is scored and prompted: base, once for a sweep; adapter, on the base that it was trained on; merged, the
+    adapter merged into the unquantized base, which for QLoRA is another one."""
+    prompts: list[PromptConfig] = field(default_factory=list)
+    """Each is answered greedily, by itself, within max_new_tokens; also where benchmark is null."""
 
 
 @dataclass
@@ -141,10 +188,31 @@ class DeviceConfig:
 
 
 @dataclass
+class LaunchConfig:
+    """How many processes train one run, in torchrun's words."""
+
+    name: str = MISSING
+    """single, cards (several chips of this machine) or nodes (several machines)."""
+    nproc: int | None = None
+    """Processes on this machine; None: one for each of device.chips."""
+    nnodes: int = 1
+    node_rank: int = 0
+    """This machine's number; 0 reports, tracks, scores and keeps the record."""
+    master_addr: str = "127.0.0.1"
+    """Address of node 0, as the other nodes reach it."""
+    master_port: int | None = None
+    """None: a free one, which only one node can choose."""
+    join_seconds: int = 300
+    """How long the nodes wait for each other."""
+
+
+@dataclass
 class TrackingConfig:
     mode: str = MISSING
     """local, cloud, offline or disabled."""
     project: str = "harness"
+    experiment: str | None = None
+    """Name of a run in SwanLab, in which {arm} and {seed} are filled in; None: SWEEP/ARM-seedSEED."""
     workspace: str | None = None
 
 
@@ -157,6 +225,7 @@ class Config:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     device: DeviceConfig = field(default_factory=DeviceConfig)
+    launch: LaunchConfig = field(default_factory=LaunchConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     llamafactory: dict[str, Any] = field(default_factory=dict)
     """LLaMA-Factory arguments that have no key of their own here, as LLaMA-Factory names them."""

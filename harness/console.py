@@ -22,13 +22,14 @@ from harness.events import (
     Evidence,
     Phase,
     PhaseStarted,
+    RowsTokenized,
     TrainingLoss,
     TrainingStarted,
     TrainingStep,
     ValidationLoss,
 )
 from harness.plan import Plan
-from harness.record import Outcome, Record
+from harness.record import Outcome, Record, Reply, Score
 
 _SHOWN = (Quantity.DEVICE, Quantity.PROCESS, Quantity.HOST)
 """Which memory is shown: the first that a sensor tells."""
@@ -59,6 +60,7 @@ class Display:
 
     def skipped(self, plan: Plan) -> None:
         self.number += 1
+        self.view = _View(name=plan.name)
         self._line("completed before")
 
     def run_started(self, plan: Plan) -> None:
@@ -81,6 +83,11 @@ class Display:
                     f"{event.quantized_modules} of {event.linear_modules} linear modules quantized, "
                     f"{event.trainable_parameters:,} of {event.total_parameters:,} parameters trainable"
                 )
+            case RowsTokenized() if event.at_cutoff:
+                self.warn(
+                    f"{self.view.name}: {event.at_cutoff} of {event.rows} rows reach training.cutoff_length="
+                    f"{event.cutoff_tokens} tokens and are cut there"
+                )
             case TrainingLoss():
                 self._line(f"step {event.step}/{self.view.total_steps} loss {event.loss:.4f}{self.view.memory()}")
             case ValidationLoss():
@@ -89,9 +96,7 @@ class Display:
     def run_finished(self, record: Record) -> None:
         self.durations.append(record.wall_seconds)
         self.view.sampler = None
-        said = [record.status.value]
-        if record.score is not None:
-            said.append(f"{record.score.correct} of {record.score.questions} right")
+        said = [record.status.value, *_told(record.score, record.replies)]
         said.append(f"{record.wall_seconds:.0f} s{self.view.memory()}")
         self._line(", ".join(said))
         if record.status is not Outcome.COMPLETED:
@@ -100,6 +105,9 @@ class Display:
                 self._errors.print(f"  cause: {escape(found.cause)}\n  fix:   {escape(found.fix)}")
             for line in record.log_tail[-_TAIL_LINES:]:
                 self._errors.print(f"  | {escape(line)}")
+
+    def told(self, who: str, score: Score | None, replies: Sequence[Reply]) -> None:
+        self._line(f"{who}: {', '.join(_told(score, replies))}")
 
     def finished(self, records: Sequence[Record], verdict: Sequence[str], report: Path | None) -> None:
         self.close()
@@ -228,9 +236,21 @@ def _clock(seconds: float | None) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def _told(score: Score | None, replies: Sequence[Reply]) -> list[str]:
+    said = [] if score is None else [f"{score.correct} of {score.questions} right"]
+    expected = [reply for reply in replies if reply.passed is not None]
+    if expected:
+        said.append(f"{sum(bool(reply.passed) for reply in expected)} of {len(expected)} prompts passed")
+    elif replies:
+        said.append(f"{len(replies)} prompts answered")
+    return said
+
+
 def _runs_table(records: Sequence[Record]) -> Table:
     table = Table(box=None, header_style="bold")
-    for column in ("arm", "seed", "status", "right", "training", "tokens/s"):
+    merged = ["merged"] if any(record.merged_score for record in records) else []
+    prompts = ["prompts"] if any(_told(None, record.replies) for record in records) else []
+    for column in ("arm", "seed", "status", "right", *merged, *prompts, "training", "tokens/s"):
         table.add_column(column, justify="left" if column in ("arm", "status") else "right")
     for record in records:
         score, training = record.score, record.training
@@ -239,6 +259,8 @@ def _runs_table(records: Sequence[Record]) -> Table:
             str(record.seed),
             record.status.value,
             "" if score is None else f"{score.accuracy:.1%}",
+            *("" if record.merged_score is None else f"{record.merged_score.accuracy:.1%}" for _ in merged),
+            *(" ".join(_told(None, record.replies)) for _ in prompts),
             "" if training is None else f"{training.train_seconds:.1f} s",
             "" if training is None else f"{training.tokens_per_second:,.0f}",
         )

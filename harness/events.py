@@ -65,6 +65,17 @@ class Evidence(_Event):
     gradient_checkpointing: bool
 
 
+class RowsTokenized(_Event):
+    """What the cutoff takes from the training rows; not told where rows are packed together."""
+
+    kind: Literal["rows_tokenized"] = "rows_tokenized"
+    rows: int
+    """Those that LLaMA-Factory trains on: it leaves out what it cannot read."""
+    at_cutoff: int
+    """Rows as long as the cutoff: they were cut, but for one that happens to be just as long."""
+    cutoff_tokens: int
+
+
 class TrainingStarted(_Event):
     kind: Literal["training_started"] = "training_started"
     total_steps: int
@@ -128,6 +139,7 @@ Event = Annotated[
     PhaseStarted
     | PhasePeaks
     | Evidence
+    | RowsTokenized
     | TrainingStarted
     | TrainingStep
     | TrainingLoss

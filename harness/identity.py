@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness import environment
+from harness import environment, launch
 from harness.config import Config
 from harness.data import arithmetic
 from harness.devices.device import Device
@@ -21,6 +21,8 @@ from harness.devices.device import Device
 LENGTH = 10
 _NO_RESULT = ("precision", "logging_steps", "save_steps")
 """Keys of `training` that change no weight; the precision stands in the hash as it was resolved."""
+_ASKED_LATER = ("name", "path", "targets", "prompts")
+"""Keys of `evaluation` that change no answer; targets and prompts can be made up for without training again."""
 _WHOLE_BYTES = 64 * 2**20
 _SAMPLES, _SAMPLE_BYTES = 64, 64 * 2**10
 
@@ -37,9 +39,11 @@ def of_run(config: Config, device: Device, precision: str, weights: str, rows_di
             "method": method,
             "quantization": {key: value for key, value in quantization.items() if key != "name"},
             "rows": rows_digest,
+            "cut": [config.dataset.max_samples, config.dataset.val_size],
             "training": {key: value for key, value in asdict(config.training).items() if key not in _NO_RESULT},
             "llamafactory": config.llamafactory,
             "seed": config.seed,
+            "processes": launch.world_size(config.launch, device),
         }
     )
 
@@ -58,9 +62,7 @@ def _common(config: Config, device: Device, precision: str, weights: str) -> dic
     return {
         "model": weights,
         "template": config.model.template,
-        "evaluation": {
-            key: value for key, value in asdict(evaluation).items() if key not in ("name", "path", "score_base")
-        },
+        "evaluation": {key: value for key, value in asdict(evaluation).items() if key not in _ASKED_LATER},
         "questions": questions,
         "precision": precision,
         "device": [device.kind, device.product, len(device.chips), *([device.stand_in] if device.stand_in else [])],

@@ -69,6 +69,8 @@ def failures_reported(events: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        report(events, Failure(error=f"{type(error).__name__}: {error}", cause=cause_of(error)))
+        rank = os.environ.get("RANK")
+        who = "" if rank is None else f"rank {rank}: "
+        report(events, Failure(error=f"{who}{type(error).__name__}: {error}", cause=cause_of(error)))
         traceback.print_exc()
         raise SystemExit(1) from None

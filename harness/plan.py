@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from harness import identity
+from harness import identity, launch
 from harness.config import Config, arm_of
 from harness.data import prepare
 from harness.devices.device import Device
@@ -43,7 +43,15 @@ class Plan:
 
     @property
     def folder(self) -> Path:
+        if self.is_helper:
+            # The nodes may share a disk, and the run is node 0's.
+            return self.sweep_folder / "nodes" / f"{self.name}-{self.identity}-node{self.config.launch.node_rank}"
         return self.sweep_folder / f"{self.name}-{self.identity}"
+
+    @property
+    def is_helper(self) -> bool:
+        """Whether this machine only lends its chips to a run of node 0."""
+        return self.config.launch.node_rank > 0
 
     @property
     def base_folder(self) -> Path:
@@ -70,7 +78,7 @@ def make(config: Config, overrides: tuple[str, ...] = ()) -> Plan:
     """Decide on a run. Reads the data and hashes the model; writes nothing."""
     device = device_of(config)
     precision = resolve_precision(config, device)
-    rows = prepare.draw(config.dataset)
+    rows = prepare.draw(config.dataset, config.model.hub)
     model = config.model
     if model.path is None:
         assert model.shape is not None
@@ -97,14 +105,21 @@ def make(config: Config, overrides: tuple[str, ...] = ()) -> Plan:
 def arguments(plan: Plan) -> dict[str, Any]:
     """What train.yaml holds."""
     on_cpu = plan.device.torch_device == "cpu"
-    return training_arguments(plan.config, plan.model_path, plan.precision, on_cpu, plan.folder)
+    several = launch.world_size(plan.config.launch, plan.device) > 1
+    made = training_arguments(plan.config, plan.rows, plan.model_path, plan.precision, on_cpu, plan.folder)
+    # Processors talk by gloo; for accelerators LLaMA-Factory chooses nccl or hccl itself.
+    return made | {"ddp_backend": "gloo"} if several and on_cpu else made
+
+
+def write_config(folder: Path, resolved: dict[str, Any]) -> None:
+    write_atomically(folder / "config.yaml", yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True))
 
 
 def write(plan: Plan, command: list[str], environment: dict[str, str]) -> None:
     """Write config.yaml, train.yaml, command.sh and the rows; with them the training can be repeated by hand."""
     folder = plan.folder
     prepare.write(plan.rows, folder / "dataset")
-    write_atomically(folder / "config.yaml", yaml.safe_dump(plan.resolved(), sort_keys=False, allow_unicode=True))
+    write_config(folder, plan.resolved())
     write_atomically(folder / "train.yaml", yaml.safe_dump(arguments(plan), sort_keys=False, allow_unicode=True))
     exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted(environment.items()))
     script = (

@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, computed_field
 
 from harness.devices.reading import Quantity
 from harness.diagnosis import Diagnosis
@@ -82,6 +82,25 @@ class Answer(BaseModel):
     generated_tokens: int
 
 
+class Reply(BaseModel):
+    """What a model said to one of evaluation.prompts."""
+
+    prompt: str
+    expected: str | None = None
+    """Text that the answer must contain; None: nothing is expected."""
+    answer: str
+    """The whole generated text."""
+    generated_tokens: int
+    finished: bool
+    """False: it was cut off at evaluation.max_new_tokens."""
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def passed(self) -> bool | None:
+        """None: nothing was expected."""
+        return None if self.expected is None else self.expected in self.answer
+
+
 class Sampling(BaseModel):
     interval_seconds: float
     readings: int
@@ -147,6 +166,16 @@ class Record(BaseModel):
     """The base without adapter, scored once for a sweep."""
     base_folder: str | None = None
     """Where the base's answers are, relative to the sweep's folder."""
+    merged_score: Score | None = None
+    """The adapter merged into the unquantized base."""
+    merged_memory: list[MemoryPeak] = []
+    """While that was scored, in a child of its own after the run."""
+    replies: list[Reply] = []
+    """To evaluation.prompts as they were asked last."""
+    base_replies: list[Reply] = []
+    merged_replies: list[Reply] = []
+    unscored: dict[str, str] = {}
+    """Of evaluation.targets those that could not be scored after the run, and why."""
     sampling: Sampling | None = None
     energy: Energy | None = None
     tracking: Tracking | None = None

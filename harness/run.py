@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from filelock import FileLock
 
-from harness import plan, record
+from harness import launch, plan, record, scoring
 from harness.assemble import Progress, record_of
 from harness.child import Ended, StopChild
 from harness.children import Children, settings
-from harness.config import Config
+from harness.config import ADAPTER, Config
 from harness.console import Display
 from harness.devices.reading import Reading
 from harness.devices.sampler import Sampler
@@ -24,7 +24,6 @@ from harness.events import Event, Evidence
 from harness.models import random
 from harness.plan import Plan
 from harness.record import Outcome, Record, Sampling
-from harness.scoring import score, score_base
 from harness.tracking.job import TrackingJob
 from harness.tracking.tracker import Tracker
 
@@ -38,12 +37,12 @@ def run(config: Config, overrides: tuple[str, ...], display: Display) -> Record 
     A run that fails, is killed or runs out of memory returns a record that says so. Ctrl-C leaves a record too, and
     goes on up as KeyboardInterrupt."""
     it = plan.make(config, overrides)
-    it.sweep_folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(it.sweep_folder / f".{it.folder.name}.lock"):
+    it.folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(it.folder.with_name(f".{it.folder.name}.lock")):
         done = _completed(it, display)
         if done is not None:
             display.skipped(it)
-            return _with_base(it, done, display)
+            return done if config.dry_run else _made_up(it, done, display)
         _put_aside(it.folder, display)
         it.folder.mkdir(exist_ok=True)
         plan.write(it, _training_command(it), settings(it))
@@ -54,7 +53,7 @@ def run(config: Config, overrides: tuple[str, ...], display: Display) -> Record 
         display.run_finished(result)
         if result.status is Outcome.INTERRUPTED:
             raise KeyboardInterrupt
-        return _with_base(it, result, display)
+        return _made_up(it, result, display)
 
 
 def _completed(it: Plan, display: Display) -> Record | None:
@@ -90,17 +89,17 @@ def _attempt(it: Plan, display: Display) -> Record:
     return result
 
 
-def _with_base(it: Plan, result: Record, display: Display) -> Record:
-    """The record with the score of the base, after the run: that one finds out within seconds whether the device can do
-    what is asked of it. Where this is cut short, the run is completed all the same, and the next start makes up for it.
-    """
-    if result.status is not Outcome.COMPLETED or result.base_score is not None:
+def _made_up(it: Plan, result: Record, display: Display) -> Record:
+    """The record with what is asked for beside the run: the base's score, which comes after the run because that one
+    finds out within seconds whether the device can do what is asked of it, the merged model's, and what an earlier
+    start did not ask for. Where this is cut short, the run is completed all the same, and the next start makes up for
+    it."""
+    if result.status is not Outcome.COMPLETED:
         return result
-    base = score_base(it, display)
-    if base is None:
-        return result
-    result = result.model_copy(update={"base_score": base, "base_folder": it.base_folder.name})
-    record.write(it.folder, result)
+    for target in scoring.lacking(it, result):
+        result = scoring.made_up(it, target, result, display)
+        plan.write_config(it.folder, result.config)
+        record.write(it.folder, result)
     return result
 
 
@@ -117,8 +116,9 @@ def _train_and_score(it: Plan, progress: Progress, display: Display) -> None:
         trained = _train(it, children, display)
         if trained.outcome is not Outcome.COMPLETED:
             progress.end(trained)
-        elif it.config.evaluation.benchmark:
-            scored, progress.score = score(it, it.folder / "evaluation", it.folder / "adapter", children)
+        elif scoring.is_asked(it, ADAPTER):
+            scored, told = scoring.score(it, ADAPTER, it.folder / "events.jsonl", children)
+            progress.score, progress.replies = told.score, told.replies
             if scored.outcome is not Outcome.COMPLETED:
                 progress.end(scored, "evaluation: ")
 
@@ -161,20 +161,25 @@ def _train(it: Plan, children: Children, display: Display) -> Ended:
             )
         display.event(event)
 
-    return children.run(_training_command(it), "training", Path(it.model_path).is_dir(), handle)
+    ended = children.run(_training_command(it), "training", Path(it.model_path).is_dir(), handle)
+    if ended.outcome is Outcome.FAILED and it.config.launch.name != "single":
+        named = launch.explain(it.config.launch, it.folder / "logs" / "training.log")
+        return replace(ended, reason=f"{named} ({ended.reason})") if named else ended
+    return ended
 
 
 def _training_command(it: Plan) -> list[str]:
-    return [sys.executable, "-m", "harness.training.child", str(it.folder), it.device.torch_device]
+    arguments = [str(it.folder), it.device.torch_device]
+    return launch.command(it.config.launch, it.device, "harness.training.child", arguments)
 
 
 def _tracking_job(it: Plan) -> TrackingJob:
     tracking = it.config.tracking
     return TrackingJob(
-        mode=tracking.mode,
+        mode="disabled" if it.is_helper else tracking.mode,
         project=tracking.project,
         workspace=tracking.workspace,
-        experiment=f"{it.config.sweep}/{it.name}",
+        experiment=(tracking.experiment or f"{it.config.sweep}/{it.name}").format(arm=it.arm, seed=it.config.seed),
         group=it.config.sweep,
         tags=[it.arm],
         config=it.resolved(),

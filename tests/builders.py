@@ -29,6 +29,7 @@ from harness.record import (
     MemoryPeak,
     Outcome,
     Record,
+    Reply,
     Sampling,
     Score,
     Training,
@@ -52,6 +53,10 @@ def questions(count: int, right: Sequence[bool] | float, seed: int = 0, answer: 
         )
         for index in range(count)
     ]
+
+
+def reply(prompt: str, answer: str, expected: str | None = None, finished: bool = True) -> Reply:
+    return Reply(prompt=prompt, answer=answer, expected=expected, generated_tokens=12, finished=finished)
 
 
 def _score(answers: Sequence[Answer]) -> Score:
@@ -83,6 +88,12 @@ class RunBuilder:
     quantized_modules: int | None = None
     answers: list[Answer] | None = None
     base_accuracy: float | None = None
+    merged_answers: list[Answer] | None = None
+    merged_peak_mib: float | None = None
+    replies: list[Reply] = field(default_factory=list)
+    base_replies: list[Reply] = field(default_factory=list)
+    merged_replies: list[Reply] = field(default_factory=list)
+    unscored: dict[str, str] = field(default_factory=dict)
     config: dict[str, object] = field(default_factory=dict)
     started_at: datetime = START
     duration_seconds: float = 60.0
@@ -104,11 +115,11 @@ class RunBuilder:
         if self.readings:
             lines = [reading.model_dump_json() for reading in self._readings()]
             (self.folder / "readings.jsonl").write_text("\n".join(lines) + "\n")
-        if self.answers is not None:
-            evaluation = self.folder / "evaluation"
-            evaluation.mkdir(exist_ok=True)
-            lines = [answer.model_dump_json() for answer in self.answers]
-            (evaluation / "answers.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        for name, answers in (("evaluation", self.answers), ("evaluation-merged", self.merged_answers)):
+            if answers is not None:
+                (self.folder / name).mkdir(exist_ok=True)
+                lines = [answer.model_dump_json() for answer in answers]
+                (self.folder / name / "answers.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
         records.write(self.folder, self.record())
         return self.folder
 
@@ -160,6 +171,17 @@ class RunBuilder:
                 seconds=30.0,
                 generated_tokens=2400,
             ),
+            merged_score=_score(self.merged_answers) if done and self.merged_answers else None,
+            merged_memory=[]
+            if self.merged_peak_mib is None
+            else [
+                MemoryPeak(phase=Phase.EVALUATE, quantity=Quantity.HOST, sensor="psutil", peak_mib=self.merged_peak_mib)
+            ],
+            replies=self.replies,
+            base_replies=self.base_replies,
+            base_folder="base-0a1b2c3d" if self.base_replies else None,
+            merged_replies=self.merged_replies,
+            unscored=self.unscored,
             sampling=Sampling(
                 interval_seconds=self.interval_seconds,
                 readings=int(self.duration_seconds / self.interval_seconds),

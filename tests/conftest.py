@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 SECRET = "sk-this-must-stand-in-no-file-4711"
 
@@ -30,13 +32,6 @@ def environment(cache: Path) -> dict[str, str]:
 
 def command(*arguments: str) -> list[str]:
     return [sys.executable, "-c", "from harness.cli import app; app()", *arguments]
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two workers share the tests: those that need the one sweep stay together, others with the rest of their file."""
-    for item in items:
-        shares_sweep = "sweep" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("sweep" if shares_sweep else item.nodeid.split("::")[0]))
 
 
 @pytest.fixture(scope="session")
@@ -78,8 +73,12 @@ class FinishedSweep:
 
 @pytest.fixture(scope="session")
 def sweep(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> FinishedSweep:
-    """The quickstart, shortened: both arms, one seed, forty steps, forty questions; trained, scored and reported."""
-    home = tmp_path_factory.mktemp("sweep")
+    """The quickstart, shortened: both arms, one seed, forty steps, forty questions; trained, scored and reported.
+
+    Made once for all workers that the tests are divided among."""
+    mine = tmp_path_factory.getbasetemp()
+    home = (mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine) / "shared-sweep"
+    done = home / "output.json"
     arguments = (
         "sweep",
         "quickstart",
@@ -87,8 +86,15 @@ def sweep(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> FinishedSwee
         "training.max_steps=40",
         "training.validation_steps=20",
         "evaluation.limit=40",
+        # Answered by their form: the base does not mark its answer so.
+        "evaluation.prompts=[{prompt: What is 2 + 3?, expected: '####'}, {prompt: 你是谁}]",
     )
-    output = subprocess.run(
-        command(*arguments), cwd=home, env=environment(cache), capture_output=True, text=True, timeout=280
-    )
-    return FinishedSweep(home, arguments, output)
+    with FileLock(f"{home}.lock"):
+        if not done.exists():
+            home.mkdir()
+            made = subprocess.run(
+                command(*arguments), cwd=home, env=environment(cache), capture_output=True, text=True, timeout=280
+            )
+            done.write_text(json.dumps([made.returncode, made.stdout, made.stderr]))
+    returncode, stdout, stderr = json.loads(done.read_text())
+    return FinishedSweep(home, arguments, subprocess.CompletedProcess(command(*arguments), returncode, stdout, stderr))

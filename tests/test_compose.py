@@ -12,7 +12,7 @@ import pytest
 from harness import compose
 from harness.config import arm_of
 from harness.errors import UserError
-from harness.paths import PACKAGE, configuration_folder
+from harness.paths import PACKAGE
 
 TINY = PACKAGE / "models" / "tiny"
 
@@ -56,11 +56,6 @@ def test_the_command_line_comes_before_the_sweeps_own_values() -> None:
     assert [(arm_of(point.config), point.config.seed) for point in points] == [("lora", 7)]
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in configuration_folder("sweeps").glob("*.yaml")))
-def test_every_sweep_composes_and_validates(name: str) -> None:
-    assert compose.points([f"sweeps={name}"], multirun=True)
-
-
 def test_all_mistakes_are_told_at_once() -> None:
     told = "\n".join(
         mistakes(
@@ -72,7 +67,7 @@ def test_all_mistakes_are_told_at_once() -> None:
         )
     )
     assert "method.rnk: no such key; did you mean method.rank?" in told
-    assert "method=qlra: did you mean qlora? there is full, lora, qlora" in told
+    assert "method=qlra: did you mean qlora? there is full, lora, lora_zero0, qlora" in told
     assert "training.epochs=many: Value 'many'" in told
     assert "training.learning_rate=-1.0: must be greater than 0" in told
     assert "llamafactory.lora_rnk: LLaMA-Factory has no such training argument; did you mean lora_rank?" in told
@@ -93,12 +88,29 @@ def test_a_mistake_in_one_point_of_a_sweep_is_told() -> None:
         (["quantization.bits=3"], "quantization.bits=3: use 4 or 8"),
         (["training.precision=fp16", "device=cpu"], "training.precision=fp16: mixed fp16 needs an accelerator"),
         (["training.precision=half"], "training.precision=half: must be one of auto, fp32, fp16, bf16"),
-        (["dataset=math10k"], "dataset.path"),
+        (["dataset=alpaca"], "dataset.path"),
+        (["tracking.experiment={model}"], "tracking.experiment={model}: {arm} and {seed} are filled in"),
         (["dataset=math10k", "dataset.path=nowhere.json"], "dataset.path=nowhere.json: no such file"),
         (["model.path=nowhere/at/all"], "model.path=nowhere/at/all: no such folder"),
         (["model=random", "model.shape=gpt9"], "model.shape=gpt9: there is qwen2_0_5b"),
         (["evaluation=gsm8k", "evaluation.path=no.jsonl"], "evaluation.path=no.jsonl: no such file"),
         (["evaluation=arithmetic", "evaluation.path=x"], "evaluation.path=x: evaluation=arithmetic takes no file"),
+        (
+            ["evaluation.targets=[base,mergd]"],
+            "evaluation.targets=[base,mergd]: there is no mergd; there is base, adapter",
+        ),
+        (
+            ["evaluation=arithmetic", "evaluation.targets=[]"],
+            "evaluation.targets=[]: evaluation=arithmetic has nothing",
+        ),
+        (
+            ["evaluation.targets=[]", "evaluation.prompts=[{prompt: a}]"],
+            "evaluation.targets=[]: evaluation.prompts has",
+        ),
+        (["method=full", "evaluation.targets=[merged]"], "evaluation.targets=[merged]: method=full has no adapter"),
+        (["evaluation.prompts=[{expected: a}]"], "evaluation.prompts[0].prompt: a value is needed"),
+        (["evaluation.prompts=[{prompt: a}, {prompt: ' '}]"], "evaluation.prompts[1].prompt: a text is needed"),
+        (["evaluation.prompts=[{prompt: a, expected: ''}]"], "evaluation.prompts[0].expected: every answer holds"),
         (["device.interval_seconds=0"], "device.interval_seconds=0.0: must be greater than 0"),
         (["device=cuda"], "device.name"),
         (["sweep=a/b"], "sweep='a/b': names a folder"),
@@ -131,9 +143,10 @@ def test_a_folder_without_weights_is_no_model(tmp_path: Path) -> None:
 def test_a_dataset_without_its_column_names_row_and_columns(tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     file.write_text(json.dumps({"instruction": "a", "output": "b", "answer": "1"}) + "\n" + json.dumps({"q": 1}) + "\n")
-    (told,) = mistakes("dataset=math10k", f"dataset.path={file}")
-    assert "row 2 has no column instruction or output or answer" in told
-    assert told.endswith("found are q")
+    told = mistakes("dataset=math10k", f"dataset.path={file}")
+    assert [line.removeprefix(f"dataset.path={file}: ") for line in told] == [
+        f"row 2: there is no column {name}; there is q" for name in ("instruction", "output", "answer")
+    ]
 
 
 @pytest.mark.parametrize("garbage", ["", "{", "[1, 2]", "[]", '{"a": 1}', "\x00\x01"])
@@ -145,6 +158,27 @@ def test_garbage_in_a_dataset_is_a_message(garbage: str, tmp_path: Path) -> None
 
 def test_any_llamafactory_argument_is_passed_on() -> None:
     assert one("llamafactory.use_rslora=true").config.llamafactory == {"use_rslora": True}
+
+
+@pytest.mark.parametrize(
+    ("written", "prompts"),
+    [
+        ("[{prompt: 你是谁, expected: 北大}]", [("你是谁", "北大")]),
+        ("[{prompt: who are you?}]", [("who are you?", None)]),
+        ("[{prompt: '你是谁, 北大?'}, {prompt: Qui êtes-vous}]", [("你是谁, 北大?", None), ("Qui êtes-vous", None)]),
+        ('[{prompt: "1+1=?", expected: "2"}]', [("1+1=?", "2")]),
+    ],
+)
+def test_prompts_are_written_in_any_script_without_quotes(written: str, prompts: list[tuple[str, str | None]]) -> None:
+    for multirun in (False, True):
+        (point,) = compose.points([f"evaluation.prompts={written}"], multirun=multirun)
+        assert [(one.prompt, one.expected) for one in point.config.evaluation.prompts] == prompts
+        # The overrides that were recorded compose the same point.
+        assert compose.points(point.overrides, multirun=False) == [point]
+
+
+def test_several_names_in_any_script_make_a_sweep() -> None:
+    assert [point.config.arm for point in compose.points(["arm=量化,基线"], multirun=True)] == ["量化", "基线"]
 
 
 def test_the_users_own_conf_and_sweeps_are_found_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,6 +57,9 @@ def test_what_decides_the_result_makes_another_run(change: str) -> None:
         "training.precision=fp32",  # what auto means on a CPU
         "training.logging_steps=1",
         "dry_run=true",
+        # Made up for without training again.
+        "evaluation.targets=[base,adapter,merged]",
+        "evaluation.prompts=[{prompt: 你是谁, expected: 北大}]",
     ],
 )
 def test_what_does_not_decide_the_result_makes_the_same_run(change: str) -> None:
@@ -82,3 +85,4 @@ def test_other_weights_in_the_same_place_are_another_model(tmp_path: Path) -> No
 def test_the_base_is_the_same_for_all_arms_and_seeds() -> None:
     assert base_identity("seed=3", "method=lora", "training.learning_rate=0.1") == base_identity()
     assert base_identity("evaluation.limit=10") != base_identity()
+    assert base_identity("evaluation.prompts=[{prompt: 1+1?}]") == base_identity()

@@ -9,6 +9,7 @@ import pytest
 
 from harness import record
 from harness.record import DamagedRecordError, Environment, Outcome, Record
+from tests.builders import reply
 
 
 def made(status: Outcome = Outcome.COMPLETED) -> Record:
@@ -34,6 +35,26 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     written = made()
     record.write(tmp_path, written)
     assert record.load(tmp_path) == written
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "passed"),
+    [
+        ("我是北大助手", "北大", True),
+        ("我是通义千问", "北大", False),
+        ("我是北大助手", None, None),
+        ("", "北大", False),
+    ],
+)
+def test_a_prompt_passes_if_its_answer_holds_what_is_expected(
+    answer: str, expected: str | None, passed: bool | None, tmp_path: Path
+) -> None:
+    written = made().model_copy(update={"replies": [reply("你是谁", answer, expected)]})
+    record.write(tmp_path, written)
+    found = record.load(tmp_path)
+    assert found is not None
+    assert found == written
+    assert [one.passed for one in found.replies] == [passed]
 
 
 def test_no_record_is_none(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from harness.devices.journal import read_readings
 from harness.devices.reading import Quantity
 from harness.events import Phase, PhaseStarted, TrainingLoss, ValidationLoss, read
 from harness.record import Answer, Outcome, Record
+from harness.report.render import render
 from tests.conftest import SECRET, FinishedSweep, command, environment
 
 
@@ -105,6 +108,52 @@ def test_the_base_is_scored_once_for_the_sweep(sweep: FinishedSweep, lora: Recor
     assert lora.base_score.accuracy <= 0.1
 
 
+def test_prompts_are_put_to_base_and_adapters(sweep: FinishedSweep, lora: Record, qlora: Record) -> None:
+    for found in (lora, qlora):
+        assert [reply.prompt for reply in found.replies] == ["What is 2 + 3?", "你是谁"]
+        assert [reply.passed for reply in found.replies] == [True, None]
+        assert [reply.passed for reply in found.base_replies] == [False, None]
+    assert "right, 1 of 1 prompts passed" in sweep.output.stdout
+    assert "the base without adapter: 0 of 40 right, 0 of 1 prompts passed" in sweep.output.stdout
+
+
+def test_a_completed_run_is_scored_merged_without_training_again(
+    sweep: FinishedSweep, qlora: Record, cache: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(sweep.home, home)
+    (run,) = (home / "outputs" / "quickstart").glob("qlora-seed0-*")
+    trained = {file: file.stat().st_mtime_ns for file in (run / "adapter").iterdir()}
+    done = subprocess.run(
+        command(*sweep.arguments, "method=qlora", "evaluation.targets=[base,adapter,merged]"),
+        cwd=home,
+        env=environment(cache),
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr
+    assert {file: file.stat().st_mtime_ns for file in (run / "adapter").iterdir()} == trained
+    found = record.load(run)
+    assert found is not None
+    assert found.merged_score is not None, found.unscored
+    assert (found.score, found.training, found.memory) == (qlora.score, qlora.training, qlora.memory)
+    assert found.merged_score.questions == 40
+    assert [reply.passed for reply in found.merged_replies] == [True, None]
+    # The merged model is a whole one of its own: no adapter, and nothing quantized.
+    job = json.loads((run / "evaluation-merged" / "job.json").read_text())["model_arguments"]
+    assert job["model_name_or_path"] == str(run / "merged")
+    assert not {"adapter_name_or_path", "quantization_bit"} & set(job)
+    peaks = {peak.quantity: peak.peak_mib for peak in found.merged_memory if peak.phase is Phase.EVALUATE}
+    assert peaks[Quantity.HOST] > 100
+    report = render([run.parent], tmp_path / "report").path.read_text()
+    assert "| Prompt | Expected | base | lora, seed 0 | qlora, seed 0 | qlora merged, seed 0 |" in report
+    (asked,) = [line for line in report.splitlines() if line.startswith("| What is 2 + 3? |")]
+    assert [cell.split("**")[1] for cell in asked.split(" | ")[2:]] == ["fail", "pass", "pass", "pass"]
+    assert "## What merging costs" in report
+    assert "| Accuracy merged into the unquantized base (%) | - | " in report
+
+
 def test_train_yaml_repeats_the_training_without_the_harness(sweep: FinishedSweep, tmp_path: Path) -> None:
     """The same seed and arguments give the same loss, to the last digit that is logged."""
     arguments = yaml.safe_load((sweep.run("lora") / "train.yaml").read_text())
@@ -187,5 +236,5 @@ def test_a_report_is_rendered_again_from_the_records_alone(sweep: FinishedSweep,
 
 def test_a_run_can_be_repeated_by_its_own_command(lora: Record) -> None:
     assert lora.command.startswith("harness run ")
-    (point,) = compose.points(lora.command.split()[2:], multirun=False)
+    (point,) = compose.points(shlex.split(lora.command)[2:], multirun=False)
     assert plan.make(point.config).identity == lora.identity

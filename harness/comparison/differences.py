@@ -8,9 +8,9 @@ from enum import StrEnum
 
 import numpy as np
 
-from harness.comparison.answers import UnpairableError, differences_by_question
+from harness.comparison.answers import Sheet, UnpairableError, differences_by_question
 from harness.comparison.arms import Arm, opponents
-from harness.comparison.metrics import ACCURACY, METRICS, Metric
+from harness.comparison.metrics import ACCURACY, MERGED_ACCURACY, METRICS, Metric
 from harness.comparison.statistics import Interval, crossed_interval, paired_interval
 
 
@@ -71,16 +71,29 @@ class PairedDifference:
 
 def difference(metric: Metric, arm: Arm, baseline: Arm) -> PairedDifference | None:
     """None where no seed has the metric in both arms."""
-    ours, theirs = arm.values(metric), baseline.values(metric)
+    return _paired((metric, arm, arm.label), (metric, baseline, baseline.label))
+
+
+def loss_by_merging(arm: Arm) -> PairedDifference | None:
+    """The adapter merged into the unquantized base, minus the adapter on the base that it was trained on. None where no
+    seed has both scores."""
+    merged = f"{arm.label} merged into the unquantized base"
+    return _paired((MERGED_ACCURACY, arm, merged), (ACCURACY, arm, arm.label))
+
+
+def _paired(one: tuple[Metric, Arm, str], other: tuple[Metric, Arm, str]) -> PairedDifference | None:
+    """Of what two arms measured, each under the name that follows it."""
+    (metric, arm, name), (its_metric, baseline, its_name) = one, other
+    ours, theirs = arm.values(metric), baseline.values(its_metric)
     seeds = ours.index.intersection(theirs.index)
     if seeds.empty:
         return None
     interval, questions, problem = None, None, None
-    if metric is ACCURACY:
-        by_seed = {(run.label, run.record.seed): run for run in arm.completed + baseline.completed}
+    if metric.answers and its_metric.answers:
+        runs = [{run.record.seed: run for run in one.completed} for one in (arm, baseline)]
         try:
             answers = differences_by_question(
-                [(by_seed[arm.label, seed], by_seed[baseline.label, seed]) for seed in seeds]
+                [(Sheet(runs[0][seed], metric.answers), Sheet(runs[1][seed], its_metric.answers)) for seed in seeds]
             )
         except UnpairableError as error:
             problem = str(error)
@@ -90,8 +103,8 @@ def difference(metric: Metric, arm: Arm, baseline: Arm) -> PairedDifference | No
         interval = paired_interval(np.asarray(ours[seeds] - theirs[seeds], dtype=np.float64))
     return PairedDifference(
         metric,
-        arm.label,
-        baseline.label,
+        name,
+        its_name,
         len(seeds),
         float(ours[seeds].mean()),
         float(theirs[seeds].mean()),

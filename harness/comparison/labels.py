@@ -23,7 +23,8 @@ DECIDES_NO_RESULT = (
     "device.name",
     "device.chips",
     "device.interval_seconds",
-    "evaluation.score_base",
+    "evaluation.targets",
+    "evaluation.prompts",
 )
 """`device.name` and `device.chips` are asked for; what was got stands under `hardware` and `chips`."""
 

@@ -36,6 +36,8 @@ class Metric:
     """Where it is another than `unit`."""
     quantity: Quantity | None = None
     """The memory that it is about."""
+    answers: str | None = None
+    """Of a share of right answers: where they are, relative to a run's folder."""
 
     def format(self, value: float) -> str:
         """Without the unit, for tables that name it once."""
@@ -57,7 +59,14 @@ def _peak(quantity: Quantity, title: str) -> Metric:
     return Metric(f"peak_{quantity}_mib", title, "MiB", "lower", quantity=quantity)
 
 
-ACCURACY = Metric("accuracy", "Accuracy", "%", "higher", 1, 100.0, "points")
+def _accuracy(key: str, title: str, answers: str) -> Metric:
+    return Metric(key, title, "%", "higher", 1, 100.0, "points", answers=answers)
+
+
+ADAPTER_ANSWERS, MERGED_ANSWERS = "evaluation/answers.jsonl", "evaluation-merged/answers.jsonl"
+"""As harness.scoring names their folders."""
+ACCURACY = _accuracy("accuracy", "Accuracy", ADAPTER_ANSWERS)
+MERGED_ACCURACY = _accuracy("merged_accuracy", "Accuracy merged into the unquantized base", MERGED_ANSWERS)
 DEVICE_ABOVE_BASELINE = Metric(
     "peak_device_above_baseline_mib",
     "Peak device memory above its level before the run",
@@ -82,6 +91,7 @@ ADAPTER = Metric("adapter_mib", "Adapter on disk", "MiB", None)
 
 METRICS = (
     ACCURACY,
+    MERGED_ACCURACY,
     DEVICE_ABOVE_BASELINE,
     DEVICE,
     PROCESS,

@@ -125,12 +125,17 @@ def load_runs(path: str | Path) -> pandas.DataFrame:
     stand_in                    what stood in for the hardware, in words
     started_at                  date and time
     accuracy, base_accuracy     share of right answers, 0 to 1; base: the model without adapter
-    correct, questions          numbers of questions
+    merged_accuracy             of the adapter merged into the unquantized base
+    correct, merged_correct, questions              numbers of questions
     evaluation_seconds          generating and scoring the answers
+    prompts_passed              of evaluation.prompts: how many answers hold the expected text
+    base_prompts_passed, merged_prompts_passed      the same of the base and of the merged model
+    prompts_expected            how many prompts expect a text
     peak_Q_mib                  Q: device, process, allocator_reserved, allocator_allocated, host, resident
     baseline_Q_mib              before the run started
     peak_Q_above_baseline_mib   the highest of peak minus baseline
     evaluate_peak_Q_mib         of the evaluating process
+    merged_evaluate_peak_Q_mib  of the process that evaluates the merged model
     sensor_Q                    what measured Q
     weights_mib                 the base's weights as loaded, quantization constants included
     quantized_modules, linear_modules               layers of the base

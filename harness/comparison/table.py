@@ -10,7 +10,7 @@ import pandas
 
 from harness.devices.reading import Quantity
 from harness.events import Phase
-from harness.record import MemoryPeak, Record
+from harness.record import MemoryPeak, Record, Reply
 
 TRAINING_PHASES = frozenset({Phase.LOAD, Phase.TRAIN, Phase.VALIDATE, Phase.SAVE})
 MIB = 2**20
@@ -36,10 +36,17 @@ def _memory(peaks: list[MemoryPeak], quantity: Quantity) -> dict[str, Cell]:
     }
 
 
+def _passed(replies: list[Reply]) -> int | None:
+    """None where no answer was expected to hold anything."""
+    passed = [reply.passed for reply in replies if reply.passed is not None]
+    return sum(passed) if passed else None
+
+
 def row(label: str, record: Record, folder: Path) -> dict[str, Cell]:
-    score, base, training, evidence, energy = (
+    score, base, merged, training, evidence, energy = (
         record.score,
         record.base_score,
+        record.merged_score,
         record.training,
         record.evidence,
         record.energy,
@@ -57,12 +64,29 @@ def row(label: str, record: Record, folder: Path) -> dict[str, Cell]:
         "started_at": record.started_at.isoformat(),
         "accuracy": score and score.accuracy,
         "base_accuracy": base and base.accuracy,
+        "merged_accuracy": merged and merged.accuracy,
         "correct": score and score.correct,
+        "merged_correct": merged and merged.correct,
         "questions": score and score.questions,
         "evaluation_seconds": score and score.seconds,
+        "prompts_passed": _passed(record.replies),
+        "base_prompts_passed": _passed(record.base_replies),
+        "merged_prompts_passed": _passed(record.merged_replies),
+        "prompts_expected": sum(
+            reply.passed is not None for reply in record.replies or record.merged_replies or record.base_replies
+        )
+        or None,
     }
     for quantity in Quantity:
         cells |= _memory(record.memory, quantity)
+        cells[f"merged_evaluate_peak_{quantity}_mib"] = max(
+            (
+                peak.peak_mib
+                for peak in record.merged_memory
+                if peak.quantity is quantity and peak.phase is Phase.EVALUATE
+            ),
+            default=None,
+        )
     return cells | {
         "weights_mib": evidence and sum(evidence.weight_bytes_by_dtype.values()) / MIB,
         "quantized_modules": evidence and evidence.quantized_modules,

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.comparison.arms import Arm
-from harness.comparison.differences import Comparison, PairedDifference, Word
+from harness.comparison.differences import Comparison, PairedDifference, Word, loss_by_merging
 from harness.comparison.fairness import unproven_quantization
-from harness.comparison.metrics import ACCURACY, LEADING_MEMORY, TRAIN_SECONDS, number, percent
+from harness.comparison.metrics import ACCURACY, LEADING_MEMORY, MERGED_ACCURACY, TRAIN_SECONDS, number, percent
 
 TOO_HARD, TOO_EASY = 0.05, 0.98
 """Share of right answers, the mean over an arm's seeds. Where no arm exceeds the first, a benchmark is too hard to tell
@@ -22,7 +22,7 @@ class Verdict:
     sentences: list[str]
     """Two: memory and time, then accuracy. Fewer where less was measured."""
     others: list[str]
-    """One for each further arm."""
+    """One for each further arm, and one for each that was scored merged too."""
     caveats: list[str]
     """What a reader of the sentences alone would get wrong."""
 
@@ -107,7 +107,8 @@ def _sentences(comparison: Comparison, score_tells: bool) -> list[str]:
 
 def _score_tells_nothing(arms: Sequence[Arm]) -> str | None:
     bases = [run.record.base_score.accuracy for arm in arms for run in arm.completed if run.record.base_score]
-    scores = [summary.mean for arm in arms if (summary := arm.summary(ACCURACY))] + bases
+    kinds = ACCURACY, MERGED_ACCURACY
+    scores = [summary.mean for arm in arms for kind in kinds if (summary := arm.summary(kind))] + bases
     if scores and max(scores) <= TOO_HARD:
         bound = f"at most {100 * max(scores):.1f}%"
     elif scores and min(scores) >= TOO_EASY:
@@ -149,13 +150,14 @@ def verdict(arms: Sequence[Arm], comparisons: Sequence[Comparison]) -> Verdict:
     caveats = _caveats(arms, comparisons)
     if not arms:
         return Verdict(["No run has left a record, so there is nothing to compare."], [], caveats)
+    tells_nothing = _score_tells_nothing(arms)
+    merging = [] if tells_nothing else [_accuracy(one) for one in map(loss_by_merging, arms) if one is not None]
     if not comparisons:
         only = f"Only {arms[0].label} was run ({arms[0].outcomes()}), so there is nothing to compare it with."
-        return Verdict([only], [], caveats)
+        return Verdict([only], merging, caveats)
     first = next((one for one in comparisons if not _impossible(one)), comparisons[0])
-    tells_nothing = _score_tells_nothing(arms)
     sentences = _sentences(first, score_tells=tells_nothing is None)
     if tells_nothing:
         sentences.append(tells_nothing)
     others = [" ".join(_sentences(one, tells_nothing is None)) for one in comparisons if one is not first]
-    return Verdict(sentences, others, caveats)
+    return Verdict(sentences, others + merging, caveats)

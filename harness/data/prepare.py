@@ -1,4 +1,4 @@
-"""From a dataset's configuration to the two files that LLaMA-Factory reads."""
+"""From a dataset's configuration to the files that LLaMA-Factory reads."""
 
 from __future__ import annotations
 
@@ -7,57 +7,134 @@ import json
 import random
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from harness.config import DatasetConfig
+from harness.config import DatasetConfig, SourceConfig
 from harness.data import arithmetic
-from harness.data.sources import read_rows
+from harness.data.check import columns_of, tags_of
+from harness.data.sources import Record, SourceError, locate, read_records
 
-TRAIN, VALIDATION = "train", "validation"
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of one source."""
+
+    rows: list[Record]
+    description: dict[str, Any]
+    """What dataset_info.json says of them beside the file's name."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """What a run trains on and what it validates on; no row is in both."""
+    """What a run trains on and what it validates on; no row is in both, unless the user's own files share it."""
 
-    train: list[arithmetic.Row]
-    validation: list[arithmetic.Row]
+    train_parts: list[Part]
+    """None of these is empty."""
+    validation_parts: list[Part]
+    train_name: str
+    validation_name: str
+
+    @property
+    def train(self) -> list[Record]:
+        return [row for part in self.train_parts for row in part.rows]
+
+    @property
+    def validation(self) -> list[Record]:
+        return [row for part in self.validation_parts for row in part.rows]
+
+    @property
+    def train_names(self) -> list[str]:
+        """As they are registered, one for each source that has such rows."""
+        return _numbered(self.train_name, self.train_parts)
+
+    @property
+    def validation_names(self) -> list[str]:
+        return _numbered(self.validation_name, self.validation_parts)
 
     def digest(self) -> str:
-        """A hash of every word that is trained or validated on."""
-        return hashlib.sha256(json.dumps([_plain(self.train), _plain(self.validation)]).encode()).hexdigest()
+        """A hash of every word that is trained or validated on, and of how it is read."""
+        content = [
+            [[part.rows, part.description] for part in parts] for parts in (self.train_parts, self.validation_parts)
+        ]
+        return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def draw(dataset: DatasetConfig) -> Rows:
+def draw(dataset: DatasetConfig, hub: str = "local") -> Rows:
     """The rows of a dataset, the same for every arm and seed of a sweep. Raises SourceError."""
-    if dataset.path is None:
-        return Rows(
-            arithmetic.generate("train", dataset.train_samples or 1600, dataset.seed),
-            arithmetic.generate("validation", dataset.validation_samples, dataset.seed),
-        )
-    rows = read_rows(Path(dataset.path).expanduser(), dataset.append_answer)
-    boundary = len(rows)
+    drawn = [_draw(dataset, source, hub) for source in (dataset, *dataset.also)]
+    given = [_part(_records(source, hub), source, dataset) for source in dataset.validation]
+    return Rows(
+        [train for train, _ in drawn if train.rows],
+        [part for part in (*(held_out for _, held_out in drawn), *given) if part.rows],
+        dataset.train_name,
+        dataset.validation_name,
+    )
+
+
+def _records(source: SourceConfig, hub: str) -> list[Record]:
+    path = locate(source, hub)
+    if path is None:
+        raise SourceError("a file is needed: a path, or a repository with a file")
+    return read_records(path)
+
+
+def _draw(dataset: DatasetConfig, source: SourceConfig, hub: str) -> tuple[Part, Part]:
+    """The rows of a source that are trained on, and those that are held out of it."""
+    path = locate(source, hub)
+    if path is None:
+        train = arithmetic.generate("train", dataset.train_samples or 1600, dataset.seed)
+        validation = arithmetic.generate("validation", dataset.validation_samples, dataset.seed)
+        return Part(_generated(train), {}), Part(_generated(validation), {})
+    records = read_records(path)
+    boundary = len(records)
     if dataset.validation_samples:
-        boundary = int(len(rows) * (1 - dataset.validation_fraction))
+        boundary = int(len(records) * (1 - dataset.validation_fraction))
     # One generator for both draws, first train, then validation: the order of the tutorial's own data step.
     generator = random.Random(dataset.seed)
-    train, validation = rows[:boundary], rows[boundary:]
+    drawn, held_out = records[:boundary], records[boundary:]
     if dataset.train_samples is not None:
-        train = generator.sample(train, min(dataset.train_samples, len(train)))
-    return Rows(train, generator.sample(validation, min(dataset.validation_samples, len(validation))))
+        drawn = generator.sample(drawn, min(dataset.train_samples, len(drawn)))
+    held_out = generator.sample(held_out, min(dataset.validation_samples, len(held_out)))
+    return _part(drawn, source, dataset), _part(held_out, source, dataset)
+
+
+def _part(records: list[Record], source: SourceConfig, dataset: DatasetConfig) -> Part:
+    columns = columns_of(source)
+    description: dict[str, Any] = {}
+    if source.formatting != "alpaca":
+        description["formatting"] = source.formatting
+    if source.columns:
+        description["columns"] = columns
+    if source.tags:
+        # All of them: LLaMA-Factory forgets its defaults as soon as one tag is given.
+        description["tags"] = tags_of(source)
+    return Part([_kept(record, columns, dataset.append_answer) for record in records], description)
+
+
+def _kept(record: Record, columns: dict[str, str], append_answer: bool) -> Record:
+    """The columns that are read, each in every row, since LLaMA-Factory stops at a row without `input`. Others may
+    differ in type from row to row, which the reader refuses."""
+    row = {name: record.get(name) for name in columns.values()}
+    if append_answer:
+        row[columns["response"]] = f"{record[columns['response']] or ''}\n#### {record['answer']}"
+    return row
 
 
 def write(rows: Rows, folder: Path) -> None:
-    """Write `folder` as a LLaMA-Factory `dataset_dir` with the datasets `train` and `validation`."""
+    """Write `folder` as a LLaMA-Factory `dataset_dir`."""
     folder.mkdir(parents=True, exist_ok=True)
     info = {}
-    for name, part in ((TRAIN, rows.train), (VALIDATION, rows.validation)):
-        if part:
-            info[name] = {"file_name": f"{name}.json"}
-            (folder / f"{name}.json").write_text(
-                json.dumps(_plain(part), ensure_ascii=False, indent=1), encoding="utf-8"
-            )
+    named = zip((*rows.train_names, *rows.validation_names), (*rows.train_parts, *rows.validation_parts), strict=True)
+    for name, part in named:
+        info[name] = {"file_name": f"{name}.json", **part.description}
+        text = json.dumps(part.rows, ensure_ascii=False, indent=1, default=str)
+        (folder / f"{name}.json").write_text(text, encoding="utf-8")
     (folder / "dataset_info.json").write_text(json.dumps(info, indent=1), encoding="utf-8")
 
 
-def _plain(rows: list[arithmetic.Row]) -> list[dict[str, str]]:
+def _numbered(name: str, parts: list[Part]) -> list[str]:
+    return [name if number == 1 else f"{name}-{number}" for number, _ in enumerate(parts, start=1)]
+
+
+def _generated(rows: list[arithmetic.Row]) -> list[Record]:
     return [{key: value for key, value in asdict(row).items() if key != "answer"} for row in rows]

@@ -1,19 +1,26 @@
 """The evaluation child: `python -m harness.evaluation.child JOB.json`.
 
-Writes answers.jsonl and, last, score.json into the job's output. After any failure there is no score.
+Writes answers.jsonl, prompts.json and, last, score.json into the job's output. After any failure there is none of what
+the job asks for; what it does not ask for is left alone.
 """
 
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness import in_child
-from harness.evaluation.job import ANSWERS, ARITHMETIC, SCORE, EvaluationJob
+from harness.config import PromptConfig
+from harness.evaluation.job import ANSWERS, ARITHMETIC, REPLIES, SCORE, EvaluationJob
 from harness.events import EvaluationProgress, Phase, PhaseStarted, report
-from harness.record import Answer, Score, write_atomically
+from harness.record import Answer, Reply, Score, write_atomically
+
+if TYPE_CHECKING:
+    from harness.evaluation.language_model import LanguageModel
 
 
 def main(file: Path) -> None:
@@ -24,9 +31,9 @@ def main(file: Path) -> None:
 
 
 def evaluate(job: EvaluationJob) -> None:
-    """Score the job's model. Raises whatever keeps the score from being one over all questions."""
+    """Score the job's model and prompt it. Raises whatever keeps the score from being one over all questions."""
     job.output.mkdir(parents=True, exist_ok=True)
-    for name in (ANSWERS, SCORE):
+    for name in (*((ANSWERS, SCORE) if job.benchmark else ()), *((REPLIES,) if job.prompts else ())):
         (job.output / name).unlink(missing_ok=True)
     report(job.events, PhaseStarted(phase=Phase.EVALUATE))
     with in_child.collector_paused():
@@ -35,27 +42,55 @@ def evaluate(job: EvaluationJob) -> None:
 
         proof.require(job.device)
     from harness.evaluation import language_model
-    from harness.evaluation.examination import examine
     from harness.training.peaks import PeakMeter
+
+    def progress(done: int, total: int) -> None:
+        report(job.events, EvaluationProgress(done=done, total=total))
 
     peaks = PeakMeter()
     model = language_model.load(job.model_arguments, job.max_new_tokens)
+    answers: list[Answer] = []
     started = time.perf_counter()
-    answers = examine(
-        job, model.answer, lambda done, total: report(job.events, EvaluationProgress(done=done, total=total))
-    )
+    if job.benchmark:
+        from harness.evaluation.examination import examine
+
+        answers = examine(job, model.answer, progress)
     seconds = time.perf_counter() - started
+    replies: list[Reply] = []
+    for prompt in job.prompts:
+        replies.append(reply(model, prompt))
+        progress(len(replies), len(job.prompts))
     report(job.events, peaks.read(Phase.EVALUATE))
-    lines = "".join(answer.model_dump_json() + "\n" for answer in answers)
-    write_atomically(job.output / ANSWERS, lines)
-    write_atomically(job.output / SCORE, score(job.benchmark, answers, seconds).model_dump_json(indent=2) + "\n")
+    if job.prompts:
+        told = [one.model_dump(mode="json") for one in replies]
+        write_atomically(job.output / REPLIES, json.dumps(told, indent=2, ensure_ascii=False) + "\n")
+    if job.benchmark:
+        write_atomically(job.output / ANSWERS, "".join(answer.model_dump_json() + "\n" for answer in answers))
+        write_atomically(job.output / SCORE, score(job.benchmark, answers, seconds).model_dump_json(indent=2) + "\n")
+
+
+def reply(model: LanguageModel, prompt: PromptConfig) -> Reply:
+    """Prompts are answered one by one: in a batch what else is asked would move the rounding, and with it the words."""
+    from harness.evaluation.language_model import Message
+
+    (generation,) = model.answer([[Message("user", prompt.prompt)]])
+    return Reply(
+        prompt=prompt.prompt,
+        expected=prompt.expected,
+        answer=generation.text,
+        generated_tokens=generation.tokens,
+        finished=generation.finished,
+    )
 
 
 def import_libraries(job: EvaluationJob) -> None:
-    """Import torch, LLaMA-Factory and evalscope with the job's benchmark."""
+    """Import torch, LLaMA-Factory and, for a benchmark, evalscope with it."""
     from harness.compat import prepare_imports
 
     prepare_imports()
+    if job.benchmark is None:
+        importlib.import_module("harness.evaluation.language_model")
+        return
     from harness.evaluation.evalscope_import import import_evalscope
 
     import_evalscope(None if job.benchmark == ARITHMETIC else job.benchmark)

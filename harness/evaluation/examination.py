@@ -57,6 +57,7 @@ def examine(job: EvaluationJob, answer: Answerer, progress: Callable[[int, int],
     `progress` hears of questions done and in all. Raises IncompleteError if a question is missing, and what `answer`
     raises.
     """
+    assert job.benchmark is not None
     folder = job.output / "evalscope"
     shutil.rmtree(folder, ignore_errors=True)  # evalscope would append to the lines of an earlier attempt
     config = _task_config(job, folder)

@@ -8,19 +8,22 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, StringConstraints, model_validator
 
+from harness.config import PromptConfig
 from harness.devices.selection import TorchDevice
 
 ARITHMETIC = "arithmetic"
 ANSWERS = "answers.jsonl"
 SCORE = "score.json"
+REPLIES = "prompts.json"
 
 
 class EvaluationJob(BaseModel):
     # Pydantic keeps names with `model_` for itself, which these two fields mean literally.
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
-    benchmark: str
-    """`arithmetic`, the project's own held-out questions, or the name of a benchmark of evalscope."""
+    benchmark: str | None
+    """`arithmetic`, the project's own held-out questions, or evalscope's name of a benchmark. None: only prompts."""
+    prompts: list[PromptConfig] = []
     path: Path | None = None
     """Questions on this machine: a file, or a folder with one file a split. None: evalscope fetches them."""
     limit: PositiveInt | None = None
@@ -38,7 +41,7 @@ class EvaluationJob(BaseModel):
     model_id: Annotated[str, StringConstraints(pattern=r"^[^./\\][^/\\]*$")]
     """Unique for each variant: evalscope names a folder after it."""
     output: Path
-    """Folder of answers.jsonl and score.json."""
+    """Folder of answers.jsonl and score.json, and of prompts.json."""
     events: Path
     """The events.jsonl that the child appends to."""
 
@@ -48,9 +51,15 @@ class EvaluationJob(BaseModel):
             raise ValueError("the arithmetic questions are generated: leave path=null and few_shot=0")
         return self
 
+    @model_validator(mode="after")
+    def _there_is_something_to_ask(self) -> EvaluationJob:
+        if self.benchmark is None and not self.prompts:
+            raise ValueError("there is neither a benchmark nor a prompt")
+        return self
+
     @property
     def questions_are_local(self) -> bool:
-        return self.benchmark == ARITHMETIC or self.path is not None
+        return self.benchmark in (None, ARITHMETIC) or self.path is not None
 
     def command(self, file: Path) -> list[str]:
         """Write the job to `file`; returns the command that runs it."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.comparison.arms import Arm
-from harness.comparison.differences import Comparison, PairedDifference
+from harness.comparison.differences import Comparison, PairedDifference, loss_by_merging
 from harness.comparison.fairness import unfairness
 from harness.comparison.metrics import ACCURACY, METRICS, Metric, number, percent
 from harness.comparison.runs import Run, Sweep
@@ -18,6 +18,7 @@ from harness.diagnosis import Diagnosis
 from harness.events import Evidence
 from harness.report.examples import Examples, examples
 from harness.report.markdown import Markdown, table, text_table
+from harness.report.prompts import prompts_table
 
 MEMORY_MEANS = {
     Quantity.DEVICE: "all that is used on the chips, as their driver counts it, other users included",
@@ -45,12 +46,17 @@ class Content:
     title: str
     verdict: Verdict
     arms: Markdown | None
+    unscored: list[tuple[str, str, str]]
+    """A run, one of its targets, and why it has no score."""
     evidence: Markdown | None
     differences: list[tuple[str, Markdown]]
     """A heading and its table for each comparison."""
     problems: list[str]
     """Why a difference has no interval."""
+    merging: Markdown | None
+    merging_problems: list[str]
     unfair: list[tuple[str, Markdown]]
+    prompts: Markdown | None
     examples: Examples | None
     runs: Markdown | None
     failed: list[Failed]
@@ -140,7 +146,7 @@ def _evidence_table(arms: Sequence[Arm]) -> Markdown | None:
 def _difference_row(one: PairedDifference) -> list[str | None]:
     metric = one.metric
     interval = one.interval and " to ".join(metric.format_difference(bound) for bound in one.interval)
-    relative = None if metric is ACCURACY or one.relative_percent is None else percent(one.relative_percent)
+    relative = None if metric.answers or one.relative_percent is None else percent(one.relative_percent)
     return [
         f"{metric.title} ({metric.unit_of_differences})" if metric.unit_of_differences else metric.title,
         metric.format(one.baseline_mean),
@@ -151,6 +157,31 @@ def _difference_row(one: PairedDifference) -> list[str | None]:
         str(one.seeds),
         one.word.value,
     ]
+
+
+def _merging_table(losses: Sequence[tuple[Arm, PairedDifference]]) -> Markdown | None:
+    rows = [
+        [
+            arm.label,
+            ACCURACY.format(one.baseline_mean),
+            ACCURACY.format(one.arm_mean),
+            ACCURACY.format_difference(one.mean),
+            one.interval and " to ".join(ACCURACY.format_difference(bound) for bound in one.interval),
+            one.questions,
+            one.seeds,
+            one.word.value,
+        ]
+        for arm, one in losses
+    ]
+    headers = [
+        *("Arm", "With its adapter (%)", "Merged (%)", "Difference (points)", "95% interval"),
+        *("Questions", "Seeds", "Merged is"),
+    ]
+    return table(headers, rows) if rows else None
+
+
+def _problems(differences: Iterable[PairedDifference]) -> list[str]:
+    return list(dict.fromkeys(one.problem for one in differences if one.problem is not None))
 
 
 def _differences(comparison: Comparison) -> tuple[str, Markdown]:
@@ -251,7 +282,7 @@ def _limits(arms: Sequence[Arm], comparisons: Sequence[Comparison]) -> list[str]
         )
     if not peaks:
         said.append("Memory was not measured.")
-    if not any(record.score for record in completed):
+    if not any(record.score or record.merged_score for record in completed):
         said.append("Accuracy was not measured: nothing here says which arm answers better.")
     if not any(record.training and record.training.validation_loss is not None for record in completed):
         said.append("The validation loss was not measured.")
@@ -282,14 +313,24 @@ def _failed(run: Run) -> Failed:
 
 def content_of(sweep: Sweep, arms: Sequence[Arm], comparisons: Sequence[Comparison]) -> Content:
     telling = [one for one in comparisons if one.differences]
+    losses = [(arm, loss) for arm in arms if (loss := loss_by_merging(arm)) is not None]
     return Content(
         title=f"Comparison: {', '.join(dict.fromkeys(folder.name for folder in map(Path.resolve, sweep.folders)))}",
         verdict=verdict(arms, comparisons),
         arms=_arms_table(arms),
+        unscored=[
+            (f"{run.label}, seed {run.record.seed}", target, why)
+            for arm in arms
+            for run in arm.completed
+            for target, why in run.record.unscored.items()
+        ],
         evidence=_evidence_table(arms),
         differences=[_differences(one) for one in telling],
-        problems=list(dict.fromkeys(d.problem for one in telling for d in one.differences if d.problem is not None)),
+        problems=_problems(one for some in telling for one in some.differences),
+        merging=_merging_table(losses),
+        merging_problems=_problems(loss for _, loss in losses),
         unfair=[one for one in map(_unfair, comparisons) if one is not None],
+        prompts=prompts_table(arms),
         examples=examples(comparisons),
         runs=_runs_table(sweep.runs),
         failed=[_failed(run) for run in sweep.runs if not run.completed],

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 
-from harness.comparison.answers import UnpairableError, read_answers
+from harness.comparison.answers import Sheet, UnpairableError, read_answers
 from harness.comparison.differences import Comparison
+from harness.comparison.metrics import ADAPTER_ANSWERS
 from harness.record import Answer
 
 LIMIT = 6
@@ -41,7 +42,7 @@ def examples(comparisons: Sequence[Comparison]) -> Examples | None:
             if run.record.seed not in baseline:
                 continue
             try:
-                ours, theirs = read_answers(run), read_answers(baseline[run.record.seed])
+                ours, theirs = (read_answers(Sheet(one, ADAPTER_ANSWERS)) for one in (run, baseline[run.record.seed]))
             except UnpairableError:
                 continue
             pairs = list(zip(ours, theirs, strict=False))

@@ -19,7 +19,6 @@ from matplotlib.patches import Patch
 
 from harness.comparison.arms import Arm
 from harness.comparison.differences import Comparison, PairedDifference
-from harness.comparison.metrics import ACCURACY
 from harness.comparison.statistics import Interval
 from harness.devices.reading import Quantity
 from harness.events import Phase
@@ -238,13 +237,13 @@ def _differences_panel(
 
 
 def _relative(one: PairedDifference) -> tuple[float, Interval | None] | None:
-    if one.metric is ACCURACY or one.metric.better is None or one.relative_percent is None:
+    if one.metric.answers or one.metric.better is None or one.relative_percent is None:
         return None
     return one.relative_percent, one.relative_interval
 
 
 def _points(one: PairedDifference) -> tuple[float, Interval | None] | None:
-    if one.metric is not ACCURACY:
+    if not one.metric.answers:
         return None
     interval = one.interval and Interval(100 * one.interval.low, 100 * one.interval.high)
     return 100 * one.mean, interval

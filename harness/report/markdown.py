@@ -16,6 +16,9 @@ CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a
 """Terminal colours, control characters, and those that turn the direction of the text around them."""
 
 
+CUT_CHARACTERS = 800
+
+
 class Markdown(str):
     """Text that is Markdown already and is to be left alone."""
 
@@ -35,6 +38,11 @@ def shorten(text: str, characters: int) -> str:
     if len(text) <= characters:
         return text
     return f"{text[:characters]} [... {len(text) - characters:,} more characters]"
+
+
+def cut(text: str) -> str:
+    """What a model wrote, as much of it as a report shows."""
+    return shorten(text, CUT_CHARACTERS)
 
 
 def table(headers: Sequence[object], rows: Sequence[Sequence[object]]) -> Markdown:

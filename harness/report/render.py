@@ -17,10 +17,8 @@ from harness.record import Answer, write_atomically
 from harness.report import figures
 from harness.report.content import Content, content_of
 from harness.report.examples import Examples
-from harness.report.markdown import Markdown, escape, fenced, shorten, text_table, to_html
+from harness.report.markdown import Markdown, cut, escape, fenced, text_table, to_html
 from harness.report.traces import memory_traces
-
-CUT_CHARACTERS = 800
 
 
 @dataclass(frozen=True)
@@ -29,14 +27,10 @@ class DrawnFigure:
     alt: str
 
 
-def _cut(text: str) -> str:
-    return shorten(text, CUT_CHARACTERS)
-
-
 def _answers(examples: Examples, ours: Answer, theirs: Answer) -> Markdown:
     rows = [
-        [examples.baseline, _cut(theirs.answer), _cut(theirs.extracted)],
-        [examples.arm, _cut(ours.answer), _cut(ours.extracted)],
+        [examples.baseline, cut(theirs.answer), cut(theirs.extracted)],
+        [examples.arm, cut(ours.answer), cut(ours.extracted)],
     ]
     return text_table(["", "Generated", "Taken as the answer"], rows)
 
@@ -50,7 +44,7 @@ def _markdown_environment() -> Environment:
         lstrip_blocks=True,
         autoescape=False,
     )
-    environment.filters |= {"cut": _cut, "outcome": lambda correct: "right" if correct else "wrong"}
+    environment.filters |= {"cut": cut, "outcome": lambda correct: "right" if correct else "wrong"}
     environment.globals |= {"fenced": fenced, "answers": _answers}
     return environment
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness.config import Config, QuantizationConfig
+from harness.config import Config, QuantizationConfig, TrainingConfig
 from harness.data import prepare
 
 OWN_ARGUMENTS = {
@@ -26,8 +26,8 @@ OWN_ARGUMENTS = {
     "dataset": "dataset.path",
     "eval_dataset": "dataset.validation_samples",
     "dataset_dir": "dataset.path",
-    "val_size": "dataset.validation_samples",
-    "max_samples": "dataset.train_samples",
+    "val_size": "dataset.val_size",
+    "max_samples": "dataset.max_samples",
     "cutoff_len": "training.cutoff_length",
     "packing": "training.packing",
     "output_dir": "output",
@@ -38,6 +38,7 @@ OWN_ARGUMENTS = {
     "gradient_accumulation_steps": "training.gradient_accumulation",
     "lr_scheduler_type": "training.scheduler",
     "warmup_ratio": "training.warmup_ratio",
+    "warmup_steps": "training.warmup_steps",
     "bf16": "training.precision",
     "fp16": "training.precision",
     "disable_gradient_checkpointing": "training.gradient_checkpointing",
@@ -54,7 +55,9 @@ OWN_ARGUMENTS = {
 """Arguments that a key of the harness decides, so that one thing has one place."""
 
 
-def training_arguments(config: Config, model_path: str, precision: str, on_cpu: bool, folder: Path) -> dict[str, Any]:
+def training_arguments(
+    config: Config, rows: prepare.Rows, model_path: str, precision: str, on_cpu: bool, folder: Path
+) -> dict[str, Any]:
     """The plain train.yaml of a run in `folder`: `llamafactory-cli train train.yaml` repeats the training."""
     training, method = config.training, config.method
     arguments: dict[str, Any] = {
@@ -63,7 +66,7 @@ def training_arguments(config: Config, model_path: str, precision: str, on_cpu: 
         "stage": "sft",
         "do_train": True,
         "finetuning_type": method.finetuning_type,
-        "dataset": prepare.TRAIN,
+        "dataset": ",".join(rows.train_names),
         "dataset_dir": str(folder / "dataset"),
         "cutoff_len": training.cutoff_length,
         "packing": training.packing,
@@ -80,7 +83,7 @@ def training_arguments(config: Config, model_path: str, precision: str, on_cpu: 
         "learning_rate": training.learning_rate,
         "num_train_epochs": training.epochs,
         "lr_scheduler_type": training.scheduler,
-        "warmup_ratio": training.warmup_ratio,
+        **_warmup(training),
         "disable_gradient_checkpointing": not training.gradient_checkpointing,
         "include_num_input_tokens_seen": "non_padding",
         "seed": config.seed,
@@ -99,12 +102,23 @@ def training_arguments(config: Config, model_path: str, precision: str, on_cpu: 
         arguments["save_steps"] = training.save_steps
     if training.max_steps:
         arguments["max_steps"] = training.max_steps
-    if config.dataset.validation_samples:
-        arguments["eval_dataset"] = prepare.VALIDATION
+    if config.dataset.max_samples:
+        arguments["max_samples"] = config.dataset.max_samples
+    if config.dataset.val_size:
+        arguments["val_size"] = config.dataset.val_size
+    elif rows.validation_names:
+        arguments["eval_dataset"] = ",".join(rows.validation_names)
+    if "val_size" in arguments or "eval_dataset" in arguments:
         arguments["per_device_eval_batch_size"] = training.batch_size
         if training.validation_steps:
             arguments |= {"eval_strategy": "steps", "eval_steps": training.validation_steps}
     return arguments | config.llamafactory
+
+
+def _warmup(training: TrainingConfig) -> dict[str, Any]:
+    if training.warmup_steps is not None:
+        return {"warmup_steps": training.warmup_steps}
+    return {"warmup_ratio": training.warmup_ratio}
 
 
 def inference_arguments(config: Config, model_path: str, precision: str, adapter: Path | None) -> dict[str, Any]:
@@ -126,11 +140,31 @@ def inference_arguments(config: Config, model_path: str, precision: str, adapter
     )
 
 
+def export_arguments(config: Config, model_path: str, adapter: Path, output: Path) -> dict[str, Any]:
+    """What `llamafactory-cli export` merges a run's adapter with: the base as its checkpoint is, for QLoRA too, since
+    LLaMA-Factory does not merge into quantized weights."""
+    return {
+        **_model(config, model_path),
+        "adapter_name_or_path": str(adapter),
+        "finetuning_type": "lora",
+        "infer_dtype": "auto",
+        "export_dir": str(output),
+        "export_size": 5,
+        # The host's memory: merging needs no speed, and a chip may be full.
+        "export_device": "cpu",
+        "export_legacy_format": False,
+    }
+
+
+_OF_THE_MODEL = ("default_system", "enable_thinking", "resize_vocab", "rope_scaling", "flash_attn")
+"""What a user may give under `llamafactory` that says what the model is or how it is asked, after training too."""
+
+
 def _model(config: Config, model_path: str) -> dict[str, Any]:
     arguments: dict[str, Any] = {"model_name_or_path": model_path, "template": config.model.template}
     if config.model.trust_remote_code:
         arguments["trust_remote_code"] = True
-    return arguments
+    return arguments | {name: value for name, value in config.llamafactory.items() if name in _OF_THE_MODEL}
 
 
 def _quantization(quantization: QuantizationConfig) -> dict[str, Any]:

@@ -5,6 +5,7 @@ DEVICE is what torch calls it: cpu, cuda or npu.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -19,7 +20,10 @@ from harness.events import Phase, PhaseStarted, report
 def main(folder: Path, device: str) -> None:
     in_child.die_with_parent()
     events = folder / "events.jsonl"
-    report(events, PhaseStarted(phase=Phase.LOAD))
+    # Of several processes the first reports; what goes wrong each says itself.
+    first = os.environ.get("RANK", "0") == "0"
+    if first:
+        report(events, PhaseStarted(phase=Phase.LOAD))
     with in_child.failures_reported(events):
         arguments: dict[str, Any] = yaml.safe_load((folder / "train.yaml").read_text(encoding="utf-8"))
         with in_child.collector_paused():
@@ -33,9 +37,10 @@ def main(folder: Path, device: str) -> None:
 
             from harness.training.reporter import Reporter
 
-        reporter = Reporter(events)
-        run_exp(arguments, callbacks=[reporter])
-        reporter.end_phase(time.time())
+        reporter = Reporter(events, None if arguments["packing"] else arguments["cutoff_len"]) if first else None
+        run_exp(arguments, callbacks=[reporter] if reporter else [])
+        if reporter is not None:
+            reporter.end_phase(time.time())
 
 
 if __name__ == "__main__":

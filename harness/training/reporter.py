@@ -6,12 +6,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+from pyarrow import compute
 from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from harness.events import (
     Phase,
     PhaseStarted,
+    RowsTokenized,
     TrainingFinished,
     TrainingLoss,
     TrainingStarted,
@@ -26,8 +28,10 @@ from harness.training.peaks import PeakMeter
 class Reporter(TrainerCallback):
     """Only the first process of a training reports."""
 
-    def __init__(self, events: Path) -> None:
+    def __init__(self, events: Path, cutoff_tokens: int | None) -> None:
+        """`cutoff_tokens` None: the rows are packed."""
         self._events = events
+        self._cutoff_tokens = cutoff_tokens
         self._phase = Phase.LOAD
         self._meter = PeakMeter()
         self._training_started = 0.0
@@ -37,10 +41,18 @@ class Reporter(TrainerCallback):
         self._validated_step: int | None = None
 
     def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: nn.Module, **_: Any
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: nn.Module,
+        train_dataloader: Any,
+        **_: Any,
     ) -> None:
         dtype = "bfloat16" if args.bf16 else "float16" if args.fp16 else str(next(model.parameters()).dtype)
         report(self._events, evidence.collect(model, dtype.removeprefix("torch.")))
+        if self._cutoff_tokens is not None:
+            report(self._events, _tokenized(train_dataloader.dataset, self._cutoff_tokens))
         report(self._events, TrainingStarted(total_steps=state.max_steps))
         self._enter(Phase.TRAIN)
         self._training_started = time.perf_counter()
@@ -113,3 +125,9 @@ class Reporter(TrainerCallback):
         self._phase = phase
         self._phase_started = time.perf_counter()
         self._meter.restart()
+
+
+def _tokenized(dataset: Any, cutoff_tokens: int) -> RowsTokenized:
+    lengths = compute.list_value_length(dataset.with_format("arrow")[:]["input_ids"])
+    at_cutoff = compute.sum(compute.greater_equal(lengths, cutoff_tokens)).as_py()
+    return RowsTokenized(rows=len(lengths), at_cutoff=at_cutoff or 0, cutoff_tokens=cutoff_tokens)

@@ -12,7 +12,7 @@ from harness.comparison.arms import arms_of
 from harness.comparison.fairness import unfairness, unproven_quantization
 from harness.comparison.runs import load_sweep
 from harness.record import FILE_NAME, Outcome
-from tests.builders import START, RunBuilder, questions
+from tests.builders import START, RunBuilder, questions, reply
 
 
 @pytest.fixture
@@ -33,6 +33,37 @@ def test_one_row_a_run_with_units_in_the_names(folder: Path) -> None:
     # Not measured is nothing, never 0.
     assert runs["peak_device_mib"].isna().all()
     assert runs.loc[["qlora"], "accuracy"].isna().all()
+
+
+def test_prompts_are_counted_and_the_merged_model_has_columns_of_its_own(folder: Path) -> None:
+    RunBuilder(
+        folder,
+        "qlora",
+        0,
+        quantized=True,
+        answers=questions(10, 1.0),
+        merged_answers=questions(10, [True] * 6 + [False] * 4),
+        merged_peak_mib=900.0,
+        replies=[reply("a", "yes", "yes"), reply("b", "no", "yes"), reply("c", "?")],
+        base_replies=[reply("a", "no", "yes"), reply("b", "no", "yes"), reply("c", "?")],
+    ).write()
+    RunBuilder(folder, "lora", 0, answers=questions(10, 1.0), replies=[reply("c", "?")]).write()
+    runs = harness.load_runs(folder).set_index("arm")
+    told = runs.loc["qlora"]
+    assert (told["prompts_passed"], told["base_prompts_passed"], told["prompts_expected"]) == (1, 0, 2)
+    assert (told["accuracy"], told["merged_accuracy"], told["merged_correct"]) == (1.0, 0.6, 6)
+    # The adapter's own peak is another process's.
+    assert told["merged_evaluate_peak_host_mib"] == 900.0
+    assert told["evaluate_peak_host_mib"] == pytest.approx(405.0 * 1.4)
+    nothing = ["prompts_passed", "merged_prompts_passed", "prompts_expected", "merged_accuracy"]
+    assert runs.loc["lora", nothing].isna().all()
+
+
+def test_runs_that_differ_in_prompts_and_targets_are_pooled(folder: Path) -> None:
+    for seed in (0, 1):
+        asked: dict[str, object] = {"targets": ["base", "merged"][:seed], "prompts": [{"prompt": str(seed)}]}
+        RunBuilder(folder, "lora", seed, config={"evaluation": asked}).write()
+    assert [arm.label for arm in arms_of(load_sweep(folder))] == ["lora"]
 
 
 def test_every_column_is_documented(folder: Path) -> None:

@@ -73,6 +73,16 @@ def test_scores_near_zero_tell_nothing_about_the_arms(folder: Path) -> None:
     assert "tells nothing about the arms" in said[1]
 
 
+def test_a_merged_model_that_answers_makes_the_benchmark_tell(folder: Path) -> None:
+    pair(folder, seeds=1, right=(0.0, 0.0), base_accuracy=0.0, merged_answers=questions(200, 0.5))
+    said = sentences(folder)
+    assert not any("tells nothing" in sentence for sentence in said)
+    (lora, qlora) = [sentence for sentence in said if "merged into the unquantized base" in sentence]
+    assert lora.startswith("lora merged")
+    assert qlora.startswith("qlora merged")
+    assert "seeds were not varied" in qlora
+
+
 def test_without_evaluation_only_memory_and_time_are_told(folder: Path) -> None:
     pair(folder, right=(-1, -1))
     said = " ".join(sentences(folder))

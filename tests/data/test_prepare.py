@@ -10,9 +10,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from harness.config import DatasetConfig
+from harness.config import DatasetConfig, SourceConfig
 from harness.data import prepare
-from harness.data.sources import SourceError, read_rows
+from harness.data.sources import SourceError, read_records
 
 ROWS = [{"instruction": f"question {n}", "input": "", "output": f"because {n}", "answer": n * 1.0} for n in range(100)]
 
@@ -35,10 +35,9 @@ def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def test_every_kind_of_file_gives_the_same_rows(file: Path) -> None:
-    rows = read_rows(file, append_answer=True)
+    rows = prepare.draw(math10k(file, train_samples=None, validation_samples=0)).train
     assert len(rows) == 100
-    assert rows[7].instruction == "question 7"
-    assert rows[7].output == "because 7\n#### 7.0"
+    assert rows[7] == {"instruction": "question 7", "input": "", "output": "because 7\n#### 7.0"}
 
 
 def test_the_rows_are_those_of_the_tutorials_own_data_step(file: Path) -> None:
@@ -47,8 +46,8 @@ def test_the_rows_are_those_of_the_tutorials_own_data_step(file: Path) -> None:
     train = random.sample(ROWS[:90], 20)
     validation = random.sample(ROWS[90:], 5)
     rows = prepare.draw(math10k(file))
-    assert [row.instruction for row in rows.train] == [row["instruction"] for row in train]
-    assert [row.instruction for row in rows.validation] == [row["instruction"] for row in validation]
+    assert [row["instruction"] for row in rows.train] == [row["instruction"] for row in train]
+    assert [row["instruction"] for row in rows.validation] == [row["instruction"] for row in validation]
 
 
 def test_a_file_with_fewer_rows_than_asked_for_gives_what_it_has(file: Path) -> None:
@@ -63,7 +62,7 @@ def test_without_validation_every_row_is_trained_on(file: Path) -> None:
 
 def test_generated_rows_share_no_question() -> None:
     rows = prepare.draw(DatasetConfig(name="arithmetic", train_samples=500, validation_samples=100))
-    assert not {row.instruction for row in rows.train} & {row.instruction for row in rows.validation}
+    assert not {row["instruction"] for row in rows.train} & {row["instruction"] for row in rows.validation}
 
 
 def test_what_is_written_is_a_dataset_of_llamafactory(file: Path, tmp_path: Path) -> None:
@@ -78,10 +77,48 @@ def test_what_is_written_is_a_dataset_of_llamafactory(file: Path, tmp_path: Path
 def test_an_unknown_kind_of_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("a,b")
     with pytest.raises(SourceError, match=r"must end in \.json, \.jsonl, \.parquet"):
-        read_rows(tmp_path / "rows.csv", append_answer=False)
+        read_records(tmp_path / "rows.csv")
 
 
 def test_a_digest_changes_with_any_word(file: Path) -> None:
     rows = prepare.draw(math10k(file))
     assert rows.digest() == prepare.draw(math10k(file)).digest()
     assert rows.digest() != prepare.draw(math10k(file, append_answer=False)).digest()
+
+
+def test_rows_to_validate_on_can_be_a_file_of_their_own(file: Path, tmp_path: Path) -> None:
+    held = tmp_path / "held.json"
+    held.write_text(json.dumps([{"q": "?", "a": "!"}]))
+    source = SourceConfig(path=str(held), columns={"prompt": "q", "response": "a"})
+    dataset = DatasetConfig(name="local", path=str(file), validation=[source], train_name="mine")
+    rows = prepare.draw(dataset)
+    assert (len(rows.train), rows.validation) == (100, [{"q": "?", "a": "!"}])
+    prepare.write(rows, tmp_path / "dataset")
+    assert json.loads((tmp_path / "dataset" / "dataset_info.json").read_text()) == {
+        "mine": {"file_name": "mine.json"},
+        "validation": {"file_name": "validation.json", "columns": {"prompt": "q", "response": "a"}},
+    }
+
+
+def test_every_row_has_every_column_that_llamafactory_asks_for(tmp_path: Path) -> None:
+    """Its converter stops with a KeyError at rows without `input`."""
+    (tmp_path / "rows.json").write_text(json.dumps([{"instruction": "q", "output": "a", "other": 1}]))
+    (row,) = prepare.draw(DatasetConfig(name="local", path=str(tmp_path / "rows.json"))).train
+    assert row == {"instruction": "q", "input": None, "output": "a"}
+
+
+def test_a_tag_that_is_named_takes_no_other_away(tmp_path: Path) -> None:
+    """LLaMA-Factory forgets its defaults as soon as one is given."""
+    (tmp_path / "rows.json").write_text(json.dumps([{"conversations": [{"role": "human"}, {"role": "gpt"}]}]))
+    source = DatasetConfig(
+        name="local", path=str(tmp_path / "rows.json"), formatting="sharegpt", tags={"role_tag": "role"}
+    )
+    (part,) = prepare.draw(source).train_parts
+    assert part.description["tags"]["role_tag"] == "role"
+    assert part.description["tags"]["content_tag"] == "value"
+    assert len(part.description["tags"]) == 7
+
+
+def test_json_with_an_object_a_line_is_read(tmp_path: Path) -> None:
+    (tmp_path / "rows.json").write_text('{"instruction": "a\\u2028b"}\n{"instruction": "c\u2028d"}\n')
+    assert [row["instruction"] for row in read_records(tmp_path / "rows.json")] == ["a\u2028b", "c\u2028d"]

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
+from harness.config import PromptConfig
 from harness.evaluation import child
-from harness.evaluation.job import ANSWERS, SCORE, EvaluationJob
+from harness.evaluation.job import ANSWERS, REPLIES, SCORE, EvaluationJob
+from harness.evaluation.language_model import LanguageModel, Message
 from harness.events import EvaluationProgress, Failure, FailureCause, Phase, PhasePeaks, PhaseStarted, read
-from harness.record import Answer, Score
+from harness.record import Answer, Reply, Score
 
 MakeJob = Callable[..., EvaluationJob]
 
@@ -55,6 +58,30 @@ def test_a_quantized_model_with_its_adapter_is_scored_without_a_network(
     assert isinstance(last, PhasePeaks)
     assert first.phase is last.phase is Phase.EVALUATE
     assert [(event.done, event.total) for event in between if isinstance(event, EvaluationProgress)][-1] == (10, 10)
+
+
+def test_prompts_are_answered_one_by_one_and_leave_an_earlier_score_alone(
+    job: MakeJob, arguments: dict[str, Any], base: LanguageModel
+) -> None:
+    """Greedy, in the training's template, and each as if nothing else had been asked."""
+    prompts = [
+        PromptConfig("你是谁", ""),
+        PromptConfig("Tom has 3 apples and buys 4 more. How many?", "never said"),
+        PromptConfig("a"),
+    ]
+    one = job(benchmark=None, prompts=prompts, model_arguments=arguments)
+    one.output.mkdir()
+    (one.output / SCORE).write_text("of an earlier attempt")
+    child.evaluate(one)
+    replies = TypeAdapter(list[Reply]).validate_json((one.output / REPLIES).read_bytes())
+    said = [base.answer([[Message("user", prompt.prompt)]])[0] for prompt in prompts]
+    assert [(reply.prompt, reply.answer, reply.finished) for reply in replies] == [
+        (prompt.prompt, generation.text, generation.finished) for prompt, generation in zip(prompts, said, strict=True)
+    ]
+    assert [reply.passed for reply in replies] == [True, False, None]
+    assert (one.output / SCORE).read_text() == "of an earlier attempt"
+    told = [(event.done, event.total) for event in read(one.events) if isinstance(event, EvaluationProgress)]
+    assert told == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_a_child_that_fails_says_why_and_takes_an_earlier_score_away(

@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from harness.config import PromptConfig
 from harness.evaluation.job import EvaluationJob
 
 MakeJob = Callable[..., EvaluationJob]
 
 
 def test_the_child_reads_the_job_that_the_parent_wrote(job: MakeJob, tmp_path: Path) -> None:
-    written = job(benchmark="gsm8k", path=tmp_path / "test.jsonl", few_shot=4)
+    prompts = [PromptConfig("你是谁", "北大")]
+    written = job(benchmark="gsm8k", path=tmp_path / "test.jsonl", few_shot=4, prompts=prompts)
     *_, file = written.command(tmp_path / "job.json")
     assert EvaluationJob.model_validate_json(Path(file).read_bytes()) == written
 
@@ -23,6 +25,11 @@ def test_the_child_reads_the_job_that_the_parent_wrote(job: MakeJob, tmp_path: P
 def test_the_generated_questions_take_neither_a_file_nor_examples(job: MakeJob, setting: dict[str, object]) -> None:
     with pytest.raises(ValidationError, match="path=null and few_shot=0"):
         job(**setting)
+
+
+def test_there_must_be_something_to_ask(job: MakeJob) -> None:
+    with pytest.raises(ValidationError, match="neither a benchmark nor a prompt"):
+        job(benchmark=None)
 
 
 @pytest.mark.parametrize("model_id", ["", "../up", "a/b", ".hidden"])

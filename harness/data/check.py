@@ -1,0 +1,198 @@
+"""Whether LLaMA-Factory can train on a row as it is meant: it skips a broken row with a warning that nobody reads."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from harness.config import SourceConfig
+from harness.data.sources import Record
+
+SHOWN = 5
+"""Problems told of one file; the others are counted."""
+COLUMNS = frozenset({"prompt", "query", "response", "history", "messages", "system", "tools"}) | {
+    *("images", "videos", "audios", "chosen", "rejected", "kto_tag")
+}
+TAGS = frozenset({"role_tag", "content_tag", "user_tag", "assistant_tag"}) | {
+    *("observation_tag", "function_tag", "system_tag")
+}
+"""What LLaMA-Factory 0.9.5 maps (data/parser.py, DatasetAttr)."""
+_DEFAULT_COLUMNS = {
+    "alpaca": {"prompt": "instruction", "query": "input", "response": "output"},
+    "sharegpt": {"messages": "conversations"},
+}
+_NEEDED = {"alpaca": ("prompt", "response"), "sharegpt": ("messages",)}
+_DEFAULT_TAGS = {
+    "role_tag": "from",
+    "content_tag": "value",
+    "user_tag": "human",
+    "assistant_tag": "gpt",
+    "observation_tag": "observation",
+    "function_tag": "function_call",
+    "system_tag": "system",
+}
+_CALL = re.compile(r"<tool_call>(.*?)</tool_call>", re.DOTALL)
+_THOUGHT = re.compile(r"<think>.*?</think>", re.DOTALL)
+"""What may stand around a function call's JSON (data/formatter.py, FunctionFormatter; the words are the template's,
+these are Qwen's)."""
+
+
+def mapping_problems(source: SourceConfig) -> Iterator[str]:
+    """What is wrong with a source's description, without looking at its rows: `key: what and what would be right`."""
+    if source.formatting not in _DEFAULT_COLUMNS:
+        yield f"formatting={source.formatting}: must be alpaca or sharegpt"
+    for key, given, known in (("columns", source.columns, COLUMNS), ("tags", source.tags, TAGS)):
+        for name in sorted(given.keys() - known):
+            yield f"{key}.{name}: LLaMA-Factory knows {', '.join(sorted(known))}"
+    for name in _NEEDED.get(source.formatting, ()):
+        if source.columns and name not in source.columns:
+            yield (
+                f"columns.{name}: a value is needed; where columns are named, LLaMA-Factory reads those alone "
+                f"({name}: {_DEFAULT_COLUMNS[source.formatting][name]}, say)"
+            )
+    if source.tags and source.formatting == "alpaca":
+        yield "tags: only formatting=sharegpt has turns with tags"
+
+
+def row_problems(records: Sequence[Record], source: SourceConfig, append_answer: bool = False) -> list[str]:
+    """Which row is wrong in which field, and why; the first few, then how many more."""
+    if append_answer and source.formatting != "alpaca":
+        return [f"append_answer: formatting={source.formatting} has no output to append an answer to; set it to false"]
+    found: list[str] = []
+    broken = 0
+    look = _sharegpt if source.formatting == "sharegpt" else _alpaca
+    output = columns_of(source).get("response")
+    for number, record in enumerate(records, start=1):
+        # Where the answer is appended, an output that is empty does not stay so; Math10K's kind has some.
+        problems = [one for one in look(record, source) if not (append_answer and one == f"{output} is empty")]
+        if append_answer and record.get("answer") is None:
+            problems.append(_absent("answer", record) if "answer" not in record else "answer is empty")
+        broken += bool(problems)
+        found += [f"row {number}: {problem}" for problem in problems[: max(0, SHOWN - len(found))]]
+    if broken > len({one.partition(":")[0] for one in found}):
+        found.append(f"{broken} of {len(records)} rows are wrong")
+    return found
+
+
+def columns_of(source: SourceConfig) -> dict[str, str]:
+    """Every column that is read, LLaMA-Factory's name first. As there: where one is named, no default is left."""
+    return dict(source.columns or _DEFAULT_COLUMNS[source.formatting])
+
+
+def tags_of(source: SourceConfig) -> dict[str, str]:
+    return {**_DEFAULT_TAGS, **source.tags}
+
+
+def _alpaca(record: Record, source: SourceConfig) -> Iterator[str]:
+    columns = columns_of(source)
+    yield from _text(record, columns["prompt"])
+    yield from _text(record, columns["response"])
+    yield from _text_if_any(record, columns.get("query"))
+    if "history" in columns:
+        turns = record.get(columns["history"]) or []
+        pairs = isinstance(turns, list) and all(
+            isinstance(turn, list) and len(turn) == 2 and all(isinstance(text, str) for text in turn) for turn in turns
+        )
+        if not pairs:
+            yield f"{columns['history']} must be a list of [question, answer] pairs"
+    yield from _text_if_any(record, columns.get("system"))
+    yield from _tools(record, columns.get("tools"))
+
+
+def _sharegpt(record: Record, source: SourceConfig) -> Iterator[str]:
+    columns = columns_of(source)
+    name = columns["messages"]
+    turns = record.get(name)
+    if turns is None:
+        yield _absent(name, record)
+    elif not isinstance(turns, list) or not turns:
+        yield f"{name} must be a list of turns, at least two"
+    else:
+        yield from _turns(name, turns, tags_of(source))
+    yield from _text_if_any(record, columns.get("system"))
+    yield from _tools(record, columns.get("tools"))
+
+
+def _turns(name: str, turns: list[Any], tags: dict[str, str]) -> Iterator[str]:
+    """User and assistant by turns, an observation in the user's place and a function call in the assistant's."""
+    role, content = tags["role_tag"], tags["content_tag"]
+    asking, answering = (tags["user_tag"], tags["observation_tag"]), (tags["assistant_tag"], tags["function_tag"])
+    first = 1 if isinstance(turns[0], dict) and turns[0].get(role) == tags["system_tag"] else 0
+    for place, turn in enumerate(turns):
+        where = f"{name}[{place}]"
+        if not isinstance(turn, dict) or not isinstance(turn.get(role), str):
+            yield f"{where} must be an object with {role} and {content}"
+            return
+        text = turn.get(content)
+        if text is not None and not isinstance(text, str):
+            yield f"{where}.{content} is {_kind(text)}, not text"
+        elif not (text or "").strip():
+            yield f"{where}.{content} is empty"
+        if place < first:
+            continue
+        allowed = (asking, answering)[(place - first) % 2]
+        if turn[role] not in allowed:
+            yield f"{where}.{role}={turn[role]}: turns are out of order, {' or '.join(allowed)} belongs here"
+            return
+        if turn[role] == tags["function_tag"] and isinstance(text, str) and text.strip():
+            yield from _call(f"{where}.{content}", text)
+    if len(turns) == first:
+        yield f"{name} has no turn but {turns[0][role]}; {' or '.join(asking)} and an answer must follow"
+    elif (len(turns) - first) % 2:
+        yield f"{name} ends with {turns[-1][role]}; the last turn must be {' or '.join(answering)}"
+
+
+def _call(where: str, text: str) -> Iterator[str]:
+    within = _CALL.search(text)
+    try:
+        calls = json.loads(within[1] if within else _THOUGHT.sub("", text))
+    except ValueError as error:
+        yield f"{where} is no JSON: {error}"
+        return
+    for call in calls if isinstance(calls, list) else [calls]:
+        if not isinstance(call, dict) or not {"name", "arguments"} <= call.keys():
+            yield f'{where} must be {{"name": ..., "arguments": ...}}'
+
+
+def _tools(record: Record, name: str | None) -> Iterator[str]:
+    given = record.get(name) if name else None
+    if not given:
+        return
+    if not isinstance(given, str):
+        yield f"{name} is {_kind(given)}, not text; LLaMA-Factory reads the list of tools as JSON in a text"
+        return
+    try:
+        tools = json.loads(given)
+    except ValueError as error:
+        yield f"{name} is no JSON: {error}"
+        return
+    if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
+        yield f"{name} must be a list of tools"
+
+
+def _text(record: Record, name: str) -> Iterator[str]:
+    value = record.get(name)
+    if value is None:
+        yield _absent(name, record) if name not in record else f"{name} is empty"
+    elif not isinstance(value, str):
+        yield f"{name} is {_kind(value)}, not text"
+    elif not value.strip():
+        yield f"{name} is empty"
+
+
+def _text_if_any(record: Record, name: str | None) -> Iterator[str]:
+    value = record.get(name) if name else None
+    if value is not None and not isinstance(value, str):
+        yield f"{name} is {_kind(value)}, not text"
+
+
+def _absent(name: str, record: Record) -> str:
+    return f"there is no column {name}; there is {', '.join(map(str, record)) or 'none'}"
+
+
+def _kind(value: Any) -> str:
+    return {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}.get(
+        type(value), type(value).__name__
+    )

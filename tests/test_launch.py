@@ -1,0 +1,177 @@
+"""Several processes for one run: real ones, on the CPU, talking by gloo."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+from itertools import pairwise
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness import compose, launch, record
+from harness.config import LaunchConfig
+from harness.devices.cpu import CpuDevice
+from harness.devices.cuda import CudaDevice
+from harness.devices.device import Device
+from harness.errors import UserError
+from harness.events import Evidence, TrainingStarted, TrainingStep, read
+from harness.record import Outcome
+from tests.conftest import command, environment
+from tests.test_failures import SHORT, family, only_record, started, training_has_begun, wait_until
+
+CPU = CpuDevice("a processor", 24000.0)
+TWO_GPUS = CudaDevice((0, 1), "two GPUs", 160000.0, True, ("0", "1"))
+TWO_RANKS = ("launch=cards", "launch.nproc=2", "device=cpu", *SHORT)
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def told(config: LaunchConfig, device: Device = CPU) -> list[str]:
+    return list(launch.problems(config, device))
+
+
+def test_a_single_process_is_started_without_torchrun() -> None:
+    made = launch.command(LaunchConfig("single"), CPU, "harness.training.child", ["folder", "cpu"])
+    assert made[1:] == ["-m", "harness.training.child", "folder", "cpu"]
+
+
+def test_cards_are_a_process_each_and_the_port_of_a_run_stays_the_same() -> None:
+    made = launch.command(LaunchConfig("cards"), TWO_GPUS, "module", ["folder"])
+    assert made[1:3] == ["-m", "harness.training.torchrun"]
+    assert made[made.index("--nproc_per_node") + 1] == "2"
+    assert made == launch.command(LaunchConfig("cards"), TWO_GPUS, "module", ["folder"])
+
+
+def test_nodes_are_given_what_the_tutorial_gives_them() -> None:
+    config = LaunchConfig("nodes", nproc=2, nnodes=2, node_rank=1, master_addr="10.0.5.216", master_port=29500)
+    made = launch.command(config, CPU, "module", [])
+    pairs = dict(pairwise(made))
+    given = [pairs[key] for key in ("--nnodes", "--node_rank", "--nproc_per_node", "--master_addr", "--master_port")]
+    assert given == ["2", "1", "2", "10.0.5.216", "29500"]
+    assert launch.world_size(config, CPU) == 4
+
+
+@pytest.mark.parametrize(
+    ("config", "device", "said"),
+    [
+        (LaunchConfig("ray"), CPU, "launch.name=ray: must be one of single, cards, nodes"),
+        (LaunchConfig("cards", nproc=0), CPU, "launch.nproc=0: must be greater than 0"),
+        (LaunchConfig("nodes", nnodes=2, node_rank=2, master_port=1), CPU, "launch.node_rank=2: .* it is 0 to 1"),
+        (LaunchConfig("single", nproc=2), CPU, "launch.nproc: launch=single is one process"),
+        (LaunchConfig("single"), TWO_GPUS, r"device.chips=\[0, 1\]: .* use launch=cards"),
+        (LaunchConfig("cards", nproc=3), TWO_GPUS, r"launch.nproc=3: .* has 2 chips"),
+        (LaunchConfig("cards", nnodes=2, master_port=1), CPU, "launch.nnodes=2: launch=cards is one machine"),
+        (LaunchConfig("nodes", nnodes=2), CPU, "launch.master_port: a value is needed"),
+    ],
+)
+def test_a_launch_that_cannot_work_is_refused_with_what_would(config: LaunchConfig, device: Device, said: str) -> None:
+    assert any(re.search(said, problem) for problem in told(config, device)), told(config, device)
+
+
+def test_a_port_that_is_taken_is_told_before_anything_starts() -> None:
+    with socket.socket(socket.AF_INET6) as listener:
+        listener.bind(("", 0))
+        listener.listen()
+        taken = listener.getsockname()[1]
+        with pytest.raises(UserError) as refused:
+            compose.points(["launch=cards", "launch.nproc=2", f"launch.master_port={taken}", "device=cpu"], False)
+    assert refused.value.mistakes == [
+        f"launch.master_port={taken}: Address already in use; choose another, the same on every node"
+    ]
+
+
+def test_two_ranks_train_one_run_and_the_first_reports_it(tmp_path: Path, cache: Path) -> None:
+    done = subprocess.run(
+        command("run", *TWO_RANKS, "method=qlora", "training.max_steps=4"),
+        cwd=tmp_path,
+        env=environment(cache),
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = only_record(tmp_path)
+    assert found.status is Outcome.COMPLETED
+    (file,) = tmp_path.glob("outputs/*/*/events.jsonl")
+    events = read(file)
+    assert [event.step for event in events if isinstance(event, TrainingStep)] == [1, 2, 3, 4]
+    assert len([event for event in events if isinstance(event, Evidence | TrainingStarted)]) == 2
+    log = (file.parent / "logs" / "training.log").read_text()
+    # 16 rows a process and step.
+    assert "Total train batch size (w. parallel, distributed & accumulation) = 32" in log
+    assert (file.parent / "adapter" / "adapter_model.safetensors").exists()
+
+
+def test_two_nodes_train_one_run_and_the_second_keeps_out_of_the_comparison(
+    tmp_path: Path, cache: Path, port: int
+) -> None:
+    nodes = ("launch=nodes", "launch.nproc=1", "launch.master_addr=127.0.0.1", f"launch.master_port={port}")
+    arguments = ("sweep", "quickstart", *nodes, "device=cpu", *SHORT, "method=lora", "seed=0", "training.max_steps=3")
+    with started(tmp_path, cache, *arguments, "launch.node_rank=1") as second:
+        with started(tmp_path, cache, *arguments, "launch.node_rank=0") as first:
+            output, errors = first.communicate(timeout=240)
+        second.communicate(timeout=60)
+    assert first.returncode == 0, output + errors
+    assert second.returncode == 0
+    (run,) = tmp_path.glob("outputs/quickstart/lora-seed0-*")
+    assert (run / "adapter" / "adapter_model.safetensors").exists()
+    (helper,) = tmp_path.glob("outputs/quickstart/nodes/lora-seed0-*-node1")
+    assert helper.name == f"{run.name}-node1"
+    found = record.load(helper)
+    assert found is not None
+    assert found.status is Outcome.COMPLETED
+    assert found.training is None
+    assert (tmp_path / "reports" / "quickstart" / "runs.csv").read_text().count("lora-seed0") == 1
+
+
+def test_a_node_that_never_comes_is_named_after_the_time_that_it_was_given(
+    tmp_path: Path, cache: Path, port: int
+) -> None:
+    nodes = ("launch=nodes", "launch.nproc=1", "launch.master_addr=127.0.0.1", f"launch.master_port={port}")
+    done = subprocess.run(
+        command("run", *nodes, "launch.join_seconds=3", "device=cpu", *SHORT),
+        cwd=tmp_path,
+        env=environment(cache),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 1
+    reason = only_record(tmp_path).reason
+    assert reason is not None
+    assert reason.startswith(
+        f"launch: 1 of 2 nodes joined at 127.0.0.1:{port} within 3 s; start the same command there"
+    )
+
+
+def test_the_death_of_a_rank_is_noticed_and_named_and_no_process_stays(tmp_path: Path, cache: Path) -> None:
+    with started(tmp_path, cache, "run", *TWO_RANKS, "training.max_steps=2000") as process:
+        wait_until(training_has_begun(tmp_path))
+        everybody = family(process)
+        (second,) = [one for one in everybody if one.environ().get("RANK") == "1"]
+        second.send_signal(signal.SIGKILL)
+        process.communicate(timeout=120)
+    assert process.returncode == 1
+    reason = only_record(tmp_path).reason
+    assert reason is not None
+    assert "the process of local rank 1 on node 0 was killed by signal 9" in reason
+    _, alive = psutil.wait_procs(everybody, timeout=20)
+    assert not alive
+
+
+def test_a_killed_harness_takes_torchrun_and_every_rank_along(tmp_path: Path, cache: Path) -> None:
+    with started(tmp_path, cache, "run", *TWO_RANKS, "training.max_steps=2000") as process:
+        wait_until(training_has_begun(tmp_path))
+        everybody = family(process)
+        process.kill()
+        _, alive = psutil.wait_procs(everybody, timeout=30)
+    assert not alive
