@@ -5,7 +5,8 @@
 All sides run in the same environment on the same rows. Plain is `llamafactory-cli train train.yaml` (with the import
 repairs of harness/compat.py, without which it does not start beside a CPU build of torch); the harness samples every
 second, and every half second, tracks with SwanLab and reports events. Compared is `train_runtime` of LLaMA-Factory's
-own train_results.json, round by round, so that a machine whose speed drifts does not decide.
+own train_results.json, round by round, so that a machine whose speed drifts does not decide. Where its own noise is
+larger than the cost, the processor time that the watching processes take while the steps run says more: that is first.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import psutil
 import yaml
 from scipy import stats
 
@@ -59,6 +61,27 @@ def train_seconds(adapter: Path) -> float:
     return float(json.loads((adapter / "train_results.json").read_text())["train_runtime"])
 
 
+def shares(home: Path) -> None:
+    """Processor time of each process of a harness run between its first and its last reported step."""
+    command = [sys.executable, "-m", "harness", *SETTINGS]
+    with subprocess.Popen(command, cwd=home, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        moments = [_processor_seconds(run.pid) for line in run.stdout if " step " in line]
+    (began, first), (ended, last) = moments[0], moments[-1]
+    print("percent of one core while the steps run: ", end="")
+    print(", ".join(f"{who} {100 * (last[who] - first[who]) / (ended - began):.1f}" for who in sorted(first)))
+
+
+def _processor_seconds(pid: int) -> tuple[float, dict[str, float]]:
+    harness = psutil.Process(pid)
+    seconds = {}
+    for process in [harness, *harness.children(recursive=True)]:
+        who = next((word for word in process.cmdline() if word.startswith("harness.")), "harness")
+        times = process.cpu_times()
+        seconds[who] = times.user + times.system
+    return time.monotonic(), seconds
+
+
 def _interval(values: list[float]) -> tuple[float, float]:
     """Student's t, 95%."""
     half = stats.t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
@@ -69,6 +92,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=8)
     rounds = parser.parse_args().rounds
+    with tempfile.TemporaryDirectory(prefix="overhead-") as folder:
+        shares(Path(folder))
     sides = ("plain", *(f"every {interval} s" for interval in INTERVALS_SECONDS))
     training: dict[str, list[float]] = {side: [] for side in sides}
     whole: dict[str, list[float]] = {side: [] for side in sides}
