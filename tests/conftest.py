@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -12,6 +13,9 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+
+# Whoever starts the tests in the background may have told them, and so their children, to ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SECRET = "sk-this-must-stand-in-no-file-4711"
 

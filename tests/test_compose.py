@@ -89,7 +89,7 @@ def test_a_mistake_in_one_point_of_a_sweep_is_told() -> None:
         (["training.precision=fp16", "device=cpu"], "training.precision=fp16: mixed fp16 needs an accelerator"),
         (["training.precision=half"], "training.precision=half: must be one of auto, fp32, fp16, bf16"),
         (["dataset=alpaca"], "dataset.path"),
-        (["tracking.experiment={model}"], "tracking.experiment={model}: {arm} and {seed} are filled in"),
+        (["tracking.experiment='{model}'"], "tracking.experiment={model}: {arm} and {seed} are filled in"),
         (["dataset=math10k", "dataset.path=nowhere.json"], "dataset.path=nowhere.json: no such file"),
         (["model.path=nowhere/at/all"], "model.path=nowhere/at/all: no such folder"),
         (["model=random", "model.shape=gpt9"], "model.shape=gpt9: there is qwen2_0_5b"),
