@@ -9,7 +9,6 @@ import importlib
 import sys
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
 
 
 def prepare_imports() -> None:
@@ -35,15 +34,6 @@ def prepare_imports() -> None:
         # transformers asks importlib.util.find_spec, which wants a spec of every loaded module.
         stub.__spec__ = ModuleSpec("torchaudio", loader=None)
         sys.modules["torchaudio"] = stub
-    _restore_token_folder()
-
-
-def _restore_token_folder() -> None:
-    """gradio 5.1, which LLaMA-Factory's web page needs, imports HfFolder; huggingface_hub 1.0 took it away and has
-    get_token instead. Unnecessary with a gradio from 5.50 on."""
-    hub: Any = importlib.import_module("huggingface_hub")
-    if not hasattr(hub, "HfFolder"):
-        hub.HfFolder = type("HfFolder", (), {"get_token": staticmethod(hub.get_token)})
 
 
 def patch_bitsandbytes() -> None:

@@ -12,15 +12,14 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
-from importlib.metadata import version
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import openai
 import pytest
 
-from harness.after import surroundings, talk
-from harness.devices.device import AbsentError, DeviceError
+from harness.after import talk
+from harness.devices.device import AbsentError, Device, DeviceError, Wish, choose
 from harness.record import Answer
 from tests.after.conftest import TINY, Merged, Runs, recorded_answers
 from tests.conftest import SECRET, command, environment
@@ -165,10 +164,6 @@ def test_the_server_answers_a_client_of_openai_as_the_run_was_scored(
     assert "Traceback" not in said
 
 
-@pytest.mark.xfail(
-    tuple(map(int, version("gradio").split(".")[:2])) < (5, 50),
-    reason="the pinned gradio 5.1 answers 500 beside the pinned starlette; a known fault that is still to be mended",
-)
 def test_the_web_page_is_there_and_leaves_nothing_where_it_was_started(
     servers: dict[str, tuple[subprocess.Popen[str], int]], runs: Runs
 ) -> None:
@@ -221,24 +216,28 @@ def test_the_devices_of_the_run_are_used_and_no_other(runs: Runs) -> None:
     assert prepared.command[3:5] == ["cpu", "chat"]
 
 
+def everywhere(monkeypatch: pytest.MonkeyPatch, choosing: Callable[[str, Wish], Device]) -> None:
+    """For the run's own device, and for the one in its place."""
+    monkeypatch.setattr("harness.rules.choose", choosing)
+    monkeypatch.setattr("harness.after.device.choose", choosing)
+
+
 def test_another_device_takes_the_place_of_one_that_is_not_here_and_it_is_said(
     runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    choose = surroundings.choose
-
-    def elsewhere(kind: str, wish: surroundings.Wish) -> surroundings.Device:
+    def elsewhere(kind: str, wish: Wish) -> Device:
         if kind == "auto":
             return choose("cpu", wish)
         raise AbsentError("no chip of this kind")
 
-    monkeypatch.setattr(surroundings, "choose", elsewhere)
+    everywhere(monkeypatch, elsewhere)
     (note,) = talk.prepare("chat", runs.lora, "adapter").notes
     assert note.startswith("the run's device, cpu, is not here; ")
 
-    def broken(kind: str, wish: surroundings.Wish) -> surroundings.Device:
+    def broken(kind: str, wish: Wish) -> Device:
         raise DeviceError("the driver does not answer")
 
-    monkeypatch.setattr(surroundings, "choose", broken)
+    everywhere(monkeypatch, broken)
     with pytest.raises(talk.UserError, match="the driver does not answer"):
         talk.prepare("chat", runs.lora, "adapter")
 
