@@ -8,13 +8,12 @@ from pathlib import Path
 
 from harness import secrets
 from harness.child import Child, Ended
+from harness.config import Config
 from harness.console import Display
+from harness.devices.device import Device
 from harness.devices.sampler import Sampler
 from harness.events import Event, EventReader
 from harness.plan import Plan
-
-OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
-"""For a child that needs no hub: a machine without network would wait for it."""
 
 
 class Children:
@@ -29,7 +28,8 @@ class Children:
 
     def run(self, command: list[str], log: str, offline: bool, handle: Callable[[Event], None] | None = None) -> Ended:
         """Run a child to its end; its output goes to logs/`log`.log. Events go to `handle`, else to the display."""
-        child = Child(command, self._folder / "logs" / f"{log}.log", environment(self._it, offline))
+        around = environment(self._it.config, self._it.device, offline)
+        child = Child(command, self._folder / "logs" / f"{log}.log", around)
         if self._sampler is not None:
             self._sampler.watch(child.pid)
         try:
@@ -39,16 +39,17 @@ class Children:
                 self._sampler.watch(None)
 
 
-def environment(it: Plan, offline: bool) -> dict[str, str]:
-    """A child's whole environment."""
-    return secrets.for_child(os.environ) | settings(it) | (OFFLINE if offline else {})
+def environment(config: Config, device: Device, offline: bool) -> dict[str, str]:
+    """A child's whole environment. `offline`: it needs no hub, which a machine without network would wait for."""
+    hub = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"} if offline else {}
+    return secrets.for_child(os.environ) | settings(config, device) | hub
 
 
-def settings(it: Plan) -> dict[str, str]:
+def settings(config: Config, device: Device) -> dict[str, str]:
     """What the harness adds to a child's environment; it stands in command.sh too."""
-    chosen = {"TOKENIZERS_PARALLELISM": "false", **it.device.environment()}
-    if it.config.model.hub == "modelscope":
+    chosen = {"TOKENIZERS_PARALLELISM": "false", **device.environment()}
+    if config.model.hub == "modelscope":
         chosen["USE_MODELSCOPE_HUB"] = "1"
-    if it.config.device.threads is not None:
-        chosen["OMP_NUM_THREADS"] = str(it.config.device.threads)
+    if config.device.threads is not None:
+        chosen["OMP_NUM_THREADS"] = str(config.device.threads)
     return chosen

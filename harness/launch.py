@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from harness import ports
 from harness.config import LaunchConfig
 from harness.devices.device import Device
 
@@ -72,8 +73,9 @@ def problems(launch: LaunchConfig, device: Device) -> Iterator[str]:
         )
     if launch.nnodes > 1 and launch.master_port is None:
         yield "launch.master_port: a value is needed, the same on every node (29500, say)"
-    if launch.name != "single" and launch.master_port is not None and launch.node_rank == 0:
-        yield from _port_problem(launch.master_port)
+    port = None if launch.name == "single" or launch.node_rank else launch.master_port
+    if port is not None and (error := ports.refusal(port)):
+        yield f"launch.master_port={port}: {error.strerror}; choose another, the same on every node"
 
 
 def explain(launch: LaunchConfig, log: Path) -> str | None:
@@ -96,15 +98,6 @@ def explain(launch: LaunchConfig, log: Path) -> str | None:
         how = f"was killed by signal {-int(died[1])}" if int(died[1]) < 0 else f"ended with status {died[1]}"
         return f"the process of local rank {died[2]} on node {launch.node_rank} {how}"
     return None
-
-
-def _port_problem(port: int) -> Iterator[str]:
-    with socket.socket(socket.AF_INET6 if socket.has_ipv6 else socket.AF_INET) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(("", port))
-        except OSError as error:
-            yield f"launch.master_port={port}: {error.strerror}; choose another, the same on every node"
 
 
 @cache

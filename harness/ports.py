@@ -1,4 +1,4 @@
-"""Whether a server could listen where it is told to: asked before a model is loaded for it."""
+"""Whether something could listen on a port: asked before a model is loaded, or a machine waited for."""
 
 from __future__ import annotations
 
@@ -7,17 +7,25 @@ import socket
 from harness.errors import UserError
 
 
-def require_free(host: str, port: int) -> None:
-    """Raises UserError where nothing can listen at `host` and `port`."""
+def refusal(port: int, host: str | None = None) -> OSError | None:
+    """Why nothing could listen at `port` of `host`, of every address without one; None: something could."""
+    family = socket.AF_INET6 if host is None and socket.has_dualstack_ipv6() else socket.AF_UNSPEC
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        found = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
         with socket.socket(family, kind, protocol) as listener:
-            # As the servers do it: a port that was just left is free.
+            # As servers do: what a closed connection leaves behind for a minute does not count.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
-    except socket.gaierror as error:
-        raise UserError([f"--host {host}: {error.strerror}; use 127.0.0.1, or 0.0.0.0 for every address"]) from None
     except OSError as error:
-        raise UserError(
-            [f"--host {host} --port {port}: {error.strerror}; give another --port, or stop what has it"]
-        ) from None
+        return error
+    return None
+
+
+def require_free(host: str, port: int) -> None:
+    """Raises UserError where nothing can listen at `host` and `port`."""
+    error = refusal(port, host)
+    if isinstance(error, socket.gaierror):
+        raise UserError([f"--host {host}: {error.strerror}; use 127.0.0.1, or 0.0.0.0 for every address"])
+    if error is not None:
+        raise UserError([f"--host {host} --port {port}: {error.strerror}; give another --port, or stop what has it"])

@@ -223,10 +223,10 @@ def _device(config: Config) -> Iterator[str]:
     yield from launch.problems(config.launch, device)
 
 
-def device_of(config: Config) -> Device:
-    """Raises DeviceError."""
+def device_of(config: Config, kind: str | None = None) -> Device:
+    """The device that is asked for, or one of another kind (auto, cpu, cuda, ascend). Raises DeviceError."""
     wanted = config.device
-    return choose(wanted.name, Wish(wanted.chips, wanted.sensor, wanted.stand_in))
+    return choose(kind or wanted.name, Wish(wanted.chips, wanted.sensor, wanted.stand_in))
 
 
 def resolve_precision(config: Config, device: Device) -> str:

@@ -45,7 +45,7 @@ def run(config: Config, overrides: tuple[str, ...], display: Display) -> Record 
             return done if config.dry_run else _made_up(it, done, display)
         _put_aside(it.folder, display)
         it.folder.mkdir(exist_ok=True)
-        plan.write(it, _training_command(it), settings(it))
+        plan.write(it, _training_command(it), settings(it.config, it.device))
         if config.dry_run:
             display.planned(it)
             return None

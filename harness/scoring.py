@@ -203,4 +203,4 @@ def _ask_and_sample(it: Plan, target: str, display: Display) -> tuple[Told | str
 def _merge(it: Plan) -> Ended:
     offline = Path(it.model_path).is_dir()
     arguments = export_arguments(it.config, it.model_path, it.folder / "adapter", _merged(it))
-    return merge(arguments, _merged(it), it.folder / "logs" / "merge.log", environment(it, offline))
+    return merge(arguments, _merged(it), it.folder / "logs" / "merge.log", environment(it.config, it.device, offline))

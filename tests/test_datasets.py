@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 from harness.events import RowsTokenized, TrainingFinished, read
 from harness.record import Outcome
-from tests.conftest import command, environment
+from tests.conftest import Harness
 from tests.test_failures import SHORT, only_record
 
 IDENTITY = [{"instruction": f"你是谁 {number}", "input": "", "output": "我是北大助手"} for number in range(12)]
@@ -27,24 +26,19 @@ CALLS = [
 ]
 
 
-def test_identity_rows_and_tool_calls_are_trained_on_together_and_none_is_skipped(tmp_path: Path, cache: Path) -> None:
+def test_identity_rows_and_tool_calls_are_trained_on_together_and_none_is_skipped(
+    tmp_path: Path, harness: Harness
+) -> None:
     for name, rows in {"identity": IDENTITY, "tools": CALLS}.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(rows, ensure_ascii=False))
-    done = subprocess.run(
-        command(
-            "run",
-            "dataset=identity",
-            "dataset.path=identity.json",
-            "dataset.also=[{path: tools.json, formatting: sharegpt, columns: {messages: conversations, tools: tools}}]",
-            "training.cutoff_length=1024",
-            "training.batch_size=4",
-            *SHORT,
-        ),
-        cwd=tmp_path,
-        env=environment(cache),
-        capture_output=True,
-        text=True,
-        timeout=200,
+    done = harness(
+        "run",
+        "dataset=identity",
+        "dataset.path=identity.json",
+        "dataset.also=[{path: tools.json, formatting: sharegpt, columns: {messages: conversations, tools: tools}}]",
+        "training.cutoff_length=1024",
+        "training.batch_size=4",
+        *SHORT,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert only_record(tmp_path).status is Outcome.COMPLETED

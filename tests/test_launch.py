@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import signal
 import socket
-import subprocess
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from harness.devices.device import Device
 from harness.errors import UserError
 from harness.events import Evidence, TrainingStarted, TrainingStep, read
 from harness.record import Outcome
-from tests.conftest import command, environment
+from tests.conftest import Harness
 from tests.test_failures import SHORT, family, only_record, started, training_has_begun, wait_until
 
 CPU = CpuDevice("a processor", 24000.0)
@@ -89,15 +88,8 @@ def test_a_port_that_is_taken_is_told_before_anything_starts() -> None:
     ]
 
 
-def test_two_ranks_train_one_run_and_the_first_reports_it(tmp_path: Path, cache: Path) -> None:
-    done = subprocess.run(
-        command("run", *TWO_RANKS, "method=qlora", "training.max_steps=4"),
-        cwd=tmp_path,
-        env=environment(cache),
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
+def test_two_ranks_train_one_run_and_the_first_reports_it(tmp_path: Path, harness: Harness) -> None:
+    done = harness("run", *TWO_RANKS, "method=qlora", "training.max_steps=4")
     assert done.returncode == 0, done.stdout + done.stderr
     found = only_record(tmp_path)
     assert found.status is Outcome.COMPLETED
@@ -134,17 +126,10 @@ def test_two_nodes_train_one_run_and_the_second_keeps_out_of_the_comparison(
 
 
 def test_a_node_that_never_comes_is_named_after_the_time_that_it_was_given(
-    tmp_path: Path, cache: Path, port: int
+    tmp_path: Path, harness: Harness, port: int
 ) -> None:
     nodes = ("launch=nodes", "launch.nproc=1", "launch.master_addr=127.0.0.1", f"launch.master_port={port}")
-    done = subprocess.run(
-        command("run", *nodes, "launch.join_seconds=3", "device=cpu", *SHORT),
-        cwd=tmp_path,
-        env=environment(cache),
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = harness("run", *nodes, "launch.join_seconds=3", "device=cpu", *SHORT)
     assert done.returncode == 1
     reason = only_record(tmp_path).reason
     assert reason is not None

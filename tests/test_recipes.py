@@ -276,7 +276,7 @@ def stand_in(patch: pytest.MonkeyPatch) -> None:
         raise AssertionError("what has its model and rows here asked a hub")
 
     patch.setattr("harness.rules.choose", npus)
-    patch.setattr("harness.launch._port_problem", lambda port: iter(()))
+    patch.setattr("harness.ports.refusal", lambda port: None)
     patch.setattr(sources, "_fetch", refuse)
 
 

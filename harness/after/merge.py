@@ -11,9 +11,10 @@ from typing import Any
 
 import yaml
 
-from harness.after import run_folder, surroundings
+from harness.after import run_folder
 from harness.after.checkpoint import dtype_of, is_model, weights_bytes
 from harness.child import Child, Ended
+from harness.children import environment
 from harness.devices import cpu
 from harness.devices.selection import Wish
 from harness.errors import UserError
@@ -54,7 +55,7 @@ def prepare(folder: Path, output: Path | None = None) -> Merge:
         arguments=export_arguments(run.config, run.model_path, run.adapter, target),
         output=target,
         log=run.folder / "logs" / "merge.log",
-        environment=surroundings.environment(run, cpu.find(Wish()), run.model_path),
+        environment=environment(run.config, cpu.find(Wish()), offline=Path(run.model_path).is_dir()),
     )
 
 

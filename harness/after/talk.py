@@ -13,12 +13,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-from harness.after import run_folder, surroundings
+from harness import children
+from harness.after import run_folder
 from harness.after.checkpoint import is_model
-from harness.after.listening import require_free
+from harness.after.device import choose_for
 from harness.after.run_folder import FinishedRun
 from harness.devices.device import Device
 from harness.errors import UserError
+from harness.ports import require_free
 from harness.training.arguments import inference_arguments
 
 Target = Literal["base", "adapter", "merged"]
@@ -66,8 +68,9 @@ def prepare(
     `merged`: where the merged model is, unless in the run's folder. `generation`: LLaMA-Factory's arguments of it."""
     run = run_folder.load(folder)
     arguments = _model(run, target, merged) | (generation or {})
-    here = surroundings.of(run)
-    environment = surroundings.environment(run, here.device, arguments["model_name_or_path"])
+    here = choose_for(run)
+    path = Path(arguments["model_name_or_path"])
+    environment = children.environment(run.config, here.device, offline=path.is_dir())
     # Its log goes to stdout, between question and answer.
     environment.setdefault("LLAMAFACTORY_VERBOSITY", "WARNING")
     notes = () if here.note is None else (here.note,)

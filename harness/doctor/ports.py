@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -10,6 +9,7 @@ import psutil
 
 from harness.doctor.finding import Finding, ok, warning
 from harness.doctor.surroundings import Surroundings
+from harness.ports import refusal
 
 _TORCHRUN = 29500
 
@@ -21,9 +21,9 @@ def ports(surroundings: Surroundings) -> Iterator[Finding]:
         training: ("torchrun, for a run over several chips", "MASTER_PORT={free} before the command"),
         surroundings.dashboard_port: ("harness watch", "harness watch --port {free}"),
     }
-    taken = {port: use for port, use in uses.items() if not _is_free(port)}
+    taken = {port: use for port, use in uses.items() if refusal(port)}
     for port, (use, instead) in taken.items():
-        free = next((other for other in range(port + 1, 65536) if _is_free(other)), port)
+        free = next((other for other in range(port + 1, 65536) if not refusal(other)), port)
         yield warning(
             "ports",
             f"{port} ({use}) is taken{_by_whom(port)}",
@@ -31,17 +31,6 @@ def ports(surroundings: Surroundings) -> Iterator[Finding]:
         )
     if not taken:
         yield ok("ports", " and ".join(f"{port} ({use})" for port, (use, _) in uses.items()) + " are free")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as attempt:
-        # As servers do: what a closed connection leaves behind for a minute does not count.
-        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            attempt.bind(("", port))
-        except OSError:
-            return False
-    return True
 
 
 def _by_whom(port: int) -> str:
