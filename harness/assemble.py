@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
-from harness import environment
+from harness import environment, identity
 from harness.child import Ended
 from harness.devices.journal import read_readings
 from harness.devices.memory import energy, memory_peaks
 from harness.devices.reading import Reading
 from harness.diagnosis import Diagnosis
-from harness.events import Event, Evidence, TrainingFinished, TrainingLoss, ValidationLoss, read
+from harness.events import Event, Evidence, RowsTokenized, TrainingFinished, TrainingLoss, ValidationLoss, read
 from harness.plan import Plan
 from harness.record import Outcome, Record, Reply, Sampling, Score, Tracking, Training
 
@@ -46,6 +47,7 @@ def record_of(it: Plan, progress: Progress) -> Record:
     events = read(it.folder / "events.jsonl")
     readings = read_readings(it.folder / "readings.jsonl")
     evidence = [event for event in events if isinstance(event, Evidence)]
+    rows = [event for event in events if isinstance(event, RowsTokenized)]
     return Record(
         status=progress.outcome,
         reason=progress.reason,
@@ -61,6 +63,8 @@ def record_of(it: Plan, progress: Progress) -> Record:
         environment=environment.describe(it.device),
         started_at=datetime.fromtimestamp(progress.started, UTC),
         wall_seconds=(progress.ended or time.time()) - progress.started,
+        base_weights=identity.of_weights(Path(it.model_path)),
+        rows=rows[-1] if rows else None,
         memory=memory_peaks(readings, events, progress.baselines),
         evidence=evidence[-1] if evidence else None,
         training=_training(it, events),

@@ -91,6 +91,12 @@ def fingerprint(path: Path) -> str:
     return digest.hexdigest()
 
 
+def of_weights(folder: Path) -> str | None:
+    """Which weights a model's folder holds, whatever else is in it; None: none. Sampled like a fingerprint."""
+    files = sorted(file for kind in ("*.safetensors", "*.bin") for file in folder.glob(kind))
+    return _hash({file.name: _file_fingerprint(file, file.stat().st_mtime_ns) for file in files}) if files else None
+
+
 @cache
 def _file_fingerprint(file: Path, modified_ns: int) -> str:
     size = file.stat().st_size

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError, computed_field
 
 from harness.devices.reading import Quantity
 from harness.diagnosis import Diagnosis
-from harness.events import Evidence, Phase
+from harness.events import Evidence, Phase, RowsTokenized
 
 FILE_NAME = "record.json"
 SCHEMA_VERSION = 1
@@ -158,6 +158,10 @@ class Record(BaseModel):
     environment: Environment
     started_at: datetime
     wall_seconds: float
+    base_weights: str | None = None
+    """Hash of the weights that the run started from; None: a hub has them."""
+    rows: RowsTokenized | None = None
+    """What was trained on, and what the cutoff took of it; None: rows were packed together."""
     memory: list[MemoryPeak] = []
     evidence: Evidence | None = None
     training: Training | None = None

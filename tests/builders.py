@@ -16,6 +16,7 @@ from harness.events import (
     Evidence,
     Phase,
     PhaseStarted,
+    RowsTokenized,
     TrainingFinished,
     TrainingLoss,
     TrainingStarted,
@@ -102,6 +103,7 @@ class RunBuilder:
     """Seconds in which the sensor did not answer."""
     readings: bool = True
     log_tail: list[str] = field(default_factory=list)
+    rows: RowsTokenized | None = None
     sensor: str | None = None
 
     @property
@@ -146,6 +148,7 @@ class RunBuilder:
             ),
             started_at=self.started_at,
             wall_seconds=self.duration_seconds * (1.0 if done else 0.5),
+            rows=self.rows,
             memory=self._memory(),
             evidence=self._evidence(),
             training=Training(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from harness.events import RowsTokenized, TrainingFinished, read
+from harness.events import TrainingFinished, read
 from harness.record import Outcome
 from tests.conftest import Harness
 from tests.test_failures import SHORT, only_record
@@ -41,9 +41,10 @@ def test_identity_rows_and_tool_calls_are_trained_on_together_and_none_is_skippe
         *SHORT,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert only_record(tmp_path).status is Outcome.COMPLETED
+    found = only_record(tmp_path)
+    assert found.status is Outcome.COMPLETED
+    assert found.rows is not None
+    assert (found.rows.rows, found.rows.at_cutoff) == (20, 0)
     (file,) = tmp_path.glob("outputs/*/*/events.jsonl")
-    (tokenized,) = (event for event in read(file) if isinstance(event, RowsTokenized))
-    assert (tokenized.rows, tokenized.at_cutoff) == (20, 0)
     (finished,) = (event for event in read(file) if isinstance(event, TrainingFinished))
     assert finished.steps == 5

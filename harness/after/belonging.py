@@ -30,8 +30,8 @@ def problem(adapter: Path, base: str) -> str | None:
         misfit = next(_misfits(shapes_of(adapter), shapes_of(folder)), None)
         if misfit is not None:
             return (
-                f"{adapter}: belongs to another base: {misfit}; "
-                f"put the base that it was trained on back at {base}, or run it again"
+                f"{adapter}: belongs to another base than {base}: {misfit}; "
+                "put the run's own adapter back, or run it again"
             )
     return None
 

@@ -55,7 +55,7 @@ def prepare(folder: Path, output: Path | None = None) -> Merge:
         arguments=export_arguments(run.config, run.model_path, run.adapter, target),
         output=target,
         log=run.folder / "logs" / "merge.log",
-        environment=environment(run.config, cpu.find(Wish()), offline=Path(run.model_path).is_dir()),
+        environment=environment(run.config, cpu.find(Wish()), offline=run.base_is_local),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from harness import record
+from harness import identity, record
 from harness.after import belonging
 from harness.after.checkpoint import DamagedError, is_model
 from harness.config import Config
@@ -29,6 +29,8 @@ class FinishedRun:
     """The base, as train.yaml names it: a folder or a hub id."""
     precision: str
     """fp32, fp16 or bf16."""
+    base_weights: str | None = None
+    """Hash of the weights that it started from, as harness.identity makes it; None: not known."""
 
     @property
     def name(self) -> str:
@@ -73,14 +75,23 @@ def load(folder: Path) -> FinishedRun:
         device=found.device,
         model_path=str(trained["model_name_or_path"]),
         precision="bf16" if trained.get("bf16") else "fp16" if trained.get("fp16") else "fp32",
+        base_weights=found.base_weights,
     )
 
 
 def require_base(run: FinishedRun) -> None:
-    """Raises UserError where the base was a folder and is gone."""
-    if Path(run.model_path).is_absolute() and not is_model(Path(run.model_path)):
+    """Raises UserError where the base was a folder, and is gone or holds another model."""
+    base = Path(run.model_path)
+    if base.is_absolute() and not is_model(base):
         raise UserError(
             [f"{run.model_path}: the base of {run.name} is no longer there; put the model back, or link to it there"]
+        )
+    if run.base_weights is not None and base.is_dir() and identity.of_weights(base) != run.base_weights:
+        raise UserError(
+            [
+                f"{run.model_path}: holds other weights than {run.name} was trained on, so that its adapter belongs to "
+                "another base; put those back, or run it again"
+            ]
         )
 
 

@@ -15,6 +15,7 @@ COMPARED = ("method.name", "method.finetuning_type", "method.quantization", "qua
 FACTS: dict[str, Callable[[Run], object]] = {
     "compute dtype (measured)": lambda run: run.record.evidence and run.record.evidence.compute_dtype,
     "gradient checkpointing (measured)": lambda run: run.record.evidence and run.record.evidence.gradient_checkpointing,
+    "training rows (measured)": lambda run: run.record.rows and run.record.rows.rows,
     "optimizer steps (measured)": lambda run: run.record.training and run.record.training.steps,
     "benchmark": lambda run: run.record.score and run.record.score.benchmark,
     "platform": lambda run: run.record.environment.platform,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,10 +96,20 @@ def _named(metric: Metric, sensors: set[str]) -> str:
     return f"{metric.title} ({', '.join(details)})" if details else metric.title
 
 
+def _rows_trained_on(arms: Sequence[Arm]) -> Iterator[list[str | None]]:
+    told = [[run.record.rows for run in arm.completed if run.record.rows is not None] for arm in arms]
+    if any(told):
+        yield ["Training rows", *(_joined([f"{one.rows:,}" for one in some]) for some in told)]
+    if any(one.at_cutoff for some in told for one in some):
+        cut = [_joined([f"{one.at_cutoff:,} at {one.cutoff_tokens:,} tokens" for one in some]) for some in told]
+        yield ["of which cut off", *cut]
+
+
 def _arms_table(arms: Sequence[Arm]) -> Markdown | None:
     if not any(arm.completed for arm in arms):
         return None
     rows: list[list[str | None]] = [["Completed runs", *(f"{len(arm.completed)} of {len(arm.runs)}" for arm in arms)]]
+    rows += _rows_trained_on(arms)
     for metric in METRICS:
         cells = [_summary(arm, metric) for arm in arms]
         if any(cells):

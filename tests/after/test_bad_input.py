@@ -12,7 +12,8 @@ import yaml
 from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
-from harness.after import belonging
+from harness import identity
+from harness.after import belonging, run_folder
 from harness.cli import app
 from tests.after.conftest import TINY, Merged, Runs
 from tests.conftest import Harness
@@ -88,7 +89,8 @@ def test_an_adapter_that_names_another_base(verb: str, run: Path) -> None:
 
 
 def on_another_base(run: Path, base: Path) -> None:
-    """The run as it were if its base's path held something else by now."""
+    """The run as it were if that had been its base; its adapter stays that of the built-in one."""
+    rewrite(run / "record.json", base_weights=identity.of_weights(base))
     trained = yaml.safe_load((run / "train.yaml").read_text())
     (run / "train.yaml").write_text(yaml.safe_dump(trained | {"model_name_or_path": str(base)}))
     rewrite(run / "adapter" / "adapter_config.json", base_model_name_or_path=str(base))
@@ -104,6 +106,21 @@ def test_a_base_of_other_sizes(run: Path, tmp_path: Path) -> None:
     message = refused("merge", run)
     assert "its model.layers.2.mlp.up_proj fits 128 x 384 weights, the base's are 128 x 256" in message
     assert str(base) in message
+    assert "put the run's own adapter back" in message
+
+
+def test_a_base_whose_weights_were_exchanged_for_others_of_the_same_shapes(run: Path, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(TINY, base)
+    on_another_base(run, base)
+    (base / "README.md").write_text("says nothing of the weights")
+    assert run_folder.load(run).base_weights == identity.of_weights(base)
+    weights = load_file(base / "model.safetensors")
+    name = "model.norm.weight"
+    save_file(weights | {name: weights[name] + 1}, base / "model.safetensors")
+    for arguments in (("merge",), ("chat",), ("chat", "--target", "base")):
+        message = refused(*arguments, run)
+        assert message.startswith(f"{base}: holds other weights than {run.name} was trained on")
 
 
 def test_a_base_of_fewer_layers(run: Path, tmp_path: Path) -> None:

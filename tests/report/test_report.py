@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.events import RowsTokenized
 from harness.record import FILE_NAME, Outcome
 from harness.report.render import render
 from tests.builders import RunBuilder, questions
@@ -80,6 +81,18 @@ def test_a_damaged_record_is_told_and_left_alone(folder: Path) -> None:
     text, _ = rendered(folder)
     assert "A damaged record: " in text
     assert damaged.read_text() == "{"
+
+
+def test_what_the_cutoff_took_stands_beside_the_figures_that_it_bears_on(folder: Path) -> None:
+    cut = RowsTokenized(time=0.0, rows=1800, at_cutoff=312, cutoff_tokens=1024)
+    for arm in ("lora", "qlora"):
+        RunBuilder(folder, arm, 0, quantized=arm == "qlora", rows=cut).write()
+    text, _ = rendered(folder)
+    assert "| Training rows | 1,800 | 1,800 |" in text
+    assert "| of which cut off | 312 at 1,024 tokens | 312 at 1,024 tokens |" in text
+    RunBuilder(folder, "qlora", 0, quantized=True, rows=cut.model_copy(update={"rows": 1700})).write()
+    text, _ = rendered(folder)
+    assert "| training rows (measured) | 1800 | 1700 |" in text
 
 
 def test_another_batch_size_is_called_another_cause(folder: Path) -> None:
