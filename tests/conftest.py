@@ -38,6 +38,11 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-c", "from harness.cli import app; app()", *arguments]
 
 
+def call(*arguments: str, cwd: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Call the console script."""
+    return subprocess.run(command(*arguments), cwd=cwd, env=env, capture_output=True, text=True, timeout=280)
+
+
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
@@ -47,12 +52,10 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def harness(tmp_path: Path, cache: Path) -> Harness:
     """Call the console script in an empty folder."""
 
-    def call(*arguments: str, cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command(*arguments), cwd=cwd, env=environment(cache), capture_output=True, text=True, timeout=280
-        )
+    def here(*arguments: str, cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:
+        return call(*arguments, cwd=cwd, env=environment(cache))
 
-    return call
+    return here
 
 
 @dataclass(frozen=True)
@@ -96,9 +99,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> FinishedSwee
     with FileLock(f"{home}.lock"):
         if not done.exists():
             home.mkdir()
-            made = subprocess.run(
-                command(*arguments), cwd=home, env=environment(cache), capture_output=True, text=True, timeout=280
-            )
+            made = call(*arguments, cwd=home, env=environment(cache))
             done.write_text(json.dumps([made.returncode, made.stdout, made.stderr]))
     returncode, stdout, stderr = json.loads(done.read_text())
     return FinishedSweep(home, arguments, subprocess.CompletedProcess(command(*arguments), returncode, stdout, stderr))

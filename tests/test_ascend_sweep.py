@@ -14,7 +14,7 @@ from harness import load_runs, record
 from harness.devices.journal import read_readings
 from harness.devices.reading import Quantity
 from harness.record import Outcome, Record
-from tests.conftest import command, environment
+from tests.conftest import call, environment
 from tests.devices.ascend.stand_in import StandInNpuSmi
 from tests.test_failures import only_record, training_has_begun, wait_until
 
@@ -47,13 +47,14 @@ def ascend(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> AscendSweep
     npu_smi = StandInNpuSmi(home / "npu-smi")
     npu_smi.follow(chips=4)
     short = ("seed=0", "training.max_steps=10", "training.validation_steps=null", "evaluation=none")
-    output = subprocess.run(
-        command("sweep", "quickstart", *ASCEND, "device.chips=[3,1]", *short),
+    output = call(
+        "sweep",
+        "quickstart",
+        *ASCEND,
+        "device.chips=[3,1]",
+        *short,
         cwd=home,
         env=npu_smi.environment(environment(cache)),
-        capture_output=True,
-        text=True,
-        timeout=280,
     )
     assert output.returncode == 0, output.stdout + output.stderr
     return AscendSweep(home, npu_smi, output)
@@ -117,13 +118,14 @@ def test_an_npu_smi_that_fails_in_mid_training_costs_readings_and_not_the_run(tm
 
     breaker = threading.Thread(target=break_it)
     breaker.start()
-    done = subprocess.run(
-        command("run", *ASCEND, "evaluation=none", "tracking=disabled", "training.max_steps=30"),
+    done = call(
+        "run",
+        *ASCEND,
+        "evaluation=none",
+        "tracking=disabled",
+        "training.max_steps=30",
         cwd=tmp_path,
         env=npu_smi.environment(environment(cache)),
-        capture_output=True,
-        text=True,
-        timeout=280,
     )
     breaker.join()
     assert done.returncode == 0, done.stderr

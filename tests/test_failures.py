@@ -17,7 +17,7 @@ import psutil
 from harness import record
 from harness.paths import PACKAGE
 from harness.record import Outcome, Record
-from tests.conftest import Harness, command, environment
+from tests.conftest import Harness, call, command, environment
 
 TINY = PACKAGE / "models" / "tiny"
 SHORT = ("evaluation=none", "training.validation_steps=null", "training.logging_steps=1", "tracking=disabled")
@@ -98,13 +98,7 @@ def test_ctrl_c_records_the_run_and_leaves_no_process(tmp_path: Path, cache: Pat
     _, alive = psutil.wait_procs(children, timeout=10)
     assert not alive
     # The same command takes up what was not completed, and keeps what was there.
-    again = subprocess.run(
-        command(*arguments[:-1], "training.max_steps=2000", "dry_run=true"),
-        cwd=tmp_path,
-        env=environment(cache),
-        capture_output=True,
-        text=True,
-    )
+    again = call(*arguments[:-1], "training.max_steps=2000", "dry_run=true", cwd=tmp_path, env=environment(cache))
     assert again.returncode == 0, again.stderr
     assert list(tmp_path.glob("outputs/quickstart/earlier/lora-seed0-*/record.json"))
 

@@ -23,7 +23,7 @@ from harness.importing.words import written
 from harness.record import Outcome
 from harness.training.arguments import OWN_ARGUMENTS
 from harness.training.known_arguments import training_argument_names
-from tests.conftest import command, environment
+from tests.conftest import call, environment
 from tests.test_recipes import DOCUMENTS, ONE_EACH, TINY, plans, stand_in, users_own
 from tests.test_recipes import files as files  # a fixture
 
@@ -374,14 +374,7 @@ def test_a_file_is_imported_and_trained(tmp_path: Path, cache: Path, capsys: pyt
     words = subprocess.run(
         ["sh", "-c", 'harness() { printf "%s\\0" "$@"; }\n' + script], capture_output=True, text=True, check=True
     )
-    done = subprocess.run(
-        command(*words.stdout.split("\0")[:-1], "tracking=disabled"),
-        cwd=tmp_path,
-        env=environment(cache),
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = call(*words.stdout.split("\0")[:-1], "tracking=disabled", cwd=tmp_path, env=environment(cache))
     assert done.returncode == 0, done.stdout + done.stderr
     (folder,) = tmp_path.glob("outputs/mine/qlora-seed42-*")
     trained = record.load(folder)

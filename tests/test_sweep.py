@@ -18,7 +18,7 @@ from harness.devices.reading import Quantity
 from harness.events import Phase, PhaseStarted, TrainingLoss, ValidationLoss, read
 from harness.record import Answer, Outcome, Record
 from harness.report.render import render
-from tests.conftest import SECRET, FinishedSweep, command, environment
+from tests.conftest import SECRET, FinishedSweep, call, command, environment
 
 
 @pytest.fixture(scope="module")
@@ -124,13 +124,8 @@ def test_a_completed_run_is_scored_merged_without_training_again(
     shutil.copytree(sweep.home, home)
     (run,) = (home / "outputs" / "quickstart").glob("qlora-seed0-*")
     trained = {file: file.stat().st_mtime_ns for file in (run / "adapter").iterdir()}
-    done = subprocess.run(
-        command(*sweep.arguments, "method=qlora", "evaluation.targets=[base,adapter,merged]"),
-        cwd=home,
-        env=environment(cache),
-        capture_output=True,
-        text=True,
-        timeout=280,
+    done = call(
+        *sweep.arguments, "method=qlora", "evaluation.targets=[base,adapter,merged]", cwd=home, env=environment(cache)
     )
     assert done.returncode == 0, done.stderr
     assert {file: file.stat().st_mtime_ns for file in (run / "adapter").iterdir()} == trained
@@ -213,23 +208,14 @@ def test_no_secret_stands_in_any_file(sweep: FinishedSweep) -> None:
 
 def test_started_again_a_sweep_trains_nothing(sweep: FinishedSweep, cache: Path) -> None:
     before = {file: file.stat().st_mtime_ns for file in sweep.folder.rglob("record.json")}
-    again = subprocess.run(
-        command(*sweep.arguments), cwd=sweep.home, env=environment(cache), capture_output=True, text=True, timeout=120
-    )
+    again = call(*sweep.arguments, cwd=sweep.home, env=environment(cache))
     assert again.returncode == 0, again.stderr
     assert again.stdout.count("completed before") == 2
     assert {file: file.stat().st_mtime_ns for file in sweep.folder.rglob("record.json")} == before
 
 
 def test_a_report_is_rendered_again_from_the_records_alone(sweep: FinishedSweep, cache: Path, tmp_path: Path) -> None:
-    done = subprocess.run(
-        command("report", str(sweep.folder), "--output", str(tmp_path / "again")),
-        cwd=tmp_path,
-        env=environment(cache),
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = call("report", str(sweep.folder), "--output", str(tmp_path / "again"), cwd=tmp_path, env=environment(cache))
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "again" / "report.md").is_file()
 

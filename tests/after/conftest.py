@@ -11,7 +11,7 @@ import pytest
 
 from harness.paths import PACKAGE
 from harness.record import Answer
-from tests.conftest import FinishedSweep, command, environment
+from tests.conftest import FinishedSweep, call, environment
 
 TINY = PACKAGE / "models" / "tiny"
 
@@ -46,14 +46,7 @@ def runs(sweep: FinishedSweep, tmp_path_factory: pytest.TempPathFactory) -> Runs
 @pytest.fixture(scope="session")
 def merged(runs: Runs, cache: Path) -> Merged:
     """The QLoRA run, merged."""
-    output = subprocess.run(
-        command("merge", str(runs.qlora)),
-        cwd=runs.qlora.parent,
-        env=environment(cache),
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    output = call("merge", str(runs.qlora), cwd=runs.qlora.parent, env=environment(cache))
     return Merged(runs.qlora, output)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from bitsandbytes import functional  # noqa: E402
 from harness.in_child import UnsupportedError  # noqa: E402
 from harness.record import Outcome  # noqa: E402
 from harness.training import proof  # noqa: E402
-from tests.conftest import command, environment  # noqa: E402
+from tests.conftest import call, environment  # noqa: E402
 from tests.test_failures import only_record  # noqa: E402
 
 SCHEMES = [
@@ -100,13 +99,7 @@ def test_a_scheme_that_does_not_work_ends_the_run_as_unsupported_before_the_mode
     )
     surroundings = environment(cache)
     surroundings["PYTHONPATH"] = f"{broken.parent}:{surroundings['PYTHONPATH']}"
-    done = subprocess.run(
-        command("run", "method=qlora", "tracking=disabled"),
-        cwd=tmp_path,
-        env=surroundings,
-        capture_output=True,
-        text=True,
-    )
+    done = call("run", "method=qlora", "tracking=disabled", cwd=tmp_path, env=surroundings)
     assert done.returncode == 1
     found = only_record(tmp_path)
     assert found.status is Outcome.UNSUPPORTED
