@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import gradio_client
 import openai
 import pytest
 
@@ -164,13 +165,19 @@ def test_the_server_answers_a_client_of_openai_as_the_run_was_scored(
     assert "Traceback" not in said
 
 
-def test_the_web_page_is_there_and_leaves_nothing_where_it_was_started(
+def test_the_web_page_answers_and_leaves_nothing_where_it_was_started(
     servers: dict[str, tuple[subprocess.Popen[str], int]], runs: Runs
 ) -> None:
     process, port = servers["webchat"]
     wait_for(process, port)
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as page:
         assert "LLaMA Factory Web Demo" in page.read().decode()
+    browser = gradio_client.Client(f"http://127.0.0.1:{port}/", verbose=False)
+    shown, _ = browser.predict([], "user", "What is 3 + 4?", False, api_name="/append")
+    # Language, system prompt, tools, picture, film, sound, new tokens, top_p, lowest temperature, and three choices.
+    said = ("en", "", "", None, None, None, 40, 0.7, 0.01, True, False, False)
+    shown = browser.predict(shown, *said, api_name="/stream")
+    assert "####" in shown[-1]["content"]
     assert "Traceback" not in interrupted(process)
     assert not Path("llamaboard_cache").exists()
     assert (runs.qlora / "logs" / "llamaboard_cache").is_dir()
