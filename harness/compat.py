@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Iterator
+from functools import wraps
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 
 def prepare_imports() -> None:
@@ -45,6 +48,23 @@ def patch_bitsandbytes() -> None:
     """
     modules = importlib.import_module("bitsandbytes.nn.modules")
     modules.has_avx512bf16 = lambda: False  # type: ignore[attr-defined]
+
+
+def label_web_page() -> None:
+    """Give LLaMA-Factory's web page its labels (hiyouga/LLaMA-Factory#5668).
+
+    It sets them when the choice of a language changes, and since gradio 5 that stands at the first one from the start.
+    Unnecessary once Engine.resume sets them. Call before the page is built.
+    """
+    engine = importlib.import_module("llamafactory.webui.engine")
+    resume = engine.Engine.resume
+
+    @wraps(resume)
+    def resume_with_labels(self: Any) -> Iterator[Any]:
+        yield from resume(self)
+        yield self.change_lang(engine.load_config().get("lang") or "en")
+
+    engine.Engine.resume = resume_with_labels
 
 
 def main() -> None:

@@ -33,6 +33,9 @@ def main(device: str, program: str, arguments: list[str]) -> None:
             compat.patch_bitsandbytes()
             from llamafactory import cli
             from llamafactory.chat import chat_model
+
+            if program == "webchat":
+                compat.label_web_page()
         if interruptible:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         chat_model.input = _input

@@ -173,6 +173,7 @@ def test_the_web_page_answers_and_leaves_nothing_where_it_was_started(
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as page:
         assert "LLaMA Factory Web Demo" in page.read().decode()
     browser = gradio_client.Client(f"http://127.0.0.1:{port}/", verbose=False)
+    assert "'Maximum new tokens'" in str(browser.predict(api_name="/resume"))
     shown, _ = browser.predict([], "user", "What is 3 + 4?", False, api_name="/append")
     # Language, system prompt, tools, picture, film, sound, new tokens, top_p, lowest temperature, and three choices.
     said = ("en", "", "", None, None, None, 40, 0.7, 0.01, True, False, False)
