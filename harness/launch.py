@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import sys
@@ -35,12 +36,10 @@ def command(launch: LaunchConfig, device: Device, module: str, arguments: list[s
         *(sys.executable, "-m", "harness.training.torchrun"),
         *("--nnodes", str(launch.nnodes), "--node_rank", str(launch.node_rank)),
         *("--nproc_per_node", str(processes(launch, device))),
-        *(
-            "--master_addr",
-            launch.master_addr,
-            "--master_port",
-            str(launch.master_port or _free_port(tuple(arguments))),
-        ),
+        *("--master_addr", launch.master_addr),
+        *("--master_port", str(launch.master_port or _free_port(tuple(arguments)))),
+        # Without, it leaves a folder in /tmp at every start; what the processes say is in the run's own log.
+        *("--log-dir", os.devnull),
         *("--rdzv-conf", f"timeout={launch.join_seconds}", "--max-restarts", "0"),
         *("-m", module, *arguments),
     ]

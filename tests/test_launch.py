@@ -88,7 +88,12 @@ def test_a_port_that_is_taken_is_told_before_anything_starts() -> None:
     ]
 
 
-def test_two_ranks_train_one_run_and_the_first_reports_it(tmp_path: Path, harness: Harness) -> None:
+def test_two_ranks_train_one_run_and_the_first_reports_it(
+    tmp_path: Path, harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     done = harness("run", *TWO_RANKS, "method=qlora", "training.max_steps=4")
     assert done.returncode == 0, done.stdout + done.stderr
     found = only_record(tmp_path)
@@ -101,6 +106,7 @@ def test_two_ranks_train_one_run_and_the_first_reports_it(tmp_path: Path, harnes
     # 16 rows a process and step.
     assert "Total train batch size (w. parallel, distributed & accumulation) = 32" in log
     assert (file.parent / "adapter" / "adapter_model.safetensors").exists()
+    assert not list(temporary.glob("torchelastic_*"))
 
 
 def test_two_nodes_train_one_run_and_the_second_keeps_out_of_the_comparison(
