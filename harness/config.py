@@ -198,8 +198,8 @@ class LaunchConfig:
     nnodes: int = 1
     node_rank: int = 0
     """This machine's number; 0 reports, tracks, scores and keeps the record."""
-    master_addr: str = "127.0.0.1"
-    """Address of node 0, as the other nodes reach it."""
+    master_addr: str | None = None
+    """Address of node 0, as the other nodes reach it; None: this machine's own, where it is the only one."""
     master_port: int | None = None
     """None: a free one, which only one node can choose."""
     join_seconds: int = 300

@@ -36,7 +36,7 @@ def command(launch: LaunchConfig, device: Device, module: str, arguments: list[s
         *(sys.executable, "-m", "harness.training.torchrun"),
         *("--nnodes", str(launch.nnodes), "--node_rank", str(launch.node_rank)),
         *("--nproc_per_node", str(processes(launch, device))),
-        *("--master_addr", launch.master_addr),
+        *("--master_addr", launch.master_addr or "127.0.0.1"),
         *("--master_port", str(launch.master_port or _free_port(tuple(arguments)))),
         # Without, it leaves a folder in /tmp at every start; what the processes say is in the run's own log.
         *("--log-dir", os.devnull),
@@ -70,6 +70,8 @@ def problems(launch: LaunchConfig, device: Device) -> Iterator[str]:
             f"launch.nproc={launch.nproc}: device.chips={list(device.chips)} has {len(device.chips)} chips; "
             "each process needs one of its own, so leave launch.nproc out"
         )
+    if launch.nnodes > 1 and launch.master_addr is None:
+        yield "launch.master_addr: a value is needed, the address of node 0 as the other nodes reach it"
     if launch.nnodes > 1 and launch.master_port is None:
         yield "launch.master_port: a value is needed, the same on every node (29500, say)"
     port = None if launch.name == "single" or launch.node_rank else launch.master_port

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 
 from harness.errors import UserError
@@ -28,4 +29,8 @@ def require_free(host: str, port: int) -> None:
     if isinstance(error, socket.gaierror):
         raise UserError([f"--host {host}: {error.strerror}; use 127.0.0.1, or 0.0.0.0 for every address"])
     if error is not None:
-        raise UserError([f"--host {host} --port {port}: {error.strerror}; give another --port, or stop what has it"])
+        fix = {
+            errno.EADDRNOTAVAIL: "use an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all of them",
+            errno.EACCES: "give a --port above 1023",
+        }.get(error.errno or 0, "give another --port, or stop what has it")
+        raise UserError([f"--host {host} --port {port}: {error.strerror}; {fix}"])

@@ -196,7 +196,8 @@ def _source(config: Config, key: str, source: SourceConfig) -> Iterator[str]:
         elif source.file is None:
             wrong.append(f"{key}.file: a value is needed, the path of a file inside of {source.repository}")
     elif source.path is None and (source is not dataset or dataset.name != "arithmetic"):
-        wrong.append(f"{key}.path: dataset={dataset.name} needs a file; give {key}.path=FILE (JSON, JSONL or parquet)")
+        given = f"{key}.path=FILE" if source is dataset else f"'{key.partition('[')[0]}=[{{path: FILE}}]'"
+        wrong.append(f"{key}.path: dataset={dataset.name} needs a file; give {given} (JSON, JSONL or parquet)")
     yield from wrong
     if wrong:
         return

@@ -70,6 +70,7 @@ def test_nodes_are_given_what_the_tutorial_gives_them() -> None:
         (LaunchConfig("cards", nproc=3), TWO_GPUS, r"launch.nproc=3: .* has 2 chips"),
         (LaunchConfig("cards", nnodes=2, master_port=1), CPU, "launch.nnodes=2: launch=cards is one machine"),
         (LaunchConfig("nodes", nnodes=2), CPU, "launch.master_port: a value is needed"),
+        (LaunchConfig("nodes", nnodes=2), CPU, "launch.master_addr: a value is needed"),
     ],
 )
 def test_a_launch_that_cannot_work_is_refused_with_what_would(config: LaunchConfig, device: Device, said: str) -> None:

@@ -415,6 +415,23 @@ def test_a_recipe_fetches_the_model_that_its_tutorial_names(sweep: str, files: P
         assert len(points) == 6
 
 
+@pytest.mark.parametrize(
+    ("sweep", "given", "told"),
+    [
+        ("qwen2_5_identity", "launch.master_addr", "launch.master_addr: a value is needed, the address of node 0"),
+        ("qwen1_5_zero0", "dataset.also", "dataset.also[0].path: dataset=identity needs a file; give 'dataset.also=[{"),
+    ],
+)
+def test_what_a_tutorial_has_and_no_hub_is_asked_for(
+    sweep: str, given: str, told: str, files: Path, on_npus: None
+) -> None:
+    without = [text for text in users_own(sweep, files) if not text.startswith(given)]
+    with pytest.raises(UserError) as raised:
+        compose.points([f"sweeps={sweep}", *without], multirun=True)
+    (mistake,) = raised.value.mistakes
+    assert mistake.startswith(told)
+
+
 def test_the_math_runs_have_the_tutorials_names_in_swanlab(files: Path, on_npus: None) -> None:
     given = [text for text in users_own("qwen2_math", files) if not text.startswith("model.path=")]
     jobs = [_tracking_job(plan.make(p.config)) for p in compose.points(["sweeps=qwen2_math", *given], multirun=True)]

@@ -116,7 +116,7 @@ def require_adapter(run: FinishedRun) -> None:
 
 def _completed_record(folder: Path) -> Record:
     if not folder.is_dir():
-        raise UserError([f"{folder}: no such folder; {_WHERE}"])
+        raise UserError([f"{folder}: {'is a file' if folder.exists() else 'no such folder'}; {_WHERE}"])
     try:
         found = record.load(folder)
     except record.DamagedRecordError as error:

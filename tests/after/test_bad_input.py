@@ -41,6 +41,10 @@ def test_a_folder_that_is_not_there(verb: str, tmp_path: Path) -> None:
     )
 
 
+def test_a_file_in_place_of_its_folder(run: Path) -> None:
+    assert refused("merge", run / "record.json").startswith(f"{run / 'record.json'}: is a file; a run's folder is")
+
+
 def test_the_console_script_tells_it_too_without_a_traceback(harness: Harness) -> None:
     done = harness("merge", "nowhere")
     assert done.returncode == 2
@@ -218,7 +222,7 @@ def test_a_port_that_is_taken(verb: str, runs: Runs) -> None:
 
 
 def test_a_host_that_is_not_this_machine(runs: Runs) -> None:
-    assert "--host 192.0.2.1" in refused("serve", runs.lora, "--host", "192.0.2.1")
+    assert "use an address of this machine" in refused("serve", runs.lora, "--host", "192.0.2.1")
     assert "--host no.such.host.invalid: " in refused("serve", runs.lora, "--host", "no.such.host.invalid")
 
 
