@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -140,7 +140,7 @@ def _quoted(override: str) -> str:
     return key + equals + re.sub(rf"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|[^{between}'"]+""", quote, value)
 
 
-def points(overrides: Sequence[str], multirun: bool) -> list[Point]:
+def points(overrides: Sequence[str], multirun: bool, check: Callable[[Config], list[str]] = rules.check) -> list[Point]:
     """Every run that a command line asks for, typed and checked.
 
     Raises UserError with all mistakes of all points. Nothing is written and no model library is imported."""
@@ -183,7 +183,7 @@ def points(overrides: Sequence[str], multirun: bool) -> list[Point]:
             except OmegaConfBaseException as error:
                 mistakes.append(_missing(error))
                 continue
-            mistakes += rules.check(config)
+            mistakes += check(config)
             result.append(Point(tuple(combination), config))
     if mistakes:
         raise UserError(list(dict.fromkeys(mistakes)))

@@ -32,6 +32,11 @@ def check(config: Config) -> list[str]:
     ]
 
 
+def check_rows(config: Config) -> list[str]:
+    """Those of them that concern the rows alone."""
+    return [mistake for mistake in (*_values(config), *_data(config)) if mistake.startswith("dataset.")]
+
+
 def _values(config: Config) -> Iterator[str]:
     method, training, evaluation = config.method, config.training, config.evaluation
     positive = {

@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness import compose
+from harness import compose, rules
 from harness.data import prepare
 from harness.errors import UserError
-
-_ELSEWHERE = ("device=cpu", "device.chips=null", "launch=single", "training.precision=auto")
-"""Rows depend on no device, so that they can be prepared where there is none."""
 
 
 def data_verb(overrides: Sequence[str], output: Path) -> None:
     """Write `output` as a dataset_dir: the rows that a run with these overrides trains and validates on. A word without
     `=` is a file in sweeps/, as in `harness sweep`. Raises UserError."""
     given = [text if "=" in text else f"sweeps={text}" for text in overrides]
-    (point,) = compose.points([*_ELSEWHERE, *given], multirun=False)
+    (point,) = compose.points(given, multirun=False, check=rules.check_rows)
     info = output / "dataset_info.json"
     if info.exists():
         raise UserError([f"--output={output}: holds a {info.name} already; give a folder that has none"])

@@ -178,10 +178,11 @@ def _data(taking: _Taking, datasets: Registered | None) -> None:
         taking.leave("dataset", "the file names none; give dataset.path=FILE")
     sources: dict[str, list[dict[str, Any]]] = {}
     for argument, listed in (("dataset", names), ("eval_dataset", validation)):
-        for name in listed:
+        for number, name in enumerate(listed):
             source = source_of(name, datasets) if datasets else f"there is no {DATASET_INFO} in {folder}"
             if isinstance(source, str):
-                instead = "dataset.path=FILE" if argument == "dataset" else "dataset.validation=[{path: FILE}]"
+                key = "validation" if argument == "eval_dataset" else "also"
+                instead = f"'dataset.{key}=[{{path: FILE}}]'" if number or key != "also" else "dataset.path=FILE"
                 taking.leave(f"{argument}={name}", f"{source}; give {instead}")
             else:
                 sources.setdefault(argument, []).append(source)

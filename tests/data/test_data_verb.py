@@ -57,6 +57,14 @@ def test_a_folder_of_the_users_own_datasets_is_not_written_over(tmp_path: Path) 
     assert (tmp_path / "dataset_info.json").read_text() == "{}"
 
 
+def test_what_a_training_would_lack_keeps_no_rows_back(tmp_path: Path) -> None:
+    """The quickstart's training validates, and this dataset holds nothing out."""
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"instruction": "q", "output": "a"}\n')
+    data_verb(["dataset=local", f"dataset.path={file}", "device=ascend", "training.epochs=0"], tmp_path / "data")
+    assert json.loads((tmp_path / "data" / "train.json").read_text())[0]["output"] == "a"
+
+
 def test_what_is_wrong_with_the_rows_is_told(tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     file.write_text('{"instruction": "q", "output": ""}\n')
