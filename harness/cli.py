@@ -225,9 +225,9 @@ def data(
 ) -> None:
     """The rows of a run or a sweep, without training: harness data [NAME] [KEY=VALUE ...] --output DIR"""
     with _mistakes_told():
-        from harness.data.verb import data_verb
+        from harness.data_step import write_data
 
-        data_verb(context.args, output)
+        write_data(context.args, output)
 
 
 @app.command()

@@ -10,15 +10,15 @@ from harness.data import prepare
 from harness.errors import UserError
 
 
-def data_verb(overrides: Sequence[str], output: Path) -> None:
+def write_data(overrides: Sequence[str], output: Path) -> None:
     """Write `output` as a dataset_dir: the rows that a run with these overrides trains and validates on. A word without
     `=` is a file in sweeps/, as in `harness sweep`. Raises UserError."""
     given = [text if "=" in text else f"sweeps={text}" for text in overrides]
     (point,) = compose.points(given, multirun=False, check=rules.check_rows)
-    info = output / "dataset_info.json"
-    if info.exists():
-        raise UserError([f"--output={output}: holds a {info.name} already; give a folder that has none"])
     rows = prepare.draw(point.config.dataset, point.config.model.hub)
+    names = ("dataset_info", *rows.train_names, *rows.validation_names)
+    if there := [file.name for name in names if (file := output / f"{name}.json").exists()]:
+        raise UserError([f"--output={output}: holds a {' and a '.join(there)} already; give a folder that has none"])
     prepare.write(rows, output)
     print(f"{len(rows.train):,} rows to train on, {len(rows.validation):,} to validate on, in {output}. LLaMA-Factory:")
     print(f"dataset_dir: {output}\ndataset: {','.join(rows.train_names)}")

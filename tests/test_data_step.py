@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from harness.data.verb import data_verb
+from harness.data_step import write_data
 from harness.errors import UserError
 
 RECORDS = [
@@ -39,7 +39,7 @@ def test_the_rows_are_those_of_the_tutorials_own_code(
 ) -> None:
     file = tmp_path / "train-00000-of-00001.parquet"
     parquet.write_table(pa.Table.from_pylist(RECORDS), file)
-    data_verb([*given, f"dataset.path={file}"], tmp_path / "data")
+    write_data([*given, f"dataset.path={file}"], tmp_path / "data")
     info = json.loads((tmp_path / "data" / "dataset_info.json").read_text())
     train, held_out = (json.loads((tmp_path / "data" / one["file_name"]).read_text()) for one in info.values())
     assert (train, held_out) == as_the_tutorial_does(RECORDS)
@@ -53,15 +53,24 @@ def test_the_rows_are_those_of_the_tutorials_own_code(
 def test_a_folder_of_the_users_own_datasets_is_not_written_over(tmp_path: Path) -> None:
     (tmp_path / "dataset_info.json").write_text("{}")
     with pytest.raises(UserError, match=r"holds a dataset_info\.json already"):
-        data_verb(["dataset=arithmetic"], tmp_path)
+        write_data(["dataset=arithmetic"], tmp_path)
     assert (tmp_path / "dataset_info.json").read_text() == "{}"
+
+
+def test_the_users_own_rows_are_not_written_over(tmp_path: Path) -> None:
+    file = tmp_path / "train.json"
+    file.write_text('[{"instruction": "q", "output": "a"}]')
+    with pytest.raises(UserError, match=r"holds a train\.json already"):
+        write_data(["dataset=local", f"dataset.path={file}"], tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["train.json"]
+    assert file.read_text() == '[{"instruction": "q", "output": "a"}]'
 
 
 def test_what_a_training_would_lack_keeps_no_rows_back(tmp_path: Path) -> None:
     """The quickstart's training validates, and this dataset holds nothing out."""
     file = tmp_path / "rows.jsonl"
     file.write_text('{"instruction": "q", "output": "a"}\n')
-    data_verb(["dataset=local", f"dataset.path={file}", "device=ascend", "training.epochs=0"], tmp_path / "data")
+    write_data(["dataset=local", f"dataset.path={file}", "device=ascend", "training.epochs=0"], tmp_path / "data")
     assert json.loads((tmp_path / "data" / "train.json").read_text())[0]["output"] == "a"
 
 
@@ -69,6 +78,6 @@ def test_what_is_wrong_with_the_rows_is_told(tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     file.write_text('{"instruction": "q", "output": ""}\n')
     with pytest.raises(UserError) as raised:
-        data_verb(["dataset=alpaca", f"dataset.path={file}"], tmp_path / "data")
+        write_data(["dataset=alpaca", f"dataset.path={file}"], tmp_path / "data")
     assert raised.value.mistakes == [f"dataset.path={file}: row 1: output is empty"]
     assert not (tmp_path / "data").exists()
