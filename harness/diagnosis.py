@@ -175,6 +175,13 @@ _SYMPTOMS: tuple[tuple[str, str, str], ...] = (
     ),
     # --- Other libraries.
     (
+        r"Processor was not found, please check and update your model file",
+        "the model sees or hears, and what prepares that cannot be loaded: there is no preprocessor_config.json in its "
+        "folder, or torchvision does not fit torch",
+        "fetch the whole model again; install the torchvision of torch's version (python -c 'import torchvision' shows "
+        "whether it loads)",
+    ),
+    (
         r"operator torchvision::nms does not exist|torch(vision|audio)\S*\.so: undefined symbol"
         r"|Could not load this library: \S*torch(vision|audio)",
         "torchvision or torchaudio do not fit torch",

@@ -103,6 +103,8 @@ def _values(config: Config) -> Iterator[str]:
         (config.tracking.experiment or "").format(arm="lora", seed=0)
     except (KeyError, IndexError, ValueError):
         yield f"tracking.experiment={config.tracking.experiment}: {{arm}} and {{seed}} are filled in, and nothing else"
+    if "," in (full := str(Path(config.output).resolve())):
+        yield f"output={config.output}: LLaMA-Factory parts paths at the comma in {full}; use a folder without one"
     for key, name in {"sweep": config.sweep, "arm": config.arm or "arm"}.items():
         if not re.fullmatch(r"\w[\w.-]*", name):
             yield f"{key}={name!r}: names a folder; use letters, digits, dots, dashes and underscores"

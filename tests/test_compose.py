@@ -94,6 +94,7 @@ def test_a_mistake_in_one_point_of_a_sweep_is_told() -> None:
         (["model.path=nowhere/at/all"], "model.path=nowhere/at/all: no such folder"),
         (["model=random", "model.shape=gpt9"], "model.shape=gpt9: there is qwen2_0_5b"),
         (["evaluation=gsm8k", "evaluation.path=no.jsonl"], "evaluation.path=no.jsonl: no such file"),
+        (["output='runs, mine'"], "output=runs, mine: LLaMA-Factory parts paths at the comma in /"),
         (["evaluation=arithmetic", "evaluation.path=x"], "evaluation.path=x: evaluation=arithmetic takes no file"),
         (
             ["evaluation.targets=[base,mergd]"],

@@ -83,6 +83,7 @@ SYMPTOMS = [
     ("torch.distributed.DistNetworkError: EADDRINUSE, message: port: 29500", "the port is taken"),
     ("OSError: [Errno 98] Address already in use", "the port is taken"),
     ("RuntimeError: operator torchvision::nms does not exist", "do not fit torch"),
+    ("ValueError: Processor was not found, please check and update your model file.", "what prepares that cannot be"),
     ("OSError: /x/torchaudio/lib/libtorchaudio.so: undefined symbol: _ZN2at4", "do not fit torch"),
     ("OSError: Could not load this library: /x/torchaudio/lib/_torchaudio.abi3.so", "do not fit torch"),
     ("ImportError: /lib64/libstdc++.so.6: version `GLIBCXX_3.4.30' not found (required by", "newer system"),
