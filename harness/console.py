@@ -29,7 +29,7 @@ from harness.events import (
     ValidationLoss,
 )
 from harness.plan import Plan
-from harness.record import Outcome, Record, Reply, Score
+from harness.record import Outcome, Record, Reply, Score, passed
 
 _SHOWN = (Quantity.DEVICE, Quantity.PROCESS, Quantity.HOST)
 """Which memory is shown: the first that a sensor tells."""
@@ -238,18 +238,19 @@ def _clock(seconds: float | None) -> str:
 
 def _told(score: Score | None, replies: Sequence[Reply]) -> list[str]:
     said = [] if score is None else [f"{score.correct} of {score.questions} right"]
-    expected = [reply for reply in replies if reply.passed is not None]
-    if expected:
-        said.append(f"{sum(bool(reply.passed) for reply in expected)} of {len(expected)} prompts passed")
-    elif replies:
-        said.append(f"{len(replies)} prompts answered")
-    return said
+    return [*said, f"prompts: {_prompted(replies)}"] if replies else said
+
+
+def _prompted(replies: Sequence[Reply]) -> str:
+    if counted := passed(replies):
+        return f"{counted[0]} of {counted[1]} passed"
+    return f"{len(replies)} answered" if replies else ""
 
 
 def _runs_table(records: Sequence[Record]) -> Table:
     table = Table(box=None, header_style="bold")
     merged = ["merged"] if any(record.merged_score for record in records) else []
-    prompts = ["prompts"] if any(_told(None, record.replies) for record in records) else []
+    prompts = ["prompts"] if any(record.replies for record in records) else []
     for column in ("arm", "seed", "status", "right", *merged, *prompts, "training", "tokens/s"):
         table.add_column(column, justify="left" if column in ("arm", "status") else "right")
     for record in records:
@@ -260,7 +261,7 @@ def _runs_table(records: Sequence[Record]) -> Table:
             record.status.value,
             "" if score is None else f"{score.accuracy:.1%}",
             *("" if record.merged_score is None else f"{record.merged_score.accuracy:.1%}" for _ in merged),
-            *(" ".join(_told(None, record.replies)) for _ in prompts),
+            *(_prompted(record.replies) for _ in prompts),
             "" if training is None else f"{training.train_seconds:.1f} s",
             "" if training is None else f"{training.tokens_per_second:,.0f}",
         )

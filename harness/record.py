@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -99,6 +100,12 @@ class Reply(BaseModel):
     def passed(self) -> bool | None:
         """None: nothing was expected."""
         return None if self.expected is None else self.expected in self.answer
+
+
+def passed(replies: Iterable[Reply]) -> tuple[int, int] | None:
+    """How many answers hold the text that was expected, and of how many one was; None: of none."""
+    outcomes = [reply.passed for reply in replies if reply.passed is not None]
+    return (sum(outcomes), len(outcomes)) if outcomes else None
 
 
 class Sampling(BaseModel):

@@ -141,6 +141,7 @@ def load_runs(path: str | Path) -> pandas.DataFrame:
     quantized_modules, linear_modules               layers of the base
     trainable_parameters, total_parameters          numbers of parameters
     adapter_mib                 the saved adapter on disk
+    training_rows, rows_cut_off rows as they were tokenized, and how many of them the cutoff cut
     steps, tokens               optimizer steps; tokens trained on
     train_seconds               the training loop without loading and validation
     validation_seconds          the validation loss in the midst of training

@@ -10,7 +10,7 @@ import pandas
 
 from harness.devices.reading import Quantity
 from harness.events import Phase
-from harness.record import MemoryPeak, Record, Reply
+from harness.record import MemoryPeak, Record, passed
 
 TRAINING_PHASES = frozenset({Phase.LOAD, Phase.TRAIN, Phase.VALIDATE, Phase.SAVE})
 MIB = 2**20
@@ -36,12 +36,6 @@ def _memory(peaks: list[MemoryPeak], quantity: Quantity) -> dict[str, Cell]:
     }
 
 
-def _passed(replies: list[Reply]) -> int | None:
-    """None where no answer was expected to hold anything."""
-    passed = [reply.passed for reply in replies if reply.passed is not None]
-    return sum(passed) if passed else None
-
-
 def row(label: str, record: Record, folder: Path) -> dict[str, Cell]:
     score, base, merged, training, evidence, energy = (
         record.score,
@@ -51,6 +45,7 @@ def row(label: str, record: Record, folder: Path) -> dict[str, Cell]:
         record.evidence,
         record.energy,
     )
+    asked, base_asked, merged_asked = map(passed, (record.replies, record.base_replies, record.merged_replies))
     cells: dict[str, Cell] = {
         "sweep": record.sweep,
         "arm": label,
@@ -69,13 +64,10 @@ def row(label: str, record: Record, folder: Path) -> dict[str, Cell]:
         "merged_correct": merged and merged.correct,
         "questions": score and score.questions,
         "evaluation_seconds": score and score.seconds,
-        "prompts_passed": _passed(record.replies),
-        "base_prompts_passed": _passed(record.base_replies),
-        "merged_prompts_passed": _passed(record.merged_replies),
-        "prompts_expected": sum(
-            reply.passed is not None for reply in record.replies or record.merged_replies or record.base_replies
-        )
-        or None,
+        "prompts_passed": asked and asked[0],
+        "base_prompts_passed": base_asked and base_asked[0],
+        "merged_prompts_passed": merged_asked and merged_asked[0],
+        "prompts_expected": next((one[1] for one in (asked, merged_asked, base_asked) if one), None),
     }
     for quantity in Quantity:
         cells |= _memory(record.memory, quantity)
@@ -94,6 +86,8 @@ def row(label: str, record: Record, folder: Path) -> dict[str, Cell]:
         "trainable_parameters": evidence and evidence.trainable_parameters,
         "total_parameters": evidence and evidence.total_parameters,
         "adapter_mib": training and training.adapter_mib,
+        "training_rows": record.rows and record.rows.rows,
+        "rows_cut_off": record.rows and record.rows.at_cutoff,
         "steps": training and training.steps,
         "tokens": training and training.tokens,
         "train_seconds": training and training.train_seconds,

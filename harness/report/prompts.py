@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from harness.comparison.arms import Arm
 from harness.comparison.runs import Run
-from harness.record import Reply
+from harness.record import Reply, passed
 from harness.report.markdown import Markdown, cut, escape, text_table
 
 Asked: TypeAlias = tuple[str, str | None]
@@ -90,5 +90,5 @@ def _cell(reply: Reply | None) -> Markdown | None:
 
 
 def _passed(replies: Sequence[Reply]) -> str | None:
-    passed = [reply.passed for reply in replies if reply.passed is not None]
-    return f"{sum(passed)} of {len(passed)}" if passed else None
+    counted = passed(replies)
+    return counted and f"{counted[0]} of {counted[1]}"
