@@ -8,6 +8,7 @@ import traceback
 import types
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -34,7 +35,13 @@ def run_point(composed: DictConfig) -> str | None:
     """One point; in a process of its own under a parallel launcher, which finds this function by its name."""
     config = compose.typed(composed)
     overrides = tuple(str(override) for override in HydraConfig.get().overrides.task)
-    result = run(config, overrides, _display or make_display(1))
+    # A run by itself has no number.
+    number = HydraConfig.get().job.num if _is_multirun() else 0
+    try:
+        result = run(config, overrides, _display or make_display(1), number)
+    except (UserError, DeviceError) as error:
+        # Hydra would show where in the code it was raised.
+        _end_with(error)
     if result is None:
         return None
     if not _is_multirun() and result.status is not Outcome.COMPLETED:
@@ -94,10 +101,7 @@ def main(arguments: Sequence[str]) -> None:
             _display = make_display(len(_points))
         _application()
     except (UserError, DeviceError) as error:
-        mistakes = error.mistakes if isinstance(error, UserError) else [str(error)]
-        for mistake in mistakes:
-            print(f"error: {mistake}", file=sys.stderr)
-        sys.exit(MISTAKE)
+        _end_with(error)
     except KeyboardInterrupt:
         if _display is not None:
             _display.close()
@@ -105,6 +109,12 @@ def main(arguments: Sequence[str]) -> None:
         # A second Ctrl-C must not cut short what Python does on its way out.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         sys.exit(INTERRUPTED)
+
+
+def _end_with(error: UserError | DeviceError) -> NoReturn:
+    for mistake in error.mistakes if isinstance(error, UserError) else [str(error)]:
+        print(f"error: {mistake}", file=sys.stderr)
+    sys.exit(MISTAKE)
 
 
 def _interrupt(number: int, frame: types.FrameType | None) -> None:

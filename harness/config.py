@@ -203,7 +203,7 @@ class LaunchConfig:
     master_port: int | None = None
     """None: a free one, which only one node can choose."""
     join_seconds: int = 300
-    """How long the nodes wait for each other."""
+    """How long the nodes wait for each other: node 0 once it trains, the others while it gives no sign of life."""
 
 
 @dataclass

@@ -58,10 +58,10 @@ class Display:
         self.number += 1
         self._line(f"planned: {plan.folder / 'train.yaml'}")
 
-    def skipped(self, plan: Plan) -> None:
+    def skipped(self, plan: Plan, why: str) -> None:
         self.number += 1
         self.view = _View(name=plan.name)
-        self._line("completed before")
+        self._line(why)
 
     def run_started(self, plan: Plan) -> None:
         self.number += 1

@@ -5,16 +5,24 @@ from __future__ import annotations
 import os
 import re
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 from harness import ports
+from harness.beacon import Beacon
 from harness.config import LaunchConfig
 from harness.devices.device import Device
+from harness.errors import UserError
 
 LAUNCHES = ("single", "cards", "nodes")
+PASSED_OVER = 3
+"""Exit status of harness.training.meeting: node 0 is past the run."""
+_beacons: dict[int, Beacon] = {}
+"""Of this process, by port: one, as long as it lives."""
 
 
 def processes(launch: LaunchConfig, device: Device) -> int:
@@ -28,12 +36,15 @@ def world_size(launch: LaunchConfig, device: Device) -> int:
     return processes(launch, device) * launch.nnodes
 
 
-def command(launch: LaunchConfig, device: Device, module: str, arguments: list[str]) -> list[str]:
-    """What runs a module of ours in every process of this machine."""
+def command(launch: LaunchConfig, device: Device, run: str, module: str, arguments: list[str]) -> list[str]:
+    """What runs a module of ours in every process of this machine. `run`: its number in the sweep, a colon, its name;
+    node 0 of several announces it."""
     if launch.name == "single":
         return [sys.executable, "-m", module, *arguments]
+    announces = launch.nnodes > 1 and launch.node_rank == 0
     return [
         *(sys.executable, "-m", "harness.training.torchrun"),
+        *([f"--announce={run}"] if announces else []),
         *("--nnodes", str(launch.nnodes), "--node_rank", str(launch.node_rank)),
         *("--nproc_per_node", str(processes(launch, device))),
         *("--master_addr", launch.master_addr or "127.0.0.1"),
@@ -43,6 +54,30 @@ def command(launch: LaunchConfig, device: Device, module: str, arguments: list[s
         *("--rdzv-conf", f"timeout={launch.join_seconds}", "--max-restarts", "0"),
         *("-m", module, *arguments),
     ]
+
+
+def join(launch: LaunchConfig, run: str, environment: dict[str, str]) -> bool:
+    """On another node than 0: wait until node 0 trains `run`. False: it is past it. Raises UserError."""
+    command = [sys.executable, "-m", "harness.training.meeting"]
+    command += [launch.master_addr or "", str(launch.master_port), run, str(launch.join_seconds)]
+    asked = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if asked.returncode not in (0, PASSED_OVER):
+        raise UserError((asked.stdout or asked.stderr or "launch: asking node 0 failed").splitlines()[-1:])
+    return asked.returncode == 0
+
+
+@contextmanager
+def training(launch: LaunchConfig) -> Iterator[None]:
+    """In here node 0's port is torchrun's; afterwards, until this process ends, the other nodes see that it lives."""
+    if launch.nnodes == 1 or launch.node_rank > 0 or launch.master_port is None:
+        yield
+        return
+    beacon = _beacons.setdefault(launch.master_port, Beacon(launch.master_port))
+    beacon.put_out()
+    try:
+        yield
+    finally:
+        beacon.light()
 
 
 def problems(launch: LaunchConfig, device: Device) -> Iterator[str]:
@@ -80,7 +115,7 @@ def problems(launch: LaunchConfig, device: Device) -> Iterator[str]:
 
 
 def explain(launch: LaunchConfig, log: Path) -> str | None:
-    """Which process of several died, or who did not come, as torchrun's words in a log tell; None: they do not."""
+    """Which process of several died, or how many nodes came, as torchrun's words in a log tell; None: they do not."""
     try:
         text = log.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -89,11 +124,6 @@ def explain(launch: LaunchConfig, log: Path) -> str | None:
         return (
             f"launch: {absent[1]} of {absent[2]} nodes joined at {launch.master_addr}:{launch.master_port} within "
             f"{launch.join_seconds} s; start the same command there too, with launch.node_rank of its own"
-        )
-    if re.search(r"client socket has (timed out|failed)|The client socket has", text) and launch.node_rank:
-        return (
-            f"launch.master_addr={launch.master_addr}: node 0 does not answer at port {launch.master_port} within "
-            f"{launch.join_seconds} s; start it there with launch.node_rank=0, and see that the port is not filtered"
         )
     if died := re.search(r"failed \(exitcode: (-?\d+)\) local_rank: (\d+) \(pid: (\d+)\)", text):
         how = f"was killed by signal {-int(died[1])}" if int(died[1]) < 0 else f"ended with status {died[1]}"

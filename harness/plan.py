@@ -32,6 +32,8 @@ class Plan:
     identity: str
     base_identity: str
     sweep_folder: Path
+    number: int = 0
+    """Its place in its sweep."""
 
     @property
     def arm(self) -> str:
@@ -54,6 +56,11 @@ class Plan:
         return self.config.launch.node_rank > 0
 
     @property
+    def announced(self) -> str:
+        """By this the nodes of a run know that they mean the same one."""
+        return f"{self.number}:{self.config.sweep}/{self.name}/{self.rows.digest()[: identity.LENGTH]}"
+
+    @property
     def base_folder(self) -> Path:
         return self.sweep_folder / f"base-{self.base_identity}"
 
@@ -74,7 +81,7 @@ class Plan:
         return resolved
 
 
-def make(config: Config, overrides: tuple[str, ...] = ()) -> Plan:
+def make(config: Config, overrides: tuple[str, ...] = (), number: int = 0) -> Plan:
     """Decide on a run. Reads the data and hashes the model; writes nothing."""
     device = device_of(config)
     precision = resolve_precision(config, device)
@@ -99,6 +106,7 @@ def make(config: Config, overrides: tuple[str, ...] = ()) -> Plan:
         identity=identity.of_run(config, device, precision, weights, rows.digest()),
         base_identity=identity.of_base(config, device, precision, weights),
         sweep_folder=(Path(config.output) / config.sweep).resolve(),
+        number=number,
     )
 
 

@@ -14,7 +14,7 @@ from filelock import FileLock
 from harness import launch, plan, record, scoring
 from harness.assemble import Progress, record_of
 from harness.child import Ended, StopChild
-from harness.children import Children, settings
+from harness.children import Children, environment, settings
 from harness.config import ADAPTER, Config
 from harness.console import Display
 from harness.devices.reading import Reading
@@ -31,18 +31,23 @@ SWANLOG = "swanlog"
 """In a sweep's folder: SwanLab's own files, which `harness watch` shows."""
 
 
-def run(config: Config, overrides: tuple[str, ...], display: Display) -> Record | None:
-    """Train and score one point, unless that was done before. Returns its record; None after a dry run.
+def run(config: Config, overrides: tuple[str, ...], display: Display, number: int = 0) -> Record | None:
+    """Train and score one point, the `number`th of its sweep, unless that was done before. Returns its record; None
+    after a dry run, or where node 0 is past that run.
 
     A run that fails, is killed or runs out of memory returns a record that says so. Ctrl-C leaves a record too, and
     goes on up as KeyboardInterrupt."""
-    it = plan.make(config, overrides)
+    it = plan.make(config, overrides, number)
     it.folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(it.folder.with_name(f".{it.folder.name}.lock")):
-        done = _completed(it, display)
+        # Whether a run is needed is node 0's to say.
+        done = None if it.is_helper else _completed(it, display)
         if done is not None:
-            display.skipped(it)
+            display.skipped(it, "completed before")
             return done if config.dry_run else _made_up(it, done, display)
+        if it.is_helper and not config.dry_run and not _joins(it, display):
+            display.skipped(it, "node 0 is past it")
+            return None
         _put_aside(it.folder, display)
         it.folder.mkdir(exist_ok=True)
         plan.write(it, _training_command(it), settings(it.config, it.device))
@@ -54,6 +59,13 @@ def run(config: Config, overrides: tuple[str, ...], display: Display) -> Record 
         if result.status is Outcome.INTERRUPTED:
             raise KeyboardInterrupt
         return _made_up(it, result, display)
+
+
+def _joins(it: Plan, display: Display) -> bool:
+    """Whether node 0 trains this run, now or in a while. Raises UserError."""
+    wanted = it.config.launch
+    display.note(f"{it.name}: waiting for node 0 at {wanted.master_addr}:{wanted.master_port}; Ctrl-C ends it")
+    return launch.join(wanted, it.announced, environment(it.config, it.device, offline=True))
 
 
 def _completed(it: Plan, display: Display) -> Record | None:
@@ -161,7 +173,8 @@ def _train(it: Plan, children: Children, display: Display) -> Ended:
             )
         display.event(event)
 
-    ended = children.run(_training_command(it), "training", Path(it.model_path).is_dir(), handle)
+    with launch.training(it.config.launch):
+        ended = children.run(_training_command(it), "training", Path(it.model_path).is_dir(), handle)
     if ended.outcome is Outcome.FAILED and it.config.launch.name != "single":
         named = launch.explain(it.config.launch, it.folder / "logs" / "training.log")
         return replace(ended, reason=f"{named} ({ended.reason})") if named else ended
@@ -170,7 +183,7 @@ def _train(it: Plan, children: Children, display: Display) -> Ended:
 
 def _training_command(it: Plan) -> list[str]:
     arguments = [str(it.folder), it.device.torch_device]
-    return launch.command(it.config.launch, it.device, "harness.training.child", arguments)
+    return launch.command(it.config.launch, it.device, it.announced, "harness.training.child", arguments)
 
 
 def _tracking_job(it: Plan) -> TrackingJob:

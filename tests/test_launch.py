@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import signal
 import socket
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import psutil
 import pytest
 
 from harness import compose, launch, record
+from harness.beacon import BUSY
 from harness.config import LaunchConfig
 from harness.devices.cpu import CpuDevice
 from harness.devices.cuda import CudaDevice
@@ -39,20 +42,20 @@ def told(config: LaunchConfig, device: Device = CPU) -> list[str]:
 
 
 def test_a_single_process_is_started_without_torchrun() -> None:
-    made = launch.command(LaunchConfig("single"), CPU, "harness.training.child", ["folder", "cpu"])
+    made = launch.command(LaunchConfig("single"), CPU, "0:a", "harness.training.child", ["folder", "cpu"])
     assert made[1:] == ["-m", "harness.training.child", "folder", "cpu"]
 
 
 def test_cards_are_a_process_each_and_the_port_of_a_run_stays_the_same() -> None:
-    made = launch.command(LaunchConfig("cards"), TWO_GPUS, "module", ["folder"])
+    made = launch.command(LaunchConfig("cards"), TWO_GPUS, "0:a", "module", ["folder"])
     assert made[1:3] == ["-m", "harness.training.torchrun"]
     assert made[made.index("--nproc_per_node") + 1] == "2"
-    assert made == launch.command(LaunchConfig("cards"), TWO_GPUS, "module", ["folder"])
+    assert made == launch.command(LaunchConfig("cards"), TWO_GPUS, "0:a", "module", ["folder"])
 
 
 def test_nodes_are_given_what_the_tutorial_gives_them() -> None:
     config = LaunchConfig("nodes", nproc=2, nnodes=2, node_rank=1, master_addr="10.0.5.216", master_port=29500)
-    made = launch.command(config, CPU, "module", [])
+    made = launch.command(config, CPU, "0:a", "module", [])
     pairs = dict(pairwise(made))
     given = [pairs[key] for key in ("--nnodes", "--node_rank", "--nproc_per_node", "--master_addr", "--master_port")]
     assert given == ["2", "1", "2", "10.0.5.216", "29500"]
@@ -110,17 +113,20 @@ def test_two_ranks_train_one_run_and_the_first_reports_it(
     assert not list(temporary.glob("torchelastic_*"))
 
 
+def two_nodes(home: Path, cache: Path, port: int, *arguments: str) -> list[str]:
+    """What each prints; they share a disk."""
+    nodes = ("launch=nodes", "launch.nproc=1", "launch.master_addr=127.0.0.1", f"launch.master_port={port}")
+    given = ("sweep", "quickstart", *nodes, "device=cpu", *SHORT, "seed=0", "training.max_steps=3", *arguments)
+    with started(home, cache, *given, "launch.node_rank=1") as second, started(home, cache, *given) as first:
+        said = [process.communicate(timeout=240) for process in (first, second)]
+    assert (first.returncode, second.returncode) == (0, 0), said
+    return [output for output, _ in said]
+
+
 def test_two_nodes_train_one_run_and_the_second_keeps_out_of_the_comparison(
     tmp_path: Path, cache: Path, port: int
 ) -> None:
-    nodes = ("launch=nodes", "launch.nproc=1", "launch.master_addr=127.0.0.1", f"launch.master_port={port}")
-    arguments = ("sweep", "quickstart", *nodes, "device=cpu", *SHORT, "method=lora", "seed=0", "training.max_steps=3")
-    with started(tmp_path, cache, *arguments, "launch.node_rank=1") as second:
-        with started(tmp_path, cache, *arguments, "launch.node_rank=0") as first:
-            output, errors = first.communicate(timeout=240)
-        second.communicate(timeout=60)
-    assert first.returncode == 0, output + errors
-    assert second.returncode == 0
+    two_nodes(tmp_path, cache, port, "method=lora")
     (run,) = tmp_path.glob("outputs/quickstart/lora-seed0-*")
     assert (run / "adapter" / "adapter_model.safetensors").exists()
     (helper,) = tmp_path.glob("outputs/quickstart/nodes/lora-seed0-*-node1")
@@ -130,6 +136,63 @@ def test_two_nodes_train_one_run_and_the_second_keeps_out_of_the_comparison(
     assert found.status is Outcome.COMPLETED
     assert found.training is None
     assert (tmp_path / "reports" / "quickstart" / "runs.csv").read_text().count("lora-seed0") == 1
+    # Node 0 has that run by now. The second would wait for it, or train its next one together with another.
+    _, said = two_nodes(tmp_path, cache, port, "method=lora,qlora")
+    assert "lora-seed0 node 0 is past it" in said
+    assert "qlora-seed0 completed" in said
+    (other,) = tmp_path.glob("outputs/quickstart/qlora-seed0-*")
+    assert found == record.load(helper)
+    assert (other / "adapter" / "adapter_model.safetensors").exists()
+
+
+ANNOUNCE = """
+import sys
+from harness.training import meeting
+store = meeting.announce("127.0.0.1", int(sys.argv[1]), "1:quickstart/lora-seed0/abc")
+print("announced", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_node_joins_the_run_that_node_0_trains_and_no_other(port: int) -> None:
+    def meet(run: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "harness.training.meeting", "127.0.0.1", str(port), run, "10"]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    node_0 = [sys.executable, "-c", ANNOUNCE, str(port)]
+    with subprocess.Popen(node_0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as announcing:
+        assert announcing.stdout is not None
+        assert announcing.stdout.readline() == "announced\n"
+        runs = ("1:quickstart/lora-seed0/abc", "0:quickstart/lora-seed0/abc", "1:quickstart/lora-seed0/def")
+        same, earlier, other = (meet(run) for run in runs)
+        later = meet("2:quickstart/qlora-seed0/abc")
+        assert (same.wait(60), earlier.wait(60)) == (0, launch.PASSED_OVER)
+        told, _ = other.communicate(timeout=60)
+        assert told.startswith("launch.node_rank: node 0 trains quickstart/lora-seed0/abc, this node would train")
+        assert later.poll() is None
+        announcing.kill()
+    told, _ = later.communicate(timeout=60)
+    assert later.returncode == other.returncode == 1
+    assert told.startswith(f"launch.master_addr=127.0.0.1: node 0 does not answer at port {port} within 10 s")
+
+
+def test_between_its_runs_node_0_gives_a_sign_of_life_and_leaves_the_port_to_torchrun(port: int) -> None:
+    nodes = LaunchConfig("nodes", nnodes=2, master_addr="127.0.0.1", master_port=port)
+
+    def answered() -> bytes:
+        with socket.create_connection(("127.0.0.1", port), 5) as connection:
+            return connection.recv(16)
+
+    for _ in range(2):
+        with launch.training(nodes):
+            with pytest.raises(ConnectionRefusedError):
+                answered()
+            socket.create_server(("", port)).close()
+        assert answered() == answered() == BUSY
+    with launch.training(nodes):
+        torchrun = socket.create_server(("", port))
+        torchrun.listen()
+    torchrun.close()  # What has the port is left alone, and nothing fails.
 
 
 def test_a_node_that_never_comes_is_named_after_the_time_that_it_was_given(

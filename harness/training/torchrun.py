@@ -1,9 +1,22 @@
-"""`python -m harness.training.torchrun ...`: torchrun that dies with the harness, and its processes with it."""
+"""`python -m harness.training.torchrun [--announce=RUN] ...`: torchrun that dies with the harness.
+
+Its processes die with it. On node 0 of several it tells the others which run it trains.
+"""
+
+import sys
 
 from harness import in_child
+from harness.training import meeting
+
+ANNOUNCE = "--announce="
 
 if __name__ == "__main__":
     in_child.die_with_parent()
-    from torch.distributed.run import main
+    from torch.distributed import run
 
-    main()
+    arguments = sys.argv[1:]
+    if arguments[0].startswith(ANNOUNCE):
+        announced = arguments.pop(0).removeprefix(ANNOUNCE)
+        given = run.parse_args(arguments)  # type: ignore[no-untyped-call]
+        store = meeting.announce(given.master_addr, int(given.master_port), announced)
+    run.main(arguments)
