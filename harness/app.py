@@ -16,7 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from harness import compose, paths, plan, record
+from harness import compose, nodes, paths, plan, record
 from harness.console import Display, make_display
 from harness.devices.device import DeviceError
 from harness.errors import UserError
@@ -29,6 +29,7 @@ compose.register()
 
 _display: Display | None = None
 _points: list[compose.Point] = []
+_uncompleted: list[Outcome] = []
 
 
 def run_point(composed: DictConfig) -> str | None:
@@ -44,8 +45,10 @@ def run_point(composed: DictConfig) -> str | None:
         _end_with(error)
     if result is None:
         return None
-    if not _is_multirun() and result.status is not Outcome.COMPLETED:
-        sys.exit(1)
+    if result.status is not Outcome.COMPLETED:
+        _uncompleted.append(result.status)
+        if not _is_multirun():
+            sys.exit(1)
     return result.status.value
 
 
@@ -62,6 +65,8 @@ class ReportCallback(Callback):
     """Renders the report when a multirun has ended, and gives it the exit status of its runs."""
 
     def on_multirun_end(self, config: DictConfig, **_: object) -> None:
+        if config.launch.node_rank > 0 and _uncompleted:
+            sys.exit(1)
         if config.dry_run or not _points or config.launch.node_rank > 0:
             return
         try:
@@ -99,7 +104,8 @@ def main(arguments: Sequence[str]) -> None:
             signal.signal(signal.SIGTERM, _interrupt)
             _points = compose.points(parsed.overrides, multirun=parsed.multirun)
             _display = make_display(len(_points))
-        _application()
+        with nodes.dismissed_afterwards():
+            _application()
     except (UserError, DeviceError) as error:
         _end_with(error)
     except KeyboardInterrupt:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
-from harness import environment, identity
+from harness import environment
 from harness.child import Ended
 from harness.devices.journal import read_readings
 from harness.devices.memory import energy, memory_peaks
@@ -26,6 +25,7 @@ class Progress:
     outcome: Outcome = Outcome.COMPLETED
     reason: str | None = None
     ended: float | None = None
+    base_weights: str | None = None
     log_tail: list[str] = field(default_factory=list)
     diagnosis: Diagnosis | None = None
     score: Score | None = None
@@ -63,7 +63,7 @@ def record_of(it: Plan, progress: Progress) -> Record:
         environment=environment.describe(it.device),
         started_at=datetime.fromtimestamp(progress.started, UTC),
         wall_seconds=(progress.ended or time.time()) - progress.started,
-        base_weights=identity.of_weights(Path(it.model_path)),
+        base_weights=progress.base_weights,
         rows=rows[-1] if rows else None,
         memory=memory_peaks(readings, events, progress.baselines),
         evidence=evidence[-1] if evidence else None,

@@ -28,29 +28,40 @@ _SAMPLES, _SAMPLE_BYTES = 64, 64 * 2**10
 
 
 def of_run(config: Config, device: Device, precision: str, weights: str, rows_digest: str) -> str:
-    quantization = asdict(config.quantization)
-    if config.quantization.bits != 4:
-        quantization.pop("type")
-        quantization.pop("double")
-    method = {key: value for key, value in asdict(config.method).items() if key not in ("name", "quantization")}
     return _hash(
         {
             **_common(config, device, precision, weights),
-            "method": method,
-            "quantization": {key: value for key, value in quantization.items() if key != "name"},
-            "rows": rows_digest,
-            "cut": [config.dataset.max_samples, config.dataset.val_size],
-            "training": {key: value for key, value in asdict(config.training).items() if key not in _NO_RESULT},
-            "llamafactory": config.llamafactory,
+            **_settings(config, rows_digest),
             "seed": config.seed,
             "processes": launch.world_size(config.launch, device),
         }
     )
 
 
+def of_settings(config: Config, rows_digest: str) -> str:
+    """What must be the same on every machine that trains a run."""
+    return _hash(_settings(config, rows_digest) | {"template": config.model.template, "seed": config.seed})
+
+
 def of_base(config: Config, device: Device, precision: str, weights: str) -> str:
     """Which evaluation of the base without adapter: the same for all arms and seeds."""
     return _hash(_common(config, device, precision, weights))
+
+
+def _settings(config: Config, rows_digest: str) -> dict[str, Any]:
+    quantization = asdict(config.quantization)
+    if config.quantization.bits != 4:
+        quantization.pop("type")
+        quantization.pop("double")
+    method = {key: value for key, value in asdict(config.method).items() if key not in ("name", "quantization")}
+    return {
+        "method": method,
+        "quantization": {key: value for key, value in quantization.items() if key != "name"},
+        "rows": rows_digest,
+        "cut": [config.dataset.max_samples, config.dataset.val_size],
+        "training": {key: value for key, value in asdict(config.training).items() if key not in _NO_RESULT},
+        "llamafactory": config.llamafactory,
+    }
 
 
 def _common(config: Config, device: Device, precision: str, weights: str) -> dict[str, Any]:
@@ -93,7 +104,7 @@ def fingerprint(path: Path) -> str:
 
 def of_weights(folder: Path) -> str | None:
     """Which weights a model's folder holds, whatever else is in it; None: none. Sampled like a fingerprint."""
-    files = sorted(file for kind in ("*.safetensors", "*.bin") for file in folder.glob(kind))
+    files = sorted(file for kind in ("*.safetensors", "*.bin") for file in folder.glob(kind) if file.is_file())
     return _hash({file.name: _file_fingerprint(file, file.stat().st_mtime_ns) for file in files}) if files else None
 
 

@@ -5,24 +5,16 @@ from __future__ import annotations
 import os
 import re
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 from harness import ports
-from harness.beacon import Beacon
 from harness.config import LaunchConfig
 from harness.devices.device import Device
-from harness.errors import UserError
 
 LAUNCHES = ("single", "cards", "nodes")
-PASSED_OVER = 3
-"""Exit status of harness.training.meeting: node 0 is past the run."""
-_beacons: dict[int, Beacon] = {}
-"""Of this process, by port: one, as long as it lives."""
 
 
 def processes(launch: LaunchConfig, device: Device) -> int:
@@ -41,10 +33,11 @@ def command(launch: LaunchConfig, device: Device, run: str, module: str, argumen
     node 0 of several announces it."""
     if launch.name == "single":
         return [sys.executable, "-m", module, *arguments]
-    announces = launch.nnodes > 1 and launch.node_rank == 0
     return [
         *(sys.executable, "-m", "harness.training.torchrun"),
-        *([f"--announce={run}"] if announces else []),
+        *([f"--announce={run}"] if launch.nnodes > 1 and launch.node_rank == 0 else []),
+        # The nodes see nothing of each other in torchrun's store but under the name of the same run.
+        *("--rdzv-id", run),
         *("--nnodes", str(launch.nnodes), "--node_rank", str(launch.node_rank)),
         *("--nproc_per_node", str(processes(launch, device))),
         *("--master_addr", launch.master_addr or "127.0.0.1"),
@@ -54,30 +47,6 @@ def command(launch: LaunchConfig, device: Device, run: str, module: str, argumen
         *("--rdzv-conf", f"timeout={launch.join_seconds}", "--max-restarts", "0"),
         *("-m", module, *arguments),
     ]
-
-
-def join(launch: LaunchConfig, run: str, environment: dict[str, str]) -> bool:
-    """On another node than 0: wait until node 0 trains `run`. False: it is past it. Raises UserError."""
-    command = [sys.executable, "-m", "harness.training.meeting"]
-    command += [launch.master_addr or "", str(launch.master_port), run, str(launch.join_seconds)]
-    asked = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    if asked.returncode not in (0, PASSED_OVER):
-        raise UserError((asked.stdout or asked.stderr or "launch: asking node 0 failed").splitlines()[-1:])
-    return asked.returncode == 0
-
-
-@contextmanager
-def training(launch: LaunchConfig) -> Iterator[None]:
-    """In here node 0's port is torchrun's; afterwards, until this process ends, the other nodes see that it lives."""
-    if launch.nnodes == 1 or launch.node_rank > 0 or launch.master_port is None:
-        yield
-        return
-    beacon = _beacons.setdefault(launch.master_port, Beacon(launch.master_port))
-    beacon.put_out()
-    try:
-        yield
-    finally:
-        beacon.light()
 
 
 def problems(launch: LaunchConfig, device: Device) -> Iterator[str]:
@@ -105,6 +74,9 @@ def problems(launch: LaunchConfig, device: Device) -> Iterator[str]:
             f"launch.nproc={launch.nproc}: device.chips={list(device.chips)} has {len(device.chips)} chips; "
             "each process needs one of its own, so leave launch.nproc out"
         )
+    if launch.master_port is not None and not 0 < launch.master_port < 65536:
+        yield f"launch.master_port={launch.master_port}: must be 1 to 65535"
+        return
     if launch.nnodes > 1 and launch.master_addr is None:
         yield "launch.master_addr: a value is needed, the address of node 0 as the other nodes reach it"
     if launch.nnodes > 1 and launch.master_port is None:
@@ -127,7 +99,9 @@ def explain(launch: LaunchConfig, log: Path) -> str | None:
         )
     if died := re.search(r"failed \(exitcode: (-?\d+)\) local_rank: (\d+) \(pid: (\d+)\)", text):
         how = f"was killed by signal {-int(died[1])}" if int(died[1]) < 0 else f"ended with status {died[1]}"
-        return f"the process of local rank {died[2]} on node {launch.node_rank} {how}"
+        lost = re.search(r"Connection (closed|reset) by peer", text) if launch.nnodes > 1 else None
+        also = "; it had lost the connection to another node, where the cause may be" if lost else ""
+        return f"the process of local rank {died[2]} on node {launch.node_rank} {how}{also}"
     return None
 
 

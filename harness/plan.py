@@ -58,7 +58,7 @@ class Plan:
     @property
     def announced(self) -> str:
         """By this the nodes of a run know that they mean the same one."""
-        return f"{self.number}:{self.config.sweep}/{self.name}/{self.rows.digest()[: identity.LENGTH]}"
+        return f"{self.number}:{self.config.sweep}/{self.name}/{identity.of_settings(self.config, self.rows.digest())}"
 
     @property
     def base_folder(self) -> Path:

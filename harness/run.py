@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from harness import launch, plan, record, scoring
+from harness import identity, launch, nodes, plan, record, scoring
 from harness.assemble import Progress, record_of
 from harness.child import Ended, StopChild
 from harness.children import Children, environment, settings
@@ -38,6 +38,8 @@ def run(config: Config, overrides: tuple[str, ...], display: Display, number: in
     A run that fails, is killed or runs out of memory returns a record that says so. Ctrl-C leaves a record too, and
     goes on up as KeyboardInterrupt."""
     it = plan.make(config, overrides, number)
+    if not config.dry_run:
+        nodes.start_point(config.launch, number)
     it.folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(it.folder.with_name(f".{it.folder.name}.lock")):
         # Whether a run is needed is node 0's to say.
@@ -63,9 +65,11 @@ def run(config: Config, overrides: tuple[str, ...], display: Display, number: in
 
 def _joins(it: Plan, display: Display) -> bool:
     """Whether node 0 trains this run, now or in a while. Raises UserError."""
+    # Before, since node 0 waits for nobody who is still at it.
+    _make_random_weights(it.config, display)
     wanted = it.config.launch
     display.note(f"{it.name}: waiting for node 0 at {wanted.master_addr}:{wanted.master_port}; Ctrl-C ends it")
-    return launch.join(wanted, it.announced, environment(it.config, it.device, offline=True))
+    return nodes.join(wanted, it.announced, environment(it.config, it.device, offline=True))
 
 
 def _completed(it: Plan, display: Display) -> Record | None:
@@ -93,6 +97,7 @@ def _attempt(it: Plan, display: Display) -> Record:
     progress = Progress()
     try:
         _make_random_weights(it.config, display)
+        progress.base_weights = identity.of_weights(Path(it.model_path))
         _train_and_score(it, progress, display)
     except UserError as error:
         progress.fail(str(error))
@@ -173,7 +178,7 @@ def _train(it: Plan, children: Children, display: Display) -> Ended:
             )
         display.event(event)
 
-    with launch.training(it.config.launch):
+    with nodes.training(it.config.launch):
         ended = children.run(_training_command(it), "training", Path(it.model_path).is_dir(), handle)
     if ended.outcome is Outcome.FAILED and it.config.launch.name != "single":
         named = launch.explain(it.config.launch, it.folder / "logs" / "training.log")

@@ -13,8 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness import compose, launch, record
-from harness.beacon import BUSY
+from harness import beacon, compose, launch, nodes, plan, record
 from harness.config import LaunchConfig
 from harness.devices.cpu import CpuDevice
 from harness.devices.cuda import CudaDevice
@@ -74,6 +73,7 @@ def test_nodes_are_given_what_the_tutorial_gives_them() -> None:
         (LaunchConfig("cards", nnodes=2, master_port=1), CPU, "launch.nnodes=2: launch=cards is one machine"),
         (LaunchConfig("nodes", nnodes=2), CPU, "launch.master_port: a value is needed"),
         (LaunchConfig("nodes", nnodes=2), CPU, "launch.master_addr: a value is needed"),
+        (LaunchConfig("nodes", nnodes=2, node_rank=1, master_port=70000), CPU, "launch.master_port=70000: must be 1"),
     ],
 )
 def test_a_launch_that_cannot_work_is_refused_with_what_would(config: LaunchConfig, device: Device, said: str) -> None:
@@ -115,8 +115,8 @@ def test_two_ranks_train_one_run_and_the_first_reports_it(
 
 def two_nodes(home: Path, cache: Path, port: int, *arguments: str) -> list[str]:
     """What each prints; they share a disk."""
-    nodes = ("launch=nodes", "launch.nproc=1", "launch.master_addr=127.0.0.1", f"launch.master_port={port}")
-    given = ("sweep", "quickstart", *nodes, "device=cpu", *SHORT, "seed=0", "training.max_steps=3", *arguments)
+    together = ("launch=nodes", "launch.nproc=1", "launch.master_addr=127.0.0.1", f"launch.master_port={port}")
+    given = ("sweep", "quickstart", *together, "device=cpu", *SHORT, "seed=0", "training.max_steps=3", *arguments)
     with started(home, cache, *given, "launch.node_rank=1") as second, started(home, cache, *given) as first:
         said = [process.communicate(timeout=240) for process in (first, second)]
     assert (first.returncode, second.returncode) == (0, 0), said
@@ -143,12 +143,14 @@ def test_two_nodes_train_one_run_and_the_second_keeps_out_of_the_comparison(
     (other,) = tmp_path.glob("outputs/quickstart/qlora-seed0-*")
     assert found == record.load(helper)
     assert (other / "adapter" / "adapter_model.safetensors").exists()
+    _, said = two_nodes(tmp_path, cache, port, "method=lora,qlora")
+    assert said.count("node 0 is past it") == 2
 
 
 ANNOUNCE = """
 import sys
 from harness.training import meeting
-store = meeting.announce("127.0.0.1", int(sys.argv[1]), "1:quickstart/lora-seed0/abc")
+store = meeting.announce("127.0.0.1", int(sys.argv[1]), "1:数学/lora-seed0/abc")
 print("announced", flush=True)
 sys.stdin.read()
 """
@@ -163,43 +165,53 @@ def test_a_node_joins_the_run_that_node_0_trains_and_no_other(port: int) -> None
     with subprocess.Popen(node_0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as announcing:
         assert announcing.stdout is not None
         assert announcing.stdout.readline() == "announced\n"
-        runs = ("1:quickstart/lora-seed0/abc", "0:quickstart/lora-seed0/abc", "1:quickstart/lora-seed0/def")
+        runs = ("1:数学/lora-seed0/abc", "0:数学/lora-seed0/abc", "1:数学/lora-seed0/def")
         same, earlier, other = (meet(run) for run in runs)
-        later = meet("2:quickstart/qlora-seed0/abc")
-        assert (same.wait(60), earlier.wait(60)) == (0, launch.PASSED_OVER)
+        later = meet("2:数学/qlora-seed0/abc")
+        assert (same.wait(60), earlier.wait(60)) == (0, nodes.PASSED_OVER)
         told, _ = other.communicate(timeout=60)
-        assert told.startswith("launch.node_rank: node 0 trains quickstart/lora-seed0/abc, this node would train")
+        assert told.startswith("launch.node_rank: node 0 trains 数学/lora-seed0/abc, this node would train")
         assert later.poll() is None
         announcing.kill()
     told, _ = later.communicate(timeout=60)
     assert later.returncode == other.returncode == 1
-    assert told.startswith(f"launch.master_addr=127.0.0.1: node 0 does not answer at port {port} within 10 s")
+    assert told.startswith(f"launch.master_addr=127.0.0.1: node 0 gives no sign of life at port {port} for 10 s")
 
 
-def test_between_its_runs_node_0_gives_a_sign_of_life_and_leaves_the_port_to_torchrun(port: int) -> None:
-    nodes = LaunchConfig("nodes", nnodes=2, master_addr="127.0.0.1", master_port=port)
-
-    def answered() -> bytes:
-        with socket.create_connection(("127.0.0.1", port), 5) as connection:
-            return connection.recv(16)
-
-    for _ in range(2):
-        with launch.training(nodes):
+def test_between_its_runs_node_0_tells_where_it_is_and_leaves_the_port_to_torchrun(port: int) -> None:
+    leading = LaunchConfig("nodes", nnodes=2, master_addr="127.0.0.1", master_port=port)
+    for number in (0, 1):
+        nodes.start_point(leading, number)
+        assert beacon.ask("127.0.0.1", port, 5) == beacon.ask("127.0.0.1", port, 5) == number
+        with nodes.training(leading):
             with pytest.raises(ConnectionRefusedError):
-                answered()
-            socket.create_server(("", port)).close()
-        assert answered() == answered() == BUSY
-    with launch.training(nodes):
+                beacon.ask("127.0.0.1", port, 5)
+            torchrun = socket.create_server(("", port))
+            # A store says nothing before it is asked.
+            assert beacon.ask("127.0.0.1", port, 5) is None
+            torchrun.close()
+        assert beacon.ask("127.0.0.1", port, 5) == number
+    with nodes.training(leading):
         torchrun = socket.create_server(("", port))
-        torchrun.listen()
     torchrun.close()  # What has the port is left alone, and nothing fails.
+
+
+def test_settings_that_machines_must_share_have_a_part_in_what_they_call_a_run() -> None:
+    def announced(*overrides: str) -> str:
+        (point,) = compose.points(["device=cpu", *overrides], multirun=False)
+        return plan.make(point.config, number=3).announced
+
+    assert announced().startswith("3:single/lora-seed0/")
+    assert announced("device.threads=1", "output=elsewhere") == announced()
+    different = ["training.learning_rate=0.5", "method.rank=4", "dataset.train_samples=7", "seed=1"]
+    assert len({announced(), *map(announced, different)}) == 5
 
 
 def test_a_node_that_never_comes_is_named_after_the_time_that_it_was_given(
     tmp_path: Path, harness: Harness, port: int
 ) -> None:
-    nodes = ("launch=nodes", "launch.nproc=1", "launch.master_addr=127.0.0.1", f"launch.master_port={port}")
-    done = harness("run", *nodes, "launch.join_seconds=3", "device=cpu", *SHORT)
+    together = ("launch=nodes", "launch.nproc=1", "launch.master_addr=127.0.0.1", f"launch.master_port={port}")
+    done = harness("run", *together, "launch.join_seconds=3", "device=cpu", *SHORT)
     assert done.returncode == 1
     reason = only_record(tmp_path).reason
     assert reason is not None

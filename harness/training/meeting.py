@@ -9,21 +9,21 @@ from __future__ import annotations
 import socket
 import sys
 import time
-from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from harness import in_child
-from harness.beacon import BUSY
-from harness.launch import PASSED_OVER
+from harness import beacon, in_child
+from harness.nodes import PASSED_OVER
 
 if TYPE_CHECKING:
     from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 _KEY = "harness/run"
 _ANSWER_SECONDS = 10
-_BUSY_SECONDS = 0.5
-"""A store says nothing before it is asked."""
+
+
+class OtherRunError(Exception):
+    """The nodes were given different things to do; the message says which."""
 
 
 def announce(address: str, port: int, run: str) -> TCPStore:
@@ -37,57 +37,65 @@ def announce(address: str, port: int, run: str) -> TCPStore:
     return store
 
 
-def meet(address: str, port: int, run: str, seconds: float) -> bool:
-    """Wait until node 0 trains `run`. False: it is past it.
+def meet(address: str, port: int, run: str, seconds: float) -> int:
+    """Wait until node 0 trains `run` or is past it; returns the number that it is at.
 
-    Raises TimeoutError after `seconds` without an answer, and ValueError where node 0's run is another one."""
+    Raises TimeoutError after `seconds` without a sign of life, OtherRunError where node 0's run of this number is
+    another one, and socket.gaierror where `address` is none."""
     number, _, name = run.partition(":")
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        announced = _announced(address, port)
-        if announced is not None:
+        told = _told(address, port)
+        if told is not None:
             deadline = time.monotonic() + seconds
-        if announced:
-            theirs, _, trained = announced.partition(":")
-            if int(theirs) > int(number):
-                return False
-            if int(theirs) == int(number):
+            at, trained = told
+            if at > int(number):
+                return at
+            if at == int(number) and trained is not None:
                 if trained != name:
-                    raise ValueError(
+                    raise OtherRunError(
                         f"launch.node_rank: node 0 trains {trained}, this node would train {name} (sweep, arm, seed, "
-                        "hash of the rows); give both the same command and the same files"
+                        "hash of settings and rows); give both the same command and the same files"
                     )
-                return True
+                return at
         time.sleep(0.5)
     raise TimeoutError(
-        f"launch.master_addr={address}: node 0 does not answer at port {port} within {seconds:g} s; start it there "
-        "with launch.node_rank=0, and see that the port is not filtered"
+        f"launch.master_addr={address}: node 0 gives no sign of life at port {port} for {seconds:g} s; where its sweep "
+        "is done, nothing is left to do; else start it there with launch.node_rank=0, and see that the port is not "
+        "filtered"
     )
 
 
-def _announced(address: str, port: int) -> str | None:
-    """What node 0 trains; empty: it is there, and nothing trains; None: it does not answer."""
-    from torch.distributed import TCPStore  # type: ignore[attr-defined]
-
+def _told(address: str, port: int) -> tuple[int, str | None] | None:
+    """The number of the run that node 0 is at, and its name while it trains it; None: no sign of life."""
     try:
-        with socket.create_connection((address, port), _ANSWER_SECONDS) as connection, suppress(TimeoutError):
-            connection.settimeout(_BUSY_SECONDS)
-            if connection.recv(len(BUSY)) == BUSY:
-                return ""
+        at = beacon.ask(address, port, _ANSWER_SECONDS)
+        if at is not None:
+            return at, None
+        from torch.distributed import TCPStore  # type: ignore[attr-defined]
+
         wait = timedelta(seconds=_ANSWER_SECONDS)
-        return str(TCPStore(address, port, is_master=False, wait_for_workers=False, timeout=wait).get(_KEY), "ascii")
+        announced = TCPStore(address, port, is_master=False, wait_for_workers=False, timeout=wait).get(_KEY).decode()
+    except socket.gaierror:
+        raise
     except (OSError, RuntimeError):  # Nobody listens, or not yet, or no more.
         return None
+    number, _, name = announced.partition(":")
+    return int(number), name
 
 
 def main(address: str, port: str, run: str, seconds: str) -> None:
     in_child.die_with_parent()
     try:
-        if not meet(address, int(port), run, float(seconds)):
-            sys.exit(PASSED_OVER)
-    except (TimeoutError, ValueError) as error:
+        at = meet(address, int(port), run, float(seconds))
+    except socket.gaierror as error:
+        print(f"launch.master_addr={address}: {error.strerror}; give the address of node 0")
+    except (TimeoutError, OtherRunError) as error:
         print(error)
-        sys.exit(1)
+    else:
+        print(at)
+        sys.exit(0 if at == int(run.partition(":")[0]) else PASSED_OVER)
+    sys.exit(1)
 
 
 if __name__ == "__main__":
