@@ -32,10 +32,19 @@ def run(context: typer.Context) -> None:
     main(context.args)
 
 
+_SWEEPS = (
+    "A file in ./sweeps, or one of the package's own: quickstart, memory_probe; the tutorials qwen2_math, "
+    "qwen3_psychology, qwen3_vl_tools, qwen2_5_identity, qwen1_5_zero0."
+)
+
+
 @app.command(context_settings=_HYDRA)
 def sweep(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="A file in ./sweeps or in the package's own: quickstart, memory_probe.")],
+    name: Annotated[
+        str,
+        typer.Argument(help=_SWEEPS),
+    ],
 ) -> None:
     """All runs of a comparison, then its report: harness sweep NAME [KEY=VALUE ...]
 

@@ -274,9 +274,17 @@ def near(wrong: str, options: Iterable[str]) -> str:
     return f"did you mean {close[0]}? " if close else ""
 
 
+_LISTED = {
+    "PromptConfig": "{prompt: TEXT} or {prompt: TEXT, expected: TEXT}",
+    "SourceConfig": "{path: FILE} or {repository: OWNER/NAME, file: PATH}, with its formatting, columns and tags",
+}
+"""How to write what OmegaConf names by its class."""
+
+
 def _first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    first = lines[0] if lines else type(error).__name__
+    return next((f"each must be {form}" for name, form in _LISTED.items() if name in first), first)
 
 
 def _missing(error: OmegaConfBaseException) -> str:

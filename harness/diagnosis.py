@@ -182,6 +182,11 @@ _SYMPTOMS: tuple[tuple[str, str, str], ...] = (
         "whether it loads)",
     ),
     (
+        r"The 'deepspeed\S*' distribution was not found|No module named 'deepspeed'",
+        "llamafactory.deepspeed asks for DeepSpeed, which is not installed",
+        "pip install deepspeed, or leave out the arms that need it (on an NPU QLoRA fails beside it)",
+    ),
+    (
         r"operator torchvision::nms does not exist|torch(vision|audio)\S*\.so: undefined symbol"
         r"|Could not load this library: \S*torch(vision|audio)",
         "torchvision or torchaudio do not fit torch",

@@ -166,9 +166,9 @@ class Record(BaseModel):
     started_at: datetime
     wall_seconds: float
     base_weights: str | None = None
-    """Hash of the weights that the run started from; None: a hub has them."""
+    """Hash of the weights that the run started from; None: they are not in a folder, or it did not come so far."""
     rows: RowsTokenized | None = None
-    """What was trained on, and what the cutoff took of it; None: rows were packed together."""
+    """What was trained on, and what the cutoff took; None: rows were packed together, or it did not come so far."""
     memory: list[MemoryPeak] = []
     evidence: Evidence | None = None
     training: Training | None = None

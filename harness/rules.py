@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 from harness import launch
@@ -34,7 +35,8 @@ def check(config: Config) -> list[str]:
 
 def check_rows(config: Config) -> list[str]:
     """Those of them that concern the rows alone."""
-    return [mistake for mistake in (*_values(config), *_data(config)) if mistake.startswith("dataset.")]
+    all_mistakes = (*_values(config), *_model(config), *_data(config))
+    return [mistake for mistake in all_mistakes if mistake.startswith(("dataset.", "model.hub="))]
 
 
 def _values(config: Config) -> Iterator[str]:
@@ -161,6 +163,8 @@ def _data(config: Config) -> Iterator[str]:
     for key, name in {"train_name": dataset.train_name, "validation_name": dataset.validation_name}.items():
         if not re.fullmatch(r"\w[\w.-]*", name):
             yield f"dataset.{key}={name!r}: names a file; use letters, digits, dots, dashes and underscores"
+        if name == "dataset_info":
+            yield f"dataset.{key}={name}: is the name of LLaMA-Factory's own list of datasets; use another"
     if dataset.train_name == dataset.validation_name:
         yield f"dataset.validation_name={dataset.validation_name}: is dataset.train_name too; give each its own"
     if evaluation.path is not None:
@@ -221,7 +225,8 @@ def _device(config: Config) -> Iterator[str]:
     try:
         device = device_of(config)
     except DeviceError as error:
-        yield str(error)
+        elsewhere = "; a dry run needs none: device=cpu device.chips=null training.precision=auto"
+        yield f"{error}{elsewhere if config.dry_run else ''}"
         return
     precision = config.training.precision
     if precision == "bf16" and device.supports_bf16 is False:
@@ -261,5 +266,8 @@ def _llamafactory(config: Config) -> Iterator[str]:
             yield f"{key}: the harness sets this itself; use {OWN_ARGUMENTS[name]}"
         elif name not in known:
             yield f"{key}: LLaMA-Factory has no such training argument; {near_argument(name)}".rstrip("; ")
-    if config.llamafactory.get("deepspeed") and config.launch.name == "single":
-        yield "llamafactory.deepspeed: DeepSpeed is started by torchrun alone; add launch=cards, or launch=nodes"
+    if config.llamafactory.get("deepspeed"):
+        if config.launch.name == "single":
+            yield "llamafactory.deepspeed: DeepSpeed is started by torchrun alone; add launch=cards, or launch=nodes"
+        if not config.dry_run and find_spec("deepspeed") is None:
+            yield "llamafactory.deepspeed: it is not installed; pip install deepspeed, or leave out the arms with it"

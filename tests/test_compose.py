@@ -94,6 +94,9 @@ def test_a_mistake_in_one_point_of_a_sweep_is_told() -> None:
         (["model.path=nowhere/at/all"], "model.path=nowhere/at/all: no such folder"),
         (["model=random", "model.shape=gpt9"], "model.shape=gpt9: there is qwen2_0_5b"),
         (["evaluation=gsm8k", "evaluation.path=no.jsonl"], "evaluation.path=no.jsonl: no such file"),
+        (["evaluation.prompts=[hi]"], "evaluation.prompts=[hi]: each must be {prompt: TEXT}"),
+        (["dataset.also=[x.json]"], "dataset.also=[x.json]: each must be {path: FILE}"),
+        (["dataset.train_name=dataset_info"], "dataset.train_name=dataset_info: is the name of LLaMA-Factory's own"),
         (["output='runs, mine'"], "output=runs, mine: LLaMA-Factory parts paths at the comma in /"),
         (["evaluation=arithmetic", "evaluation.path=x"], "evaluation.path=x: evaluation=arithmetic takes no file"),
         (

@@ -83,6 +83,11 @@ SYMPTOMS = [
     ("torch.distributed.DistNetworkError: EADDRINUSE, message: port: 29500", "the port is taken"),
     ("OSError: [Errno 98] Address already in use", "the port is taken"),
     ("RuntimeError: operator torchvision::nms does not exist", "do not fit torch"),
+    (
+        "importlib.metadata.PackageNotFoundError: No package metadata was found for The 'deepspeed>=0.9.3' "
+        "distribution was not found and is required by this application.",
+        "DeepSpeed, which is not installed",
+    ),
     ("ValueError: Processor was not found, please check and update your model file.", "what prepares that cannot be"),
     ("OSError: /x/torchaudio/lib/libtorchaudio.so: undefined symbol: _ZN2at4", "do not fit torch"),
     ("OSError: Could not load this library: /x/torchaudio/lib/_torchaudio.abi3.so", "do not fit torch"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness import compose, plan
+from harness.identity import of_weights
 from harness.paths import PACKAGE
 
 TINY = PACKAGE / "models" / "tiny"
@@ -86,3 +87,15 @@ def test_the_base_is_the_same_for_all_arms_and_seeds() -> None:
     assert base_identity("seed=3", "method=lora", "training.learning_rate=0.1") == base_identity()
     assert base_identity("evaluation.limit=10") != base_identity()
     assert base_identity("evaluation.prompts=[{prompt: 1+1?}]") == base_identity()
+
+
+def test_weights_are_known_by_themselves_and_entries_that_hold_none_are_passed_by(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(TINY, folder)
+    (folder / "README.md").write_text("says nothing of the weights")
+    (folder / "optimizer.bin").symlink_to("nowhere")
+    (folder / "old.safetensors").mkdir()
+    assert of_weights(folder) == of_weights(TINY)
+    (folder / "more.safetensors").write_bytes(b"weights")
+    assert of_weights(folder) != of_weights(TINY)
+    assert of_weights(tmp_path) is None

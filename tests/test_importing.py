@@ -36,7 +36,7 @@ def imported_again(it: plan.Plan, output: Path) -> dict[str, Any]:
     """The train.yaml of the command that a run's own train.yaml becomes."""
     imported = import_training(*load(it.folder / "train.yaml"))
     assert [line.partition(":")[0] for line in imported.left_out] == ["output_dir"]
-    (point,) = compose.points([*imported.overrides, f"output={output}"], multirun=False)
+    (point,) = compose.points([*imported.overrides, f"output={output}", "dry_run=true"], multirun=False)
     return plan.arguments(plan.make(point.config))
 
 

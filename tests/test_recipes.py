@@ -297,7 +297,9 @@ def trained(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 
 def plans(sweep: str, overrides: list[str]) -> list[plan.Plan]:
-    made = [plan.make(point.config) for point in compose.points([f"sweeps={sweep}", *overrides], multirun=True)]
+    # A dry run needs no DeepSpeed.
+    points = compose.points([f"sweeps={sweep}", "dry_run=true", *overrides], multirun=True)
+    made = [plan.make(point.config) for point in points]
     for it in made:
         plan.write(it, ["true"], {})
     return made
@@ -406,7 +408,7 @@ def test_a_recipes_seed_is_the_one_that_its_tutorial_left_to_llamafactory(parsed
 @pytest.mark.parametrize("sweep", ONE_EACH)
 def test_a_recipe_fetches_the_model_that_its_tutorial_names(sweep: str, files: Path, on_npus: None) -> None:
     given = [text for text in users_own(sweep, files) if not text.startswith("model.path=")]
-    points = compose.points([f"sweeps={sweep}", *given], multirun=True)
+    points = compose.points([f"sweeps={sweep}", "dry_run=true", *given], multirun=True)
     models = list(dict.fromkeys(point.config.model.path for point in points))
     assert models[0] == ONE_EACH[sweep].model
     assert {point.config.model.hub for point in points} == {"modelscope"}
@@ -427,7 +429,7 @@ def test_what_a_tutorial_has_and_no_hub_is_asked_for(
 ) -> None:
     without = [text for text in users_own(sweep, files) if not text.startswith(given)]
     with pytest.raises(UserError) as raised:
-        compose.points([f"sweeps={sweep}", *without], multirun=True)
+        compose.points([f"sweeps={sweep}", "dry_run=true", *without], multirun=True)
     (mistake,) = raised.value.mistakes
     assert mistake.startswith(told)
 
@@ -462,13 +464,37 @@ def test_deepspeed_is_there_for_lora_alone_and_partitions_nothing(trained: Train
     assert (zero0["lora"], zero0["qlora"]) == (None, None)
 
 
-def test_deepspeed_without_torchrun_is_refused_before_anything_starts() -> None:
-    for given in (["method=lora_zero0"], ["+deepspeed=zero0"]):
-        with pytest.raises(UserError) as raised:
+def test_deepspeed_is_set_as_llamafactory_sets_it(trained: Trained) -> None:
+    """Its examples/deepspeed/ds_z0_config.json; what stands there and not here is DeepSpeed's own default, or says how
+    to partition, which stage 0 does not."""
+    _, lora = trained["qwen1_5_zero0", "lora_zero0"]
+    auto = ("train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps", "gradient_clipping")
+    assert lora["deepspeed"] == {
+        **dict.fromkeys(auto, "auto"),
+        "zero_allow_untested_optimizer": True,
+        "fp16": {"enabled": "auto"},
+        "bf16": {"enabled": "auto"},
+        "zero_optimization": {"stage": 0},
+    }
+
+
+def test_deepspeed_that_cannot_be_started_is_refused_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(*given: str) -> list[str]:
+        try:
             compose.points([*given, "device=cpu"], multirun=False)
-        (told,) = raised.value.mistakes
-        assert told.startswith("llamafactory.deepspeed: DeepSpeed is started by torchrun alone; add launch=cards")
-        assert compose.points([*given, "device=cpu", "launch=cards"], multirun=False)
+        except UserError as error:
+            return error.mistakes
+        return []
+
+    for given in ("method=lora_zero0", "+deepspeed=zero0"):
+        (without_torchrun,) = told(given, "dry_run=true")
+        assert without_torchrun.startswith(
+            "llamafactory.deepspeed: DeepSpeed is started by torchrun alone; add launch="
+        )
+        assert told(given, "launch=cards", "dry_run=true") == []
+        monkeypatch.setattr("harness.rules.find_spec", lambda name: None)
+        (not_installed,) = told(given, "launch=cards")
+        assert not_installed.startswith("llamafactory.deepspeed: it is not installed; pip install deepspeed")
 
 
 def test_a_dry_run_of_a_whole_tutorial_needs_no_network(files: Path, tmp_path: Path, harness: Harness) -> None:

@@ -96,6 +96,8 @@ def _require_place(output: Path, base: str) -> None:
     """Raises UserError where `output` is there already, or its disk too small for a model of the size of `base`."""
     if output.exists():
         raise UserError([_taken(output)])
+    if model := next((folder for folder in output.parents if is_model(folder)), None):
+        raise UserError([f"{output}: lies inside of a model, {model}; give a folder of its own with --output"])
     there = next(folder for folder in output.parents if folder.exists())
     free, needed = shutil.disk_usage(there).free, weights_bytes(Path(base))
     if free < 1.05 * needed:

@@ -89,8 +89,8 @@ def require_base(run: FinishedRun) -> None:
     if run.base_weights is not None and base.is_dir() and identity.of_weights(base) != run.base_weights:
         raise UserError(
             [
-                f"{run.model_path}: holds other weights than {run.name} was trained on, so that its adapter belongs to "
-                "another base; put those back, or run it again"
+                f"{run.model_path}: holds other weights than {run.name} was trained on, so it belongs to another base; "
+                "put those back, or run it again"
             ]
         )
 

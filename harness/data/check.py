@@ -106,7 +106,7 @@ def _sharegpt(record: Record, source: SourceConfig) -> Iterator[str]:
     name = columns["messages"]
     turns = record.get(name)
     if turns is None:
-        yield _absent(name, record)
+        yield _absent(name, record) if name not in record else f"{name} is empty"
     elif not isinstance(turns, list) or not turns:
         yield f"{name} must be a list of turns, at least two"
     else:

@@ -38,7 +38,7 @@ def find(wish: Wish) -> CpuDevice:
     if wish.chips:
         raise DeviceError(
             f"device.chips={list(wish.chips)}: the device is the CPU, which has no chips; "
-            "leave device.chips out, or set device.name to an accelerator that this machine has"
+            "set device.chips=null, or device.name to an accelerator that this machine has"
         )
     return CpuDevice(_product(Path("/proc/cpuinfo")), psutil.virtual_memory().total / MIB)
 

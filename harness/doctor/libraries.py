@@ -115,5 +115,5 @@ def deepspeed(surroundings: Surroundings) -> Iterator[Finding]:
         yield failed(
             "deepspeed",
             f"{package.version} is installed: QLoRA on an NPU ends with an error where it is, used or not",
-            "pip uninstall -y deepspeed",
+            "pip uninstall -y deepspeed; what needs it (method=lora_zero0) goes into an environment of its own",
         )

@@ -30,7 +30,7 @@ def source_of(name: str, datasets: Registered) -> dict[str, Any] | str:
         return f"{datasets.folder / DATASET_INFO} registers no such name"
     file, default = entry.get("file_name"), SourceConfig()
     if any(key in entry for key in ("hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name")):
-        return "it is fetched from a hub or made by a script, and the harness takes files"
+        return "it is fetched from a hub or made by a script; the harness takes one file of a dataset"
     if not isinstance(file, str) or Path(file).suffix not in SUFFIXES:
         return f"file_name={file}: the harness reads {', '.join(SUFFIXES)}"
     if entry.get("ranking") or entry.get("num_samples"):

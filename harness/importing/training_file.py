@@ -177,12 +177,18 @@ def _data(taking: _Taking, datasets: Registered | None) -> None:
     if not names:
         taking.leave("dataset", "the file names none; give dataset.path=FILE")
     sources: dict[str, list[dict[str, Any]]] = {}
+
+    def is_there(name: str) -> bool:
+        return datasets is not None and not isinstance(source_of(name, datasets), str)
+
     for argument, listed in (("dataset", names), ("eval_dataset", validation)):
-        for number, name in enumerate(listed):
+        for name in listed:
             source = source_of(name, datasets) if datasets else f"there is no {DATASET_INFO} in {folder}"
             if isinstance(source, str):
                 key = "validation" if argument == "eval_dataset" else "also"
-                instead = f"'dataset.{key}=[{{path: FILE}}]'" if number or key != "also" else "dataset.path=FILE"
+                # The first file that there is takes dataset.path, whatever its place.
+                first = key == "also" and listed.index(name) == 0 and not any(map(is_there, listed))
+                instead = "dataset.path=FILE" if first else f"'dataset.{key}=[{{path: FILE}}]'"
                 taking.leave(f"{argument}={name}", f"{source}; give {instead}")
             else:
                 sources.setdefault(argument, []).append(source)

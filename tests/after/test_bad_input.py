@@ -198,6 +198,11 @@ def test_a_merge_target_that_is_there(merged: Merged) -> None:
     assert {file: file.read_bytes() for file in merged.folder.iterdir()} == before
 
 
+def test_a_merged_model_is_not_put_into_a_model(merged: Merged) -> None:
+    inside = merged.folder / "again"
+    assert f"{inside}: lies inside of a model, {merged.folder}" in refused("merge", merged.run, "--output", inside)
+
+
 def test_a_model_fine_tuned_in_full_needs_no_merging(run: Path) -> None:
     recorded = json.loads((run / "record.json").read_text())
     recorded["config"]["method"]["finetuning_type"] = "full"

@@ -77,6 +77,7 @@ def test_a_column_that_is_not_there_is_told_with_those_that_are() -> None:
     ("row", "told"),
     [
         (talk(), "conversations must be a list of turns, at least two"),
+        ({"conversations": None}, "conversations is empty"),
         ({"conversations": "q"}, "conversations must be a list of turns, at least two"),
         (talk(("human", "q")), "conversations ends with human; the last turn must be gpt or function_call"),
         (talk(("system", "s")), "conversations has no turn but system; human or observation and an answer must follow"),
