@@ -158,7 +158,7 @@ sys.stdin.read()
 
 def test_a_node_joins_the_run_that_node_0_trains_and_no_other(port: int) -> None:
     def meet(run: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "harness.training.meeting", "127.0.0.1", str(port), run, "10"]
+        command = [sys.executable, "-m", "harness.training.meeting", "127.0.0.1", str(port), run, "5"]
         return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
     node_0 = [sys.executable, "-c", ANNOUNCE, str(port)]
@@ -175,7 +175,7 @@ def test_a_node_joins_the_run_that_node_0_trains_and_no_other(port: int) -> None
         announcing.kill()
     told, _ = later.communicate(timeout=60)
     assert later.returncode == other.returncode == 1
-    assert told.startswith(f"launch.master_addr=127.0.0.1: node 0 gives no sign of life at port {port} for 10 s")
+    assert told.startswith(f"launch.master_addr=127.0.0.1: node 0 gives no sign of life at port {port} for 5 s")
 
 
 def test_between_its_runs_node_0_tells_where_it_is_and_leaves_the_port_to_torchrun(port: int) -> None:
