@@ -1,5 +1,7 @@
 # Needs CPython 3.11 or newer, pip and make. Everything else is installed into .venv, in pinned versions.
-PYTHON ?= python3
+# The first that is new enough.
+PYTHON ?= $(shell for one in python3 python3.13 python3.12 python3.11; do \
+  $$one -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$one && exit; done; echo python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := constraints/constraints.txt

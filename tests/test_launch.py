@@ -81,9 +81,7 @@ def test_a_launch_that_cannot_work_is_refused_with_what_would(config: LaunchConf
 
 
 def test_a_port_that_is_taken_is_told_before_anything_starts() -> None:
-    with socket.socket(socket.AF_INET6) as listener:
-        listener.bind(("", 0))
-        listener.listen()
+    with socket.create_server(("", 0)) as listener:
         taken = listener.getsockname()[1]
         with pytest.raises(UserError) as refused:
             compose.points(["launch=cards", "launch.nproc=2", f"launch.master_port={taken}", "device=cpu"], False)
