@@ -103,13 +103,18 @@ def test_ctrl_c_records_the_run_and_leaves_no_process(tmp_path: Path, cache: Pat
     assert list(tmp_path.glob("outputs/quickstart/earlier/lora-seed0-*/record.json"))
 
 
-def test_a_killed_parent_takes_its_child_along(tmp_path: Path, cache: Path) -> None:
-    with started(tmp_path, cache, "run", *SHORT, "training.max_steps=2000") as process:
-        wait_until(training_has_begun(tmp_path))
+def left_by_a_killed_harness(home: Path, cache: Path, *arguments: str) -> list[psutil.Process]:
+    """What of its processes is alive half a minute after it was killed in the midst of training."""
+    with started(home, cache, "run", *arguments, "training.max_steps=2000") as process:
+        wait_until(training_has_begun(home))
         children = family(process)
         process.kill()
         _, alive = psutil.wait_procs(children, timeout=30)
-    assert not alive
+    return alive
+
+
+def test_a_killed_parent_takes_its_child_along(tmp_path: Path, cache: Path) -> None:
+    assert not left_by_a_killed_harness(tmp_path, cache, *SHORT)
     assert not list(tmp_path.glob("outputs/*/*/record.json"))
     assert list(tmp_path.glob("outputs/*/*/readings.jsonl"))
 

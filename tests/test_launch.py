@@ -22,7 +22,15 @@ from harness.errors import UserError
 from harness.events import Evidence, TrainingStarted, TrainingStep, read
 from harness.record import Outcome
 from tests.conftest import Harness
-from tests.test_failures import SHORT, family, only_record, started, training_has_begun, wait_until
+from tests.test_failures import (
+    SHORT,
+    family,
+    left_by_a_killed_harness,
+    only_record,
+    started,
+    training_has_begun,
+    wait_until,
+)
 
 CPU = CpuDevice("a processor", 24000.0)
 TWO_GPUS = CudaDevice((0, 1), "two GPUs", 160000.0, True, ("0", "1"))
@@ -234,9 +242,4 @@ def test_the_death_of_a_rank_is_noticed_and_named_and_no_process_stays(tmp_path:
 
 
 def test_a_killed_harness_takes_torchrun_and_every_rank_along(tmp_path: Path, cache: Path) -> None:
-    with started(tmp_path, cache, "run", *TWO_RANKS, "training.max_steps=2000") as process:
-        wait_until(training_has_begun(tmp_path))
-        everybody = family(process)
-        process.kill()
-        _, alive = psutil.wait_procs(everybody, timeout=30)
-    assert not alive
+    assert not left_by_a_killed_harness(tmp_path, cache, *TWO_RANKS)

@@ -20,14 +20,14 @@ import sys
 from importlib.abc import MetaPathFinder
 
 class BesideAnyTorch(MetaPathFinder):
-    library = None
+    operators = None
 
     def find_spec(self, name, path, target=None):
-        if name == "torchvision" and self.library is None:
+        if name == "torchvision" and self.operators is None:
             import torch
-            self.library = torch.library.Library("torchvision", "DEF")
+            self.operators = torch.library.Library("torchvision", "DEF")
             for operator in ("nms", "qnms"):
-                self.library.define(operator + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+                self.operators.define(operator + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 sys.meta_path.insert(0, BesideAnyTorch())
 """
