@@ -41,10 +41,7 @@ _SWEEPS = (
 @app.command(context_settings=_HYDRA)
 def sweep(
     context: typer.Context,
-    name: Annotated[
-        str,
-        typer.Argument(help=_SWEEPS),
-    ],
+    name: Annotated[str, typer.Argument(help=_SWEEPS)],
 ) -> None:
     """All runs of a comparison, then its report: harness sweep NAME [KEY=VALUE ...]
 

@@ -31,6 +31,8 @@ class Plan:
     model_path: str
     identity: str
     base_identity: str
+    settings: str
+    """Hash of what must be the same on every machine that trains it."""
     sweep_folder: Path
     number: int = 0
     """Its place in its sweep."""
@@ -58,7 +60,7 @@ class Plan:
     @property
     def announced(self) -> str:
         """By this the nodes of a run know that they mean the same one."""
-        return f"{self.number}:{self.config.sweep}/{self.name}/{identity.of_settings(self.config, self.rows.digest())}"
+        return f"{self.number}:{self.config.sweep}/{self.name}/{self.settings}"
 
     @property
     def base_folder(self) -> Path:
@@ -86,6 +88,7 @@ def make(config: Config, overrides: tuple[str, ...] = (), number: int = 0) -> Pl
     device = device_of(config)
     precision = resolve_precision(config, device)
     rows = prepare.draw(config.dataset, config.model.hub)
+    digest = rows.digest()
     model = config.model
     if model.path is None:
         assert model.shape is not None
@@ -103,8 +106,9 @@ def make(config: Config, overrides: tuple[str, ...] = (), number: int = 0) -> Pl
         precision=precision,
         rows=rows,
         model_path=model_path,
-        identity=identity.of_run(config, device, precision, weights, rows.digest()),
+        identity=identity.of_run(config, device, precision, weights, digest),
         base_identity=identity.of_base(config, device, precision, weights),
+        settings=identity.of_settings(config, digest),
         sweep_folder=(Path(config.output) / config.sweep).resolve(),
         number=number,
     )

@@ -176,23 +176,18 @@ def _data(taking: _Taking, datasets: Registered | None) -> None:
     names, validation = (_split(taking.take(name)) for name in ("dataset", "eval_dataset"))
     if not names:
         taking.leave("dataset", "the file names none; give dataset.path=FILE")
-    sources: dict[str, list[dict[str, Any]]] = {}
-
-    def is_there(name: str) -> bool:
-        return datasets is not None and not isinstance(source_of(name, datasets), str)
-
-    for argument, listed in (("dataset", names), ("eval_dataset", validation)):
+    absent = f"there is no {DATASET_INFO} in {folder}"
+    found = {name: source_of(name, datasets) if datasets else absent for name in (*names, *validation)}
+    trained, validated = (
+        [source for name in listed if not isinstance(source := found[name], str)] for listed in (names, validation)
+    )
+    for argument, key, listed in (("dataset", "also", names), ("eval_dataset", "validation", validation)):
         for name in listed:
-            source = source_of(name, datasets) if datasets else f"there is no {DATASET_INFO} in {folder}"
-            if isinstance(source, str):
-                key = "validation" if argument == "eval_dataset" else "also"
+            if isinstance(why := found[name], str):
                 # The first file that there is takes dataset.path, whatever its place.
-                first = key == "also" and listed.index(name) == 0 and not any(map(is_there, listed))
+                first = key == "also" and name == names[0] and not trained
                 instead = "dataset.path=FILE" if first else f"'dataset.{key}=[{{path: FILE}}]'"
-                taking.leave(f"{argument}={name}", f"{source}; give {instead}")
-            else:
-                sources.setdefault(argument, []).append(source)
-    trained, validated = sources.get("dataset", []), sources.get("eval_dataset", [])
+                taking.leave(f"{argument}={name}", f"{why}; give {instead}")
     if trained:
         for key, value in trained[0].items():
             taking.set(f"dataset.{key}", value)
