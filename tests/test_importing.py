@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from harness import compose, plan, record
@@ -118,6 +118,8 @@ def test_hydra_reads_a_value_as_it_was_written(value: Any) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(st.dictionaries(st.sampled_from(sorted(training_argument_names())), VALUES, max_size=12))
+@example({"lora_target": [None]})
+@example({"dataset": ["a", None, ["b"]], "eval_dataset": [{}]})
 def test_whatever_stands_in_a_file_is_carried_or_named(arguments: dict[str, Any]) -> None:
     try:
         imported = import_training(arguments)

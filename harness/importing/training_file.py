@@ -163,6 +163,9 @@ def _method(taking: _Taking) -> None:
     else:
         taking.overrides += [f"method={kind}"] + (["quantization=int8"] if bits else [])
     target = taking.take("lora_target")
+    if isinstance(target, list) and not all(isinstance(name, str) for name in target):
+        taking.mistakes.append(f"lora_target={target}: names of modules are needed")
+        target = None
     adapter = {key: taking.take(name) for name, key in _LORA.items()}
     adapter["method.target"] = ",".join(target) if isinstance(target, list) else target
     for key, value in adapter.items():
