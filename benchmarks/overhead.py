@@ -47,7 +47,7 @@ def plain(planned: Path, home: Path) -> Path:
     environment["HF_HUB_OFFLINE"] = "1"
     with (home / "log").open("w") as log:
         subprocess.run(
-            [sys.executable, "-m", "harness.compat", "train", str(home / "train.yaml")],
+            [sys.executable, "-m", "harness.workers.compat", "train", str(home / "train.yaml")],
             cwd=home,
             env=environment,
             check=True,
@@ -75,7 +75,7 @@ def shares(home: Path) -> None:
 def _processor_seconds(pid: int) -> tuple[float, dict[str, float]]:
     harness = psutil.Process(pid)
     seconds = {}
-    for process in [harness, *harness.children(recursive=True)]:
+    for process in [harness, *harness.execution.session(recursive=True)]:
         who = next((word for word in process.cmdline() if word.startswith("harness.")), "harness")
         times = process.cpu_times()
         seconds[who] = times.user + times.system

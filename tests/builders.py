@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness import record as records
 from harness.devices.reading import Quantity, Reading
-from harness.events import (
+from harness.runs import record as records
+from harness.runs.events import (
     Event,
     Evidence,
     Phase,
@@ -23,7 +23,7 @@ from harness.events import (
     ValidationLoss,
     report,
 )
-from harness.record import (
+from harness.runs.record import (
     Answer,
     Energy,
     Environment,

@@ -30,7 +30,15 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_plans_the_quickstart_in_an_empty_folder(installed: Path, tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", "from harness.cli import app; app()", "sweep", "quickstart", "dry_run=true", "seed=0"],
+        [
+            sys.executable,
+            "-c",
+            "from harness.cli.app import app; app()",
+            "sweep",
+            "quickstart",
+            "dry_run=true",
+            "seed=0",
+        ],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(installed)},
         capture_output=True,
@@ -44,7 +52,7 @@ def test_the_wheel_plans_the_quickstart_in_an_empty_folder(installed: Path, tmp_
 def test_the_wheel_has_the_reports_templates_and_the_console_script(installed: Path) -> None:
     assert (installed / "harness" / "report" / "templates" / "report.md.j2").is_file()
     (entry_points,) = installed.glob("*.dist-info/entry_points.txt")
-    assert "harness = harness.cli:app" in entry_points.read_text()
+    assert "harness = harness.cli.app:app" in entry_points.read_text()
 
 
 def test_the_shipped_base_is_at_most_4_mb() -> None:

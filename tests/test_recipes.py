@@ -19,13 +19,14 @@ from typing import Any
 import pytest
 import yaml
 
-from harness import compose, plan
+from harness.base.errors import UserError
+from harness.base.paths import PACKAGE, configuration_folder
+from harness.compose import points as compose
 from harness.data import sources
 from harness.devices.ascend.device import AscendDevice
 from harness.devices.selection import Wish
-from harness.errors import UserError
-from harness.paths import PACKAGE, configuration_folder
-from harness.run import _tracking_job
+from harness.execution.run import _tracking_job
+from harness.plan import spec as plan
 from tests.conftest import Harness
 
 TINY = PACKAGE / "models" / "tiny"
@@ -275,8 +276,8 @@ def stand_in(patch: pytest.MonkeyPatch) -> None:
     def refuse(*_: str) -> Path:
         raise AssertionError("what has its model and rows here asked a hub")
 
-    patch.setattr("harness.rules.choose", npus)
-    patch.setattr("harness.ports.refusal", lambda port: None)
+    patch.setattr("harness.compose.checks.choose", npus)
+    patch.setattr("harness.base.ports.refusal", lambda port: None)
     patch.setattr(sources, "_fetch", refuse)
 
 
@@ -307,7 +308,7 @@ def plans(sweep: str, overrides: list[str]) -> list[plan.Plan]:
 
 PARSE = """
 import json, sys
-from harness import compat
+from harness.workers import compat
 compat.prepare_imports()
 from dataclasses import MISSING, fields
 from llamafactory.hparams import get_train_args
@@ -492,7 +493,7 @@ def test_deepspeed_that_cannot_be_started_is_refused_before_anything_starts(monk
             "llamafactory.deepspeed: DeepSpeed is started by torchrun alone; add launch="
         )
         assert told(given, "launch=cards", "dry_run=true") == []
-        monkeypatch.setattr("harness.rules.find_spec", lambda name: None)
+        monkeypatch.setattr("harness.compose.checks.find_spec", lambda name: None)
         (not_installed,) = told(given, "launch=cards")
         assert not_installed.startswith("llamafactory.deepspeed: it is not installed; pip install deepspeed")
 

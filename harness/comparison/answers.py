@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from harness.comparison.runs import Run
-from harness.record import Answer
+from harness.runs.record import Answer
 
 
 class UnpairableError(Exception):

@@ -9,10 +9,10 @@ from functools import cached_property
 
 import pandas
 
-from harness.comparison.labels import differing_keys
+from harness.comparison.columns import to_frame
 from harness.comparison.metrics import Metric
+from harness.comparison.pooling import differing_keys
 from harness.comparison.runs import Run, Sweep
-from harness.comparison.table import to_frame
 
 
 @dataclass(frozen=True)

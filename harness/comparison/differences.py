@@ -10,8 +10,8 @@ import numpy as np
 
 from harness.comparison.answers import Sheet, UnpairableError, differences_by_question
 from harness.comparison.arms import Arm, opponents
+from harness.comparison.intervals import Interval, crossed_interval, paired_interval
 from harness.comparison.metrics import ACCURACY, MERGED_ACCURACY, METRICS, Metric
-from harness.comparison.statistics import Interval, crossed_interval, paired_interval
 
 
 class Word(StrEnum):

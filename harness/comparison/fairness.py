@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from harness.comparison.arms import Arm
-from harness.comparison.labels import differing_keys
+from harness.comparison.pooling import differing_keys
 from harness.comparison.runs import Run
 
 COMPARED = ("method.name", "method.finetuning_type", "method.quantization", "quantization")

@@ -64,7 +64,7 @@ def _accuracy(key: str, title: str, answers: str) -> Metric:
 
 
 ADAPTER_ANSWERS, MERGED_ANSWERS = "evaluation/answers.jsonl", "evaluation-merged/answers.jsonl"
-"""As harness.scoring names their folders."""
+"""As harness.execution.scoring names their folders."""
 ACCURACY = _accuracy("accuracy", "Accuracy", ADAPTER_ANSWERS)
 MERGED_ACCURACY = _accuracy("merged_accuracy", "Accuracy merged into the unquantized base", MERGED_ANSWERS)
 DEVICE_ABOVE_BASELINE = Metric(

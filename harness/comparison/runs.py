@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pandas
 
-from harness import record as records
-from harness.comparison.labels import Configuration, configuration, labels
-from harness.comparison.table import to_frame
-from harness.record import DamagedRecordError, Outcome, Record
+from harness.comparison.columns import to_frame
+from harness.comparison.pooling import Configuration, configuration, labels
+from harness.runs import record as records
+from harness.runs.record import DamagedRecordError, Outcome, Record
 
 RUN_FOLDER = re.compile(r".+-seed\d+-[0-9a-f]+")
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from harness.config import SourceConfig
+from harness.config.schema import SourceConfig
 from harness.data.sources import Record
 
 SHOWN = 5

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.config import DatasetConfig, SourceConfig
+from harness.config.schema import DatasetConfig, SourceConfig
 from harness.data import arithmetic
 from harness.data.check import columns_of, tags_of
 from harness.data.sources import Record, SourceError, locate, read_records

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.config import SourceConfig
+from harness.config.schema import SourceConfig
 
 SUFFIXES = (".json", ".jsonl", ".parquet")
 Record = dict[str, Any]
@@ -82,7 +82,7 @@ def _lines(text: str) -> list[Any]:
 @cache
 def _fetch(repository: str, file: str, hub: str) -> Path | SourceError:
     """The error is kept too: a hub that does not answer is waited for once, not for every point of a sweep."""
-    command = [sys.executable, "-m", "harness.data.fetch", hub, repository, file]
+    command = [sys.executable, "-m", "harness.workers.fetch_dataset", hub, repository, file]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     said = (done.stdout.splitlines() or [f"it ended with status {done.returncode}"])[-1]
     if done.returncode:

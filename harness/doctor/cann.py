@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.doctor.finding import Finding, failed, ok, warning
+from harness.doctor.machine import Surroundings
 from harness.doctor.pairings import CANN_OF, newest_for, release_of
-from harness.doctor.surroundings import Surroundings
 
 _VARIABLES = ("ASCEND_TOOLKIT_HOME", "ASCEND_HOME_PATH")
 _DEFAULTS = ("ascend-toolkit/latest", "cann")

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from harness.doctor.cann import series
 from harness.doctor.finding import Finding, failed, ok, warning
+from harness.doctor.machine import Surroundings
 from harness.doctor.packages import Package
 from harness.doctor.pairings import torch_npu_for
-from harness.doctor.surroundings import Surroundings
 
 OLDEST_PYTHON = (3, 11)
 """pyproject.toml's requires-python."""

@@ -6,7 +6,7 @@ import resource
 from collections.abc import Iterator
 
 from harness.doctor.finding import Finding, ok, warning
-from harness.doctor.surroundings import Surroundings
+from harness.doctor.machine import Surroundings
 
 _LEAST_FILES = 1024
 """What most systems give; each worker of a data loader opens some."""

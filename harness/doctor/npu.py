@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.devices.ascend.device import VISIBLE, visible_ids
-from harness.devices.ascend.node import Node
 from harness.devices.ascend.query import COMMAND, TIMEOUT_SECONDS, NpuSmiQuery, explain, npu_smi
+from harness.devices.ascend.shared_driver import Node
 from harness.devices.npu_smi import InfoTable, NpuReading, parse_error, read_info
 from harness.devices.reading import SensorError
 from harness.doctor.finding import Finding, failed, ok, warning
-from harness.doctor.surroundings import Surroundings
+from harness.doctor.machine import Surroundings
 
 _DRIVER, _CHIPS, _FILES = "NPU driver", "NPU chips", "NPU device files"
 _SHARED_FILES = ("davinci_manager", "devmm_svm", "hisi_hdc")

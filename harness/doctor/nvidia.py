@@ -11,7 +11,7 @@ import pynvml
 from harness.devices.nvml import MIB, Gpu, ask, opened
 from harness.devices.reading import SensorError
 from harness.doctor.finding import Finding, failed, ok, warning
-from harness.doctor.surroundings import Surroundings
+from harness.doctor.machine import Surroundings
 
 _DRIVER, _GPUS = "NVIDIA driver", "GPUs"
 _BUSY_SHARE = 0.25

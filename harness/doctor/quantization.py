@@ -12,11 +12,11 @@ from contextlib import suppress
 
 from pydantic import ValidationError
 
-from harness.diagnosis import diagnose
+from harness.base.redaction import for_child
 from harness.doctor.finding import Finding, failed, ok, warning
-from harness.doctor.surroundings import Surroundings
+from harness.doctor.machine import Surroundings
 from harness.doctor.trial import ARGUMENTS, Trial
-from harness.secrets import for_child
+from harness.processes.symptoms import diagnose
 
 TIMEOUT_SECONDS = 120.0
 """A CPU needs 4 s, most of them for imports; an NPU without its kernels package compiles each operator first."""
@@ -30,7 +30,7 @@ _SOURCE_BUILD = (
 def bitsandbytes(
     surroundings: Surroundings,
     device: str,
-    command: Sequence[str] = (sys.executable, "-m", "harness.doctor.child"),
+    command: Sequence[str] = (sys.executable, "-m", "harness.workers.try_quantization"),
     timeout_seconds: float = TIMEOUT_SECONDS,
 ) -> Iterator[Finding]:
     """`device`: cpu, cuda or npu, as torch calls it."""
@@ -63,13 +63,17 @@ def _not_working(check: str, quantization: str, problem: str, device: str, worki
 def _untried(check: str, untried: list[str], errors: str, ended: str | None, device: str) -> Finding:
     what = f"{', '.join(untried)} could not be tried"
     if ended is not None:
-        return failed(check, f"{what}: {ended}", f"python -m harness.doctor.child {device} shows where it stops")
+        return failed(
+            check, f"{what}: {ended}", f"python -m harness.workers.try_quantization {device} shows where it stops"
+        )
     known = diagnose(errors)
     if known is not None:
         return failed(check, f"{what}: {known.cause} ({known.line})", known.fix)
     last = next((line.strip() for line in reversed(errors.splitlines()) if line.strip()), "it said nothing")
     first = "" if device == "cpu" else "mend what is said above of torch and the driver, then "
-    return failed(check, f"{what}: {last[:300]}", f"{first}python -m harness.doctor.child {device} shows all of it")
+    return failed(
+        check, f"{what}: {last[:300]}", f"{first}python -m harness.workers.try_quantization {device} shows all of it"
+    )
 
 
 def _trials(output: str) -> Iterator[Trial]:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.doctor.finding import Finding, failed, ok, warning
-from harness.doctor.surroundings import Surroundings
-from harness.models.random import cache_folder
+from harness.doctor.machine import Surroundings
+from harness.models.synthetic import cache_folder
 
 GIB = 2**30
 _LEAST_DISK = 10 * GIB

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, StringConstraints, model_validator
 
-from harness.config import PromptConfig
+from harness.config.schema import PromptConfig
 from harness.devices.selection import TorchDevice
 
 ARITHMETIC = "arithmetic"
@@ -64,4 +64,4 @@ class EvaluationJob(BaseModel):
     def command(self, file: Path) -> list[str]:
         """Write the job to `file`; returns the command that runs it."""
         file.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        return [sys.executable, "-m", "harness.evaluation.child", str(file)]
+        return [sys.executable, "-m", "harness.workers.evaluate", str(file)]

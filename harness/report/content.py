@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.comparison.arms import Arm
+from harness.comparison.columns import MIB
 from harness.comparison.differences import Comparison, PairedDifference, loss_by_merging
 from harness.comparison.fairness import unfairness
 from harness.comparison.metrics import ACCURACY, METRICS, Metric, number, percent
 from harness.comparison.runs import Run, Sweep
-from harness.comparison.table import MIB
 from harness.comparison.verdict import Verdict, verdict
 from harness.devices.reading import Quantity
-from harness.diagnosis import Diagnosis
-from harness.events import Evidence
+from harness.processes.symptoms import Diagnosis
 from harness.report.examples import Examples, examples
 from harness.report.markdown import Markdown, table, text_table
 from harness.report.prompts import prompts_table
+from harness.runs.events import Evidence
 
 MEMORY_MEANS = {
     Quantity.DEVICE: "all that is used on the chips, as their driver counts it, other users included",

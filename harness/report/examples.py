@@ -9,7 +9,7 @@ from itertools import chain, zip_longest
 from harness.comparison.answers import Sheet, UnpairableError, read_answers
 from harness.comparison.differences import Comparison
 from harness.comparison.metrics import ADAPTER_ANSWERS
-from harness.record import Answer
+from harness.runs.record import Answer
 
 LIMIT = 6
 

@@ -19,10 +19,10 @@ from matplotlib.patches import Patch
 
 from harness.comparison.arms import Arm
 from harness.comparison.differences import Comparison, PairedDifference
-from harness.comparison.statistics import Interval
+from harness.comparison.intervals import Interval
 from harness.devices.reading import Quantity
-from harness.events import Phase
 from harness.report.traces import MemoryTrace, loss_curve
+from harness.runs.events import Phase
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 """Okabe and Ito's, told apart by colour-blind readers too; the faintest is left out."""

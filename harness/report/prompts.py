@@ -9,8 +9,8 @@ from typing import TypeAlias
 
 from harness.comparison.arms import Arm
 from harness.comparison.runs import Run
-from harness.record import Reply, passed
 from harness.report.markdown import Markdown, cut, escape, text_table
+from harness.runs.record import Reply, passed
 
 Asked: TypeAlias = tuple[str, str | None]
 """A prompt and what its answer must contain."""

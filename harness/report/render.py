@@ -10,15 +10,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from harness.comparison.arms import Arm, arms_of
+from harness.comparison.columns import to_frame
 from harness.comparison.differences import Comparison, compare
 from harness.comparison.runs import Sweep, load_sweep
-from harness.comparison.table import to_frame
-from harness.record import Answer, write_atomically
 from harness.report import figures
 from harness.report.content import Content, content_of
 from harness.report.examples import Examples
 from harness.report.markdown import Markdown, cut, escape, fenced, text_table, to_html
 from harness.report.traces import memory_traces
+from harness.runs.record import Answer, write_atomically
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ import numpy as np
 import pandas
 from numpy.typing import NDArray
 
-from harness import events
+from harness.comparison.columns import TRAINING_PHASES
 from harness.comparison.runs import Run
-from harness.comparison.table import TRAINING_PHASES
-from harness.devices.memory import phases, read_readings
 from harness.devices.reading import Quantity, Reading
-from harness.events import Event, Phase, TrainingLoss, ValidationLoss
+from harness.runs import events
+from harness.runs.events import Event, Phase, TrainingLoss, ValidationLoss
+from harness.runs.measurements import phases, read_readings
 
 GAP_INTERVALS = 5
 """A line is not drawn across this many missing readings."""

@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness.child import log_tail
-from harness.record import Tracking
+from harness.processes.child import log_tail
+from harness.runs.record import Tracking
 from harness.tracking.job import TrackingJob
 
 FINISH_SECONDS = 20.0
@@ -29,7 +29,7 @@ class Tracker:
             log.parent.mkdir(parents=True, exist_ok=True)
             with log.open("ab") as output:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "harness.tracking.child"],
+                    [sys.executable, "-m", "harness.workers.track"],
                     stdin=subprocess.PIPE,
                     stdout=output,
                     stderr=output,

@@ -11,7 +11,7 @@ import harness
 from harness.comparison.arms import arms_of
 from harness.comparison.fairness import unfairness, unproven_quantization
 from harness.comparison.runs import load_sweep
-from harness.record import FILE_NAME, Outcome
+from harness.runs.record import FILE_NAME, Outcome
 from tests.builders import START, RunBuilder, questions, reply
 
 

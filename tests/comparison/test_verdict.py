@@ -10,7 +10,7 @@ from harness.comparison.arms import arms_of
 from harness.comparison.differences import compare
 from harness.comparison.runs import load_sweep
 from harness.comparison.verdict import verdict
-from harness.record import Outcome
+from harness.runs.record import Outcome
 from tests.builders import RunBuilder, questions
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from harness import compose
-from harness.config import SourceConfig
+from harness.compose import points as compose
+from harness.config.schema import SourceConfig
 from harness.data.check import columns_of, mapping_problems, row_problems, tags_of
 from harness.data.sources import read_records
 
@@ -194,7 +194,7 @@ def test_a_turn_taken_out_of_a_published_conversation_is_found() -> None:
 
 CONVERT = """
 import json, sys
-from harness import compat
+from harness.workers import compat
 compat.prepare_imports()
 from llamafactory.data.converter import SharegptDatasetConverter
 from llamafactory.data.formatter import FunctionFormatter, ToolFormatter

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from harness.config import DatasetConfig, SourceConfig
+from harness.config.schema import DatasetConfig, SourceConfig
 from harness.data import prepare
 from harness.data.sources import SourceError, read_records
 

@@ -11,11 +11,12 @@ import huggingface_hub
 import pytest
 from modelscope.hub import file_download
 
-from harness import compose
-from harness.config import SourceConfig
-from harness.data import fetch, sources
+from harness.base.errors import UserError
+from harness.compose import points as compose
+from harness.config.schema import SourceConfig
+from harness.data import sources
 from harness.data.sources import SourceError, locate
-from harness.errors import UserError
+from harness.workers import fetch_dataset as fetch
 
 FETCH = {"huggingface": "hf_hub_download", "modelscope": "dataset_file_download"}
 MATH10K = SourceConfig(repository="lmms-lab/Math10K", file="data/train-00000-of-00001.parquet")
@@ -51,7 +52,7 @@ def test_a_hub_that_does_not_answer_is_one_message_with_another_way(
 
 def test_looking_for_a_file_of_a_hub_imports_no_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     code = (
-        "import sys, subprocess; from harness.config import SourceConfig; from harness.data import sources\n"
+        "import sys, subprocess; from harness.config.schema import SourceConfig; from harness.data import sources\n"
         "subprocess.run = lambda *_, **__: subprocess.CompletedProcess([], 0, stdout='/cache/rows.json\\n')\n"
         "assert str(sources.locate(SourceConfig(repository='a/b', file='c'), 'modelscope')) == '/cache/rows.json'\n"
         "assert 'torch' not in sys.modules"

@@ -129,7 +129,7 @@ def test_a_processor_without_a_model_name_is_named_after_its_architecture(
 
 def test_choosing_a_device_imports_no_torch() -> None:
     code = (
-        "import sys; from harness.devices import device, memory, sampler;"
+        "import sys; from harness.devices import device, sampler;"
         "device.choose('auto', device.Wish()); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

@@ -6,9 +6,9 @@ from functools import partial
 from pathlib import Path
 
 from harness.devices.host import HostSensor
-from harness.devices.memory import read_readings
 from harness.devices.reading import Quantity, Reading
 from harness.devices.sampler import Sampler
+from harness.runs.measurements import read_readings
 from tests.devices.stand_ins import HOUR, MOMENT, StandInSensor, child, used, wait_until
 
 

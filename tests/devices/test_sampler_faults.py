@@ -6,9 +6,9 @@ import threading
 import time
 from pathlib import Path
 
-from harness.devices.memory import read_readings
 from harness.devices.reading import Quantity, Reading, SensorError
 from harness.devices.sampler import Sampler
+from harness.runs.measurements import read_readings
 from tests.devices.stand_ins import HOUR, MOMENT, StandInSensor, used, wait_until
 
 

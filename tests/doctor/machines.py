@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from harness.doctor.finding import Finding, State
-from harness.doctor.surroundings import Disk, Surroundings
+from harness.doctor.machine import Disk, Surroundings
 
 GIB = 2**30
 IDLE_910B2 = """\

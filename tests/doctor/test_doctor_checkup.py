@@ -8,8 +8,10 @@ from typing import NoReturn
 import pytest
 from rich.console import Console
 
-from harness.doctor import checkup, limits, signs, storage
-from harness.doctor.checkup import Check, carry_out, examine
+from harness.doctor import checks as checkup
+from harness.doctor import detect as signs
+from harness.doctor import limits, storage
+from harness.doctor.checks import Check, carry_out, examine
 from harness.doctor.finding import Finding, State, failed, ok, warning
 from harness.doctor.table import render
 from tests.doctor.machines import Machine, only, troubles

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.doctor import limits, ports, storage, tracking
+from harness.doctor import limits, storage
+from harness.doctor import listening as ports
+from harness.doctor import swanlab as tracking
 from harness.doctor.finding import State
-from harness.doctor.surroundings import Disk
+from harness.doctor.machine import Disk
 from tests.doctor.machines import GIB, Machine, only, troubles
 
 

@@ -3,7 +3,8 @@ from __future__ import annotations
 import os
 from types import SimpleNamespace
 
-from harness.doctor import nvidia, signs
+from harness.doctor import detect as signs
+from harness.doctor import nvidia
 from harness.doctor.finding import State
 from tests.devices.stand_ins import StandInNvml, a_gpu, gpu_process
 from tests.doctor.machines import Machine, only, troubles

@@ -8,7 +8,7 @@ import pytest
 
 from harness.doctor import quantization
 from harness.doctor.finding import Finding, State
-from harness.doctor.surroundings import Surroundings
+from harness.doctor.machine import Surroundings
 from harness.doctor.trial import ARGUMENTS, Trial
 from tests.devices.stand_ins import wait_until
 from tests.doctor.machines import Machine, only
@@ -80,7 +80,7 @@ def test_a_child_that_hangs_is_ended_with_all_it_started_and_what_it_had_found_i
         State.FAILED,
         "nf4, nf4_double, fp4 could not be tried: no answer within 3 s",
     )
-    assert rest.fix == "python -m harness.doctor.child cpu shows where it stops"
+    assert rest.fix == "python -m harness.workers.try_quantization cpu shows where it stops"
     grandchild = int((installed.work / "grandchild").read_text())
     wait_until(lambda: not psutil.pid_exists(grandchild) or psutil.Process(grandchild).status() == psutil.STATUS_ZOMBIE)
 
@@ -102,7 +102,7 @@ def test_a_known_symptom_in_its_errors_gives_cause_and_fix(installed: Machine) -
 def test_an_unknown_error_shows_its_last_line(installed: Machine) -> None:
     finding = only(_with_child(installed, "raise RuntimeError('something new')"))
     assert finding.message.endswith("could not be tried: RuntimeError: something new")
-    assert "python -m harness.doctor.child cpu" in (finding.fix or "")
+    assert "python -m harness.workers.try_quantization cpu" in (finding.fix or "")
 
 
 def test_the_child_sees_no_secret_and_on_a_cpu_no_gpu(installed: Machine) -> None:

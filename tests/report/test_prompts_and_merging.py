@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.record import Answer, Outcome, Reply
 from harness.report.render import render
+from harness.runs.record import Answer, Outcome, Reply
 from tests.builders import RunBuilder, questions, reply
 
 WHO = "你是谁"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.events import RowsTokenized
-from harness.record import FILE_NAME, Outcome
 from harness.report.render import render
+from harness.runs.events import RowsTokenized
+from harness.runs.record import FILE_NAME, Outcome
 from tests.builders import RunBuilder, questions
 
 HOSTILE = "<script>alert(1)</script> | `code` ``` # *bold* [link](x) 中文 \x1b[31mred " + "long " * 2000

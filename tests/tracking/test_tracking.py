@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.devices.reading import Reading
-from harness.events import TrainingLoss, ValidationLoss, report
-from harness.record import Score
-from harness.tracking.child import follow
+from harness.runs.events import TrainingLoss, ValidationLoss, report
+from harness.runs.record import Score
 from harness.tracking.job import TrackingJob
 from harness.tracking.tracker import Tracker
+from harness.workers.track import follow
 
 
 def job(folder: Path, mode: str = "local") -> TrackingJob:

@@ -12,9 +12,9 @@ from functools import cache
 from pydantic import BaseModel, ValidationError
 
 from harness.devices.ascend.dcmi import DcmiQuery
-from harness.devices.ascend.node import Node
 from harness.devices.ascend.query import COMMAND, NpuSmiQuery, Query, explain, npu_smi
 from harness.devices.ascend.sensor import NpuSensor, Place
+from harness.devices.ascend.shared_driver import Node
 from harness.devices.host import HostSensor
 from harness.devices.npu_smi import NpuReading, parse_mapping, read_info
 from harness.devices.reading import Sensor, SensorError

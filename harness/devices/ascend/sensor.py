@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.devices.ascend.node import Node
+from harness.devices.ascend.shared_driver import Node
 from harness.devices.npu_smi import NpuProcess, NpuReading
 from harness.devices.processes import tree
 from harness.devices.reading import Reading, SensorError

@@ -32,5 +32,5 @@ def npu_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The time of what all runs on a node share, which passes as the test wants."""
     clock = Clock()
-    monkeypatch.setattr("harness.devices.ascend.node.time", clock)
+    monkeypatch.setattr("harness.devices.ascend.shared_driver.time", clock)
     return clock

@@ -13,7 +13,7 @@ from tests.devices.ascend import tables
 from tests.devices.ascend.tables import Card, Held
 
 BASELINE_MIB = 3300
-_CHILDREN = {"harness.training.child", "harness.evaluation.child"}
+_CHILDREN = {"harness.workers.train", "harness.workers.evaluate"}
 
 
 def mapping(chips: int) -> str:

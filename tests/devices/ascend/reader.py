@@ -11,8 +11,8 @@ import resource
 import time
 from pathlib import Path
 
-from harness.devices.ascend.node import Node
 from harness.devices.ascend.query import NpuSmiQuery, Query
+from harness.devices.ascend.shared_driver import Node
 from harness.devices.npu_smi import InfoTable
 from harness.devices.reading import SensorError
 

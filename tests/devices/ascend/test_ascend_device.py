@@ -8,9 +8,9 @@ import pytest
 
 from harness.devices.ascend import device
 from harness.devices.ascend.device import VISIBLE, find, visible_ids
-from harness.devices.ascend.node import Node
 from harness.devices.ascend.query import NpuSmiQuery
 from harness.devices.ascend.sensor import Place
+from harness.devices.ascend.shared_driver import Node
 from harness.devices.device import choose
 from harness.devices.selection import AbsentError, DeviceError, Wish
 from tests.devices.ascend.stand_in import StandInNpuSmi

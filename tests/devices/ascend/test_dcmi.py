@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from harness.devices.ascend.dcmi import DcmiQuery
-from harness.devices.ascend.node import Node
 from harness.devices.ascend.query import NpuSmiQuery, Query
 from harness.devices.ascend.sensor import NpuSensor, Place
+from harness.devices.ascend.shared_driver import Node
 from harness.devices.npu_smi import NpuProcess
 from harness.devices.reading import SensorError
 from tests.devices.ascend.stand_in import StandInNpuSmi

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.devices.ascend import node
-from harness.devices.ascend.node import Answer, Node
+from harness.devices.ascend import shared_driver as node
+from harness.devices.ascend.shared_driver import Answer, Node
 from harness.devices.reading import SensorError
 from tests.devices.ascend.clock import Clock, StandInDriver
 from tests.devices.stand_ins import unhurried

@@ -10,8 +10,8 @@ from subprocess import run
 
 import pytest
 
-from harness.devices.ascend import node
-from harness.devices.ascend.node import Node
+from harness.devices.ascend import shared_driver as node
+from harness.devices.ascend.shared_driver import Node
 from harness.devices.reading import SensorError
 from tests.devices.ascend.clock import Clock, StandInDriver
 
@@ -124,7 +124,7 @@ def test_without_the_right_to_write_there_is_a_sensor_error(tmp_path: Path) -> N
     code = """
 import os, sys
 from pathlib import Path
-from harness.devices.ascend.node import Node
+from harness.devices.ascend.shared_driver import Node
 from harness.devices.ascend.query import NpuSmiQuery
 from harness.devices.reading import SensorError
 folder = Path(sys.argv[1])

@@ -15,9 +15,9 @@ from typing import Any
 import psutil
 import pytest
 
-from harness.devices.ascend import node
-from harness.devices.ascend.node import Node
+from harness.devices.ascend import shared_driver as node
 from harness.devices.ascend.query import NpuSmiQuery
+from harness.devices.ascend.shared_driver import Node
 from harness.devices.reading import SensorError
 from tests.devices.ascend.stand_in import StandInNpuSmi
 from tests.devices.ascend.tables import Card, hbm_table

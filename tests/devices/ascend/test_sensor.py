@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.devices.ascend.node import Node
 from harness.devices.ascend.sensor import NpuSensor, Place
+from harness.devices.ascend.shared_driver import Node
 from harness.devices.reading import Reading, SensorError
 from tests.devices.ascend.clock import Clock, StandInDriver
 from tests.devices.ascend.tables import Card, Held, a3_table, ddr_table, hbm_table

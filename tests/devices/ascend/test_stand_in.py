@@ -14,7 +14,7 @@ from tests.devices.ascend.stand_in import StandInNpuSmi
 from tests.devices.stand_ins import HOUR, child
 
 
-@pytest.mark.parametrize("module", ["harness.training.child", "harness.evaluation.child"])
+@pytest.mark.parametrize("module", ["harness.workers.train", "harness.workers.evaluate"])
 def test_the_memory_of_a_child_of_the_harness_is_shown_on_the_chips_that_it_was_given(
     npu_smi: StandInNpuSmi, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,1 +1,0 @@
-"""What is done with a finished run: merge its adapter, talk to its model, serve it."""

@@ -1,0 +1,118 @@
+"""A record as one row of a table. The columns are documented where users meet them: `runs.load_runs`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pandas
+
+from harness.devices.reading import Quantity
+from harness.runs.events import Phase
+from harness.runs.record import MemoryPeak, Record, passed
+
+TRAINING_PHASES = frozenset({Phase.LOAD, Phase.TRAIN, Phase.VALIDATE, Phase.SAVE})
+MIB = 2**20
+
+Cell: TypeAlias = Any
+"""str, int, float or None."""
+
+
+def _memory(peaks: list[MemoryPeak], quantity: Quantity) -> dict[str, Cell]:
+    ours = [peak for peak in peaks if peak.quantity is quantity]
+    training = [peak for peak in ours if peak.phase in TRAINING_PHASES]
+    above = [peak.peak_mib - peak.baseline_mib for peak in training if peak.baseline_mib is not None]
+    return {
+        f"peak_{quantity}_mib": max((peak.peak_mib for peak in training), default=None),
+        f"baseline_{quantity}_mib": max(
+            (peak.baseline_mib for peak in training if peak.baseline_mib is not None), default=None
+        ),
+        f"peak_{quantity}_above_baseline_mib": max(above, default=None),
+        f"evaluate_peak_{quantity}_mib": max(
+            (peak.peak_mib for peak in ours if peak.phase is Phase.EVALUATE), default=None
+        ),
+        f"sensor_{quantity}": ", ".join(sorted({peak.sensor for peak in ours})) or None,
+    }
+
+
+def row(label: str, record: Record, folder: Path) -> dict[str, Cell]:
+    score, base, merged, training, evidence, energy = (
+        record.score,
+        record.base_score,
+        record.merged_score,
+        record.training,
+        record.evidence,
+        record.energy,
+    )
+    asked, base_asked, merged_asked = map(passed, (record.replies, record.base_replies, record.merged_replies))
+    cells: dict[str, Cell] = {
+        "sweep": record.sweep,
+        "arm": label,
+        "seed": record.seed,
+        "status": record.status.value,
+        "reason": record.reason,
+        "identity": record.identity,
+        "device": record.device,
+        "hardware": record.environment.device,
+        "stand_in": record.stand_in,
+        "started_at": record.started_at.isoformat(),
+        "accuracy": score and score.accuracy,
+        "base_accuracy": base and base.accuracy,
+        "merged_accuracy": merged and merged.accuracy,
+        "correct": score and score.correct,
+        "merged_correct": merged and merged.correct,
+        "questions": score and score.questions,
+        "evaluation_seconds": score and score.seconds,
+        "prompts_passed": asked and asked[0],
+        "base_prompts_passed": base_asked and base_asked[0],
+        "merged_prompts_passed": merged_asked and merged_asked[0],
+        "prompts_expected": next((one[1] for one in (asked, merged_asked, base_asked) if one), None),
+    }
+    for quantity in Quantity:
+        cells |= _memory(record.memory, quantity)
+        cells[f"merged_evaluate_peak_{quantity}_mib"] = max(
+            (
+                peak.peak_mib
+                for peak in record.merged_memory
+                if peak.quantity is quantity and peak.phase is Phase.EVALUATE
+            ),
+            default=None,
+        )
+    return cells | {
+        "weights_mib": evidence and sum(evidence.weight_bytes_by_dtype.values()) / MIB,
+        "quantized_modules": evidence and evidence.quantized_modules,
+        "linear_modules": evidence and evidence.linear_modules,
+        "trainable_parameters": evidence and evidence.trainable_parameters,
+        "total_parameters": evidence and evidence.total_parameters,
+        "adapter_mib": training and training.adapter_mib,
+        "training_rows": record.rows and record.rows.rows,
+        "rows_cut_off": record.rows and record.rows.at_cutoff,
+        "steps": training and training.steps,
+        "tokens": training and training.tokens,
+        "train_seconds": training and training.train_seconds,
+        "validation_seconds": training and training.validation_seconds,
+        "tokens_per_second": training and training.tokens_per_second,
+        "train_loss": training and training.train_loss,
+        "validation_loss": training and training.validation_loss,
+        "wall_seconds": record.wall_seconds,
+        "watt_hours": energy and energy.watt_hours,
+        "mean_watts": energy and energy.mean_watts,
+        "max_temperature_celsius": energy and energy.max_temperature_celsius,
+        "sampling_gaps": record.sampling and record.sampling.gaps,
+        "folder": str(folder),
+    }
+
+
+TEXTS = frozenset(
+    {"sweep", "arm", "status", "reason", "identity", "device", "hardware", "stand_in", "started_at", "folder"}
+    | {f"sensor_{quantity}" for quantity in Quantity}
+)
+
+
+def to_frame(runs: Iterable[tuple[str, Record, Path]]) -> pandas.DataFrame:
+    frame = pandas.DataFrame([row(*run) for run in runs])
+    # A column that no run measured would otherwise hold objects, and its mean would fail.
+    numbers = [column for column in frame.columns if column not in TEXTS]
+    frame[numbers] = frame[numbers].apply(pandas.to_numeric)
+    return frame

@@ -1,0 +1,151 @@
+"""A finished run, read from its folder: all that is needed to use what it trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from harness.base.errors import UserError
+from harness.config.schema import Config
+from harness.models import adapter_check as belonging
+from harness.models.checkpoint import DamagedError, is_model
+from harness.plan import identity
+from harness.runs import record
+from harness.runs.record import Outcome, Record
+
+_WHERE = "a run's folder is outputs/SWEEP/RUN, with record.json in it"
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    folder: Path
+    config: Config
+    device: str
+    """What it was trained on: cpu, cuda or ascend."""
+    model_path: str
+    """The base, as train.yaml names it: a folder or a hub id."""
+    precision: str
+    """fp32, fp16 or bf16."""
+    base_weights: str | None = None
+    """Hash of the weights that it started from, as harness.plan.identity makes it; None: not known."""
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def adapter(self) -> Path:
+        """What was trained; after a full fine-tuning the whole model."""
+        return self.folder / "adapter"
+
+    @property
+    def merged(self) -> Path:
+        """Where `harness merge` puts the merged model unless it is told otherwise."""
+        return self.folder / "merged"
+
+    @property
+    def has_adapter(self) -> bool:
+        return self.config.method.finetuning_type != "full"
+
+    @property
+    def base_is_local(self) -> bool:
+        return Path(self.model_path).is_dir()
+
+
+def load(folder: Path) -> FinishedRun:
+    """The completed run of a folder. Raises UserError where it is none."""
+    folder = folder.resolve()
+    found = _completed_record(folder)
+    trained = _training_arguments(folder)
+    try:
+        # By pydantic, not OmegaConf: what is recorded is resolved, and a `${` in it is text.
+        config = TypeAdapter(Config).validate_python(found.config)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UserError(
+            [f"{folder}: its configuration is of another version of the harness: {where}: {first['msg']}; run it again"]
+        ) from error
+    return FinishedRun(
+        folder=folder,
+        config=config,
+        device=found.device,
+        model_path=str(trained["model_name_or_path"]),
+        precision="bf16" if trained.get("bf16") else "fp16" if trained.get("fp16") else "fp32",
+        base_weights=found.base_weights,
+    )
+
+
+def require_base(run: FinishedRun) -> None:
+    """Raises UserError where the base was a folder, and is gone or holds another model."""
+    base = Path(run.model_path)
+    if base.is_absolute() and not is_model(base):
+        raise UserError(
+            [f"{run.model_path}: the base of {run.name} is no longer there; put the model back, or link to it there"]
+        )
+    if run.base_weights is not None and base.is_dir() and identity.of_weights(base) != run.base_weights:
+        raise UserError(
+            [
+                f"{run.model_path}: holds other weights than {run.name} was trained on, so it belongs to another base; "
+                "put those back, or run it again"
+            ]
+        )
+
+
+def require_adapter(run: FinishedRun) -> None:
+    """Raises UserError where what the run trained is gone, or belongs to another base."""
+    if not run.has_adapter:
+        if not is_model(run.adapter):
+            raise UserError([f"{run.adapter}: there is no model in it, though the run was completed; run it again"])
+        return
+    require_base(run)
+    if not (run.adapter / belonging.ADAPTER_CONFIG).is_file():
+        raise UserError(
+            [f"{run.adapter}: there is no {belonging.ADAPTER_CONFIG}, though the run was completed; run it again"]
+        )
+    try:
+        problem = belonging.problem(run.adapter, run.model_path)
+    except DamagedError as error:
+        raise UserError([str(error)]) from error
+    if problem is not None:
+        raise UserError([problem])
+
+
+def _completed_record(folder: Path) -> Record:
+    if not folder.is_dir():
+        raise UserError([f"{folder}: {'is a file' if folder.exists() else 'no such folder'}; {_WHERE}"])
+    try:
+        found = record.load(folder)
+    except record.DamagedRecordError as error:
+        raise UserError([f"{error}; run it again, the damaged record is kept beside the new one"]) from error
+    if found is not None and found.status is Outcome.COMPLETED:
+        return found
+    if found is not None:
+        reason = f": {found.reason}" if found.reason else ""
+        raise UserError(
+            [f"{folder}: the run is not completed but {found.status}{reason}; run it again: {found.command}"]
+        )
+    if (folder / "train.yaml").is_file():
+        raise UserError(
+            [
+                f"{folder}: the run is not completed: there is no record.json, so it is still running, was killed or "
+                "was only planned; wait for it, or give the same `harness run` or `harness sweep` again"
+            ]
+        )
+    runs = sorted(path.parent.name for path in folder.glob(f"*/{record.FILE_NAME}"))
+    choice = f"; the runs in it are {', '.join(runs)}" if runs else ""
+    raise UserError([f"{folder}: is no run: there is no record.json; {_WHERE}{choice}"])
+
+
+def _training_arguments(folder: Path) -> dict[str, Any]:
+    try:
+        arguments = yaml.safe_load((folder / "train.yaml").read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError([f"{folder / 'train.yaml'}: cannot be read: {error}; run it again"]) from error
+    if not isinstance(arguments, dict) or "model_name_or_path" not in arguments:
+        raise UserError([f"{folder / 'train.yaml'}: names no model_name_or_path; run it again"])
+    return arguments

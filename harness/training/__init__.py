@@ -1,1 +1,0 @@
-"""Training in a child process by LLaMA-Factory."""

@@ -1,0 +1,77 @@
+"""Known faults of pinned libraries: each with its reason and what makes the workaround unnecessary.
+
+`python -m harness.workers.compat train train.yaml` is `llamafactory-cli train train.yaml` with these repairs and nothing else.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from functools import wraps
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+
+def prepare_imports() -> None:
+    """Make transformers and llamafactory importable beside a torch that torchvision and torchaudio were not built for.
+
+    The package index has both only as CUDA builds. Beside a CPU build of torch `import torchvision` fails (`operator
+    torchvision::nms does not exist`) and takes transformers down; `import torchaudio` fails on a CUDA library, and
+    llamafactory 0.9.5 imports it at the top of data/mm_plugin.py although text never needs it. Unnecessary as soon as
+    both import. Call before transformers is imported.
+    """
+    try:
+        importlib.import_module("torchvision")
+    except Exception:
+        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        sys.modules["torchvision"] = None  # type: ignore[assignment]  # "not installed", to every later import
+    try:
+        importlib.import_module("torchaudio")
+    except Exception:
+        for name in [name for name in sys.modules if name.split(".")[0] == "torchaudio"]:
+            del sys.modules[name]
+        stub = ModuleType("torchaudio")
+        # transformers asks importlib.util.find_spec, which wants a spec of every loaded module.
+        stub.__spec__ = ModuleSpec("torchaudio", loader=None)
+        sys.modules["torchaudio"] = stub
+
+
+def patch_bitsandbytes() -> None:
+    """Keep bitsandbytes from packing 4-bit weights for inference in the midst of training.
+
+    bitsandbytes 0.50.2 on a CPU with avx512_bf16: the first evaluation repacks the weights, and the next training step
+    fails with `a view of a leaf Variable that requires grad is being used in an in-place operation`. Unnecessary once
+    Linear4bit.forward leaves a model alone that goes back to training. Call before the model is loaded.
+    """
+    modules = importlib.import_module("bitsandbytes.nn.modules")
+    modules.has_avx512bf16 = lambda: False  # type: ignore[attr-defined]
+
+
+def label_web_page() -> None:
+    """Give LLaMA-Factory's web page its labels (hiyouga/LLaMA-Factory#5668).
+
+    It sets them when the choice of a language changes, and since gradio 5 that stands at the first one from the start.
+    Unnecessary once Engine.resume sets them. Call before the page is built.
+    """
+    engine = importlib.import_module("llamafactory.webui.engine")
+    resume = engine.Engine.resume
+
+    @wraps(resume)
+    def resume_with_labels(self: Any) -> Iterator[Any]:
+        yield from resume(self)
+        yield self.change_lang(engine.load_config().get("lang") or "en")
+
+    engine.Engine.resume = resume_with_labels
+
+
+def main() -> None:
+    prepare_imports()
+    patch_bitsandbytes()
+    importlib.import_module("llamafactory.cli").main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""The evaluation child: `python -m harness.workers.evaluate JOB.json`.
+
+Writes answers.jsonl, prompts.json and, last, score.json into the job's output. After any failure there is none of what
+the job asks for; what it does not ask for is left alone.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.config.schema import PromptConfig
+from harness.evaluation.job import ANSWERS, ARITHMETIC, REPLIES, SCORE, EvaluationJob
+from harness.runs.events import EvaluationProgress, Phase, PhaseStarted, report
+from harness.runs.record import Answer, Reply, Score, write_atomically
+from harness.workers import lifecycle as in_child
+
+if TYPE_CHECKING:
+    from harness.workers.language_model import LanguageModel
+
+
+def main(file: Path) -> None:
+    in_child.die_with_parent()
+    job = EvaluationJob.model_validate_json(file.read_bytes())
+    with in_child.failures_reported(job.events):
+        evaluate(job)
+
+
+def evaluate(job: EvaluationJob) -> None:
+    """Score the job's model and prompt it. Raises whatever keeps the score from being one over all questions."""
+    job.output.mkdir(parents=True, exist_ok=True)
+    for name in (*((ANSWERS, SCORE) if job.benchmark else ()), *((REPLIES,) if job.prompts else ())):
+        (job.output / name).unlink(missing_ok=True)
+    report(job.events, PhaseStarted(phase=Phase.EVALUATE))
+    with in_child.collector_paused():
+        import_libraries(job)
+        from harness.workers import proof
+
+        proof.require(job.device)
+    from harness.workers import language_model
+    from harness.workers.peaks import PeakMeter
+
+    def progress(done: int, total: int) -> None:
+        report(job.events, EvaluationProgress(done=done, total=total))
+
+    peaks = PeakMeter()
+    model = language_model.load(job.model_arguments, job.max_new_tokens)
+    answers: list[Answer] = []
+    started = time.perf_counter()
+    if job.benchmark:
+        from harness.workers.examination import examine
+
+        answers = examine(job, model.answer, progress)
+    seconds = time.perf_counter() - started
+    replies: list[Reply] = []
+    for prompt in job.prompts:
+        replies.append(reply(model, prompt))
+        progress(len(replies), len(job.prompts))
+    report(job.events, peaks.read(Phase.EVALUATE))
+    if job.prompts:
+        told = [one.model_dump(mode="json") for one in replies]
+        write_atomically(job.output / REPLIES, json.dumps(told, indent=2, ensure_ascii=False) + "\n")
+    if job.benchmark:
+        write_atomically(job.output / ANSWERS, "".join(answer.model_dump_json() + "\n" for answer in answers))
+        write_atomically(job.output / SCORE, score(job.benchmark, answers, seconds).model_dump_json(indent=2) + "\n")
+
+
+def reply(model: LanguageModel, prompt: PromptConfig) -> Reply:
+    """Prompts are answered one by one: in a batch what else is asked would move the rounding, and with it the words."""
+    from harness.workers.language_model import Message
+
+    (generation,) = model.answer([[Message("user", prompt.prompt)]])
+    return Reply(
+        prompt=prompt.prompt,
+        expected=prompt.expected,
+        answer=generation.text,
+        generated_tokens=generation.tokens,
+        finished=generation.finished,
+    )
+
+
+def import_libraries(job: EvaluationJob) -> None:
+    """Import torch, LLaMA-Factory and, for a benchmark, evalscope with it."""
+    from harness.workers.compat import prepare_imports
+
+    prepare_imports()
+    if job.benchmark is None:
+        importlib.import_module("harness.workers.language_model")
+        return
+    from harness.workers.evalscope_import import import_evalscope
+
+    import_evalscope(None if job.benchmark == ARITHMETIC else job.benchmark)
+    if job.benchmark == ARITHMETIC:
+        importlib.import_module("harness.workers.arithmetic_benchmark")  # registers the benchmark
+    if job.path is not None:
+        from harness.workers.local_questions import use_local_questions
+
+        use_local_questions(job.benchmark, job.path, job.few_shot)
+    importlib.import_module("harness.workers.examination")
+
+
+def score(benchmark: str, answers: list[Answer], seconds: float) -> Score:
+    correct = sum(answer.correct for answer in answers)
+    return Score(
+        benchmark=benchmark,
+        accuracy=correct / len(answers),
+        correct=correct,
+        questions=len(answers),
+        seconds=seconds,
+        generated_tokens=sum(answer.generated_tokens for answer in answers),
+    )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

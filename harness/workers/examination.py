@@ -1,0 +1,148 @@
+"""evalscope puts a benchmark's questions to a model and marks the answers; joined here, question by question."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from evalscope.api.dataset import DatasetDict
+from evalscope.api.evaluator.cache import ModelResult, ReviewResult
+from evalscope.api.messages import ChatMessage
+from evalscope.api.model import GenerateConfig, Model, ModelAPI, ModelOutput
+from evalscope.api.model.model_output import ModelUsage
+from evalscope.api.registry import create_evaluator, get_benchmark
+from evalscope.api.tool import ToolChoice, ToolInfo
+from evalscope.config import TaskConfig
+from evalscope.utils.io_utils import OutputsStructure
+
+from harness.evaluation.job import EvaluationJob
+from harness.runs.record import Answer
+from harness.workers.batching import Batcher
+from harness.workers.language_model import Generation, Message
+
+Answerer = Callable[[list[list[Message]]], list[Generation]]
+
+
+class IncompleteError(Exception):
+    """Not every question has an answer with a mark, so there is no score."""
+
+
+class BatchedModel(ModelAPI):
+    """What evalscope takes for a model. It asks one question a thread; they are answered together."""
+
+    def __init__(self, name: str, ask: Callable[[list[Message]], Generation]) -> None:
+        super().__init__(model_name=name)
+        self._ask = ask
+
+    def generate(
+        self, input: list[ChatMessage], tools: list[ToolInfo], tool_choice: ToolChoice, config: GenerateConfig
+    ) -> ModelOutput:
+        generation = self._ask([Message(message.role, message.text) for message in input])
+        stop_reason = "stop" if generation.finished else "max_tokens"
+        output = ModelOutput.from_content(self.model_name, generation.text, stop_reason)
+        output.usage = ModelUsage(
+            input_tokens=generation.prompt_tokens,
+            output_tokens=generation.tokens,
+            total_tokens=generation.prompt_tokens + generation.tokens,
+        )
+        return output
+
+
+def examine(job: EvaluationJob, answer: Answerer, progress: Callable[[int, int], None]) -> list[Answer]:
+    """Every question of the job's benchmark with the model's marked answer, in the benchmark's order.
+
+    `progress` hears of questions done and in all. Raises IncompleteError if a question is missing, and what `answer`
+    raises.
+    """
+    assert job.benchmark is not None
+    folder = job.output / "evalscope"
+    shutil.rmtree(folder, ignore_errors=True)  # evalscope would append to the lines of an earlier attempt
+    config = _task_config(job, folder)
+    benchmark = get_benchmark(job.benchmark, config)
+    benchmark.validate_judge_strategy()
+    # Read before evalscope reads them again: only so is it known what a complete answer sheet holds.
+    questions: DatasetDict = benchmark.load_dataset()
+    total = sum(len(samples) for samples in questions.values())
+    if total == 0 or (job.limit is not None and total < job.limit):
+        raise IncompleteError(f"evaluation.limit={job.limit}: {job.benchmark} has {total} questions; ask for fewer")
+    done = 0
+
+    def answer_batch(batch: list[list[Message]]) -> list[Generation]:
+        nonlocal done
+        generations = answer(batch)
+        done += len(batch)
+        progress(done, total)
+        return generations
+
+    batcher = Batcher(answer_batch, job.batch_size, expected=total)
+    model = Model(BatchedModel(job.model_id, batcher), config.generation_config)
+    outputs = OutputsStructure(str(folder))
+    config.dump_yaml(outputs.configs_dir)
+    # Not run_task(): around this it only draws an HTML page, which takes longer than it takes to mark the answers.
+    create_evaluator(benchmark, model, outputs, config).eval()
+    return joined(job, folder, questions)
+
+
+def _task_config(job: EvaluationJob, folder: Path) -> TaskConfig:
+    dataset: dict[str, Any] = {"few_shot_num": job.few_shot}
+    if job.path is not None:
+        dataset["local_path"] = str(job.path.resolve())
+    return TaskConfig(
+        model=job.model_id,
+        model_id=job.model_id,
+        eval_type="harness",
+        datasets=[job.benchmark],
+        dataset_args={job.benchmark: dataset},
+        generation_config={"do_sample": False, "max_tokens": job.max_new_tokens},
+        # As many threads as a batch holds: evalscope hands out the next questions when all of these are done.
+        eval_batch_size=job.batch_size,
+        limit=job.limit,
+        seed=job.seed,
+        work_dir=str(folder),
+        no_timestamp=True,
+    )
+
+
+def joined(job: EvaluationJob, folder: Path, questions: DatasetDict) -> list[Answer]:
+    """The answers that evalscope wrote to `folder`, joined on their index: its lines are in the order of completion.
+
+    Raises IncompleteError if one of `questions` has no answer or no usable mark."""
+    answers: list[Answer] = []
+    for subset, samples in questions.items():
+        file = f"{job.model_id}/{job.benchmark}_{subset}.jsonl"
+        results = {line["index"]: ModelResult.model_validate(line) for line in _lines(folder / "predictions" / file)}
+        reviews = {line["index"]: ReviewResult.from_cache_item(line) for line in _lines(folder / "reviews" / file)}
+        for sample in samples:
+            if sample.id not in results or sample.id not in reviews:
+                raise IncompleteError(f"{job.benchmark}: question {sample.id} of {subset} has no answer or no mark")
+            answers.append(_answer(len(answers), results[sample.id], reviews[sample.id]))
+    return answers
+
+
+def _answer(index: int, result: ModelResult, review: ReviewResult) -> Answer:
+    score = review.sample_score.score
+    if not score.status.is_usable or score.main_value not in (0, 1):
+        raise IncompleteError(
+            f"question {index} has the mark {score.main_value} ({score.status}): only benchmarks whose answers are "
+            "right or wrong can be compared question by question; choose another evaluation.benchmark"
+        )
+    output = result.model_output
+    assert output is not None, "evalscope writes a line for each output"
+    assert output.usage is not None, "BatchedModel counts the tokens"
+    return Answer(
+        index=index,
+        question=next(message.text for message in reversed(result.messages) if message.role == "user"),
+        expected=" or ".join(review.target or []),
+        answer=output.completion,
+        extracted=score.extracted_prediction or "",
+        correct=bool(score.main_value),
+        generated_tokens=output.usage.output_tokens,
+    )
+
+
+def _lines(file: Path) -> list[Any]:
+    with file.open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]

@@ -1,0 +1,118 @@
+"""The model under evaluation, loaded and prompted by LLaMA-Factory itself.
+
+So the template, the data type and the quantization are those of the training, whatever they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from llamafactory.data import get_template_and_fix_tokenizer
+from llamafactory.hparams import get_infer_args
+from llamafactory.model import load_model, load_tokenizer
+from transformers import GenerationConfig
+
+from harness.workers.compat import patch_bitsandbytes
+from harness.workers.evidence import is_quantized
+
+if TYPE_CHECKING:
+    from llamafactory.data import Template
+    from transformers import PreTrainedModel, PreTrainedTokenizer
+
+
+class QuantizationError(Exception):
+    """The model is not quantized as it should be; a score of it would go to the wrong arm."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: str
+    """system, user or assistant."""
+    content: str
+
+
+@dataclass(frozen=True)
+class Generation:
+    text: str
+    prompt_tokens: int
+    tokens: int
+    """Generated ones, the stop token included."""
+    finished: bool
+    """False: it was cut off at the limit."""
+
+
+class LanguageModel:
+    """Answers conversations greedily, several at once."""
+
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizer, template: Template, max_new_tokens: int
+    ) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self._template = template
+        self._stop_tokens = frozenset(template.get_stop_token_ids(tokenizer))
+        # Replaced, not passed to generate(): what a call leaves open is filled from the checkpoint's own
+        # generation_config.json, and a repetition penalty from there is no longer greedy decoding.
+        model.generation_config = GenerationConfig(
+            do_sample=False,
+            max_new_tokens=max_new_tokens,
+            eos_token_id=sorted(self._stop_tokens),
+            pad_token_id=tokenizer.pad_token_id,
+        )
+
+    @torch.inference_mode()
+    def answer(self, conversations: list[list[Message]]) -> list[Generation]:
+        """One generation for each conversation. Each must end with the user's turn."""
+        prompts = [self._encode(conversation) for conversation in conversations]
+        inputs = self.tokenizer.pad({"input_ids": prompts}, padding_side="left", return_tensors="pt")
+        output = self.model.generate(**inputs.to(self.model.device))
+        width = inputs["input_ids"].shape[1]
+        return [
+            self._generation(len(prompt), row) for prompt, row in zip(prompts, output[:, width:].tolist(), strict=True)
+        ]
+
+    def _encode(self, conversation: list[Message]) -> list[int]:
+        system = "\n".join(message.content for message in conversation if message.role == "system") or None
+        turns = [
+            {"role": message.role, "content": message.content} for message in conversation if message.role != "system"
+        ]
+        to_be_generated = {"role": "assistant", "content": ""}
+        prompt: list[int]
+        prompt, _ = self._template.encode_oneturn(self.tokenizer, [*turns, to_be_generated], system)
+        return prompt
+
+    def _generation(self, prompt_tokens: int, row: list[int]) -> Generation:
+        """`row` goes on with padding after its stop token when others of the batch took longer."""
+        length = next((place for place, token in enumerate(row) if token in self._stop_tokens), None)
+        text = self.tokenizer.decode(row[:length], skip_special_tokens=True)
+        tokens = len(row) if length is None else length + 1
+        return Generation(text, prompt_tokens, tokens, finished=length is not None)
+
+
+def load(arguments: dict[str, Any], max_new_tokens: int) -> LanguageModel:
+    """Load what LLaMA-Factory's inference `arguments` name, adapter and quantization included.
+
+    Raises QuantizationError, ValueError for arguments that LLaMA-Factory refuses, and what its loader raises.
+    """
+    model_arguments, data_arguments, finetuning_arguments, _ = get_infer_args(arguments)
+    if model_arguments.quantization_bit is not None:
+        patch_bitsandbytes()
+    tokenizer = load_tokenizer(model_arguments)["tokenizer"]
+    template = get_template_and_fix_tokenizer(tokenizer, data_arguments)
+    model = load_model(tokenizer, model_arguments, finetuning_arguments, is_trainable=False)
+    if model_arguments.quantization_bit is not None:
+        check_quantized(model, model_arguments.quantization_bit)
+    return LanguageModel(model, tokenizer, template, max_new_tokens)
+
+
+def check_quantized(model: torch.nn.Module, bits: int) -> None:
+    """Raises QuantizationError unless some layer of `model` holds quantized weights."""
+    if not any(is_quantized(module) for module in model.modules()):
+        raise QuantizationError(
+            f"quantization to {bits} bits was asked for, but no layer of the loaded model is quantized; its score "
+            "would be that of another arm. Only bitsandbytes is recognised: use quantization_method=bnb"
+        )

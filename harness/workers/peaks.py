@@ -1,0 +1,61 @@
+"""A process's own high-water marks: torch's allocator, and the kernel's count of resident memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness.runs.events import Phase, PhasePeaks
+
+_MIB = 2**20
+
+
+class PeakMeter:
+    """Peaks between two calls of `restart`."""
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        memory = _allocator()
+        if memory is not None:
+            memory.reset_peak_memory_stats()
+        try:
+            # "5" sets VmHWM back to the present size (Linux, proc_pid_clear_refs(5)).
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+            self._resident_is_ours = True
+        except OSError:
+            self._resident_is_ours = False
+
+    def read(self, phase: Phase) -> PhasePeaks:
+        memory = _allocator()
+        return PhasePeaks(
+            phase=phase,
+            allocator_allocated_mib=None if memory is None else memory.max_memory_allocated() / _MIB,
+            allocator_reserved_mib=None if memory is None else memory.max_memory_reserved() / _MIB,
+            resident_mib=_resident_mib() if self._resident_is_ours else None,
+        )
+
+
+def _allocator() -> Any | None:
+    """torch.cuda or torch.npu once this process uses it; None on a CPU, where torch has no caching allocator.
+
+    Asking before the device is initialised would initialise it, and count the peak of nothing."""
+    for name in ("cuda", "npu"):
+        module = getattr(torch, name, None)
+        if module is not None and module.is_available() and module.is_initialized():
+            return module
+    return None
+
+
+def _resident_mib() -> float | None:
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+    except OSError:
+        return None
+    for line in status.splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return None

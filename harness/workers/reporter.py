@@ -1,0 +1,133 @@
+"""A transformers callback that reports phases, steps, losses, peaks and evidence to events.jsonl."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from pyarrow import compute
+from torch import nn
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from harness.runs.events import (
+    Phase,
+    PhaseStarted,
+    RowsTokenized,
+    TrainingFinished,
+    TrainingLoss,
+    TrainingStarted,
+    TrainingStep,
+    ValidationLoss,
+    report,
+)
+from harness.workers import evidence
+from harness.workers.peaks import PeakMeter
+
+
+class Reporter(TrainerCallback):
+    """Only the first process of a training reports."""
+
+    def __init__(self, events: Path, cutoff_tokens: int | None) -> None:
+        """`cutoff_tokens` None: the rows are packed."""
+        self._events = events
+        self._cutoff_tokens = cutoff_tokens
+        self._phase = Phase.LOAD
+        self._meter = PeakMeter()
+        self._training_started = 0.0
+        self._phase_started = 0.0
+        self._validation_seconds = 0.0
+        self._ended = False
+        self._validated_step: int | None = None
+
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: nn.Module,
+        train_dataloader: Any,
+        **_: Any,
+    ) -> None:
+        dtype = "bfloat16" if args.bf16 else "float16" if args.fp16 else str(next(model.parameters()).dtype)
+        report(self._events, evidence.collect(model, dtype.removeprefix("torch.")))
+        if self._cutoff_tokens is not None:
+            report(self._events, _tokenized(train_dataloader.dataset, self._cutoff_tokens))
+        report(self._events, TrainingStarted(total_steps=state.max_steps))
+        self._enter(Phase.TRAIN)
+        self._training_started = time.perf_counter()
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        report(self._events, TrainingStep(step=state.global_step, tokens=int(state.num_input_tokens_seen)))
+        if control.should_evaluate:
+            self._enter(Phase.VALIDATE)
+        elif control.should_save:
+            self._enter(Phase.SAVE)
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float], **_: Any
+    ) -> None:
+        if "loss" in logs:
+            report(
+                self._events,
+                TrainingLoss(
+                    step=state.global_step,
+                    loss=logs["loss"],
+                    learning_rate=logs["learning_rate"],
+                    gradient_norm=logs.get("grad_norm"),
+                ),
+            )
+
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: dict[str, float], **_: Any
+    ) -> None:
+        # LLaMA-Factory evaluates once more after the training, often at a step that was evaluated just before.
+        if self._validated_step != state.global_step:
+            report(self._events, ValidationLoss(step=state.global_step, loss=metrics["eval_loss"]))
+            self._validated_step = state.global_step
+        if self._ended:
+            self._enter(Phase.SAVE)
+            return
+        self._validation_seconds += time.perf_counter() - self._phase_started
+        self._enter(Phase.SAVE if control.should_save else Phase.TRAIN)
+
+    def on_prediction_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        # The evaluation after the training announces itself with its first batch only.
+        if self._ended and self._phase is Phase.SAVE:
+            self._enter(Phase.VALIDATE)
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._enter(Phase.TRAIN)
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        report(
+            self._events,
+            TrainingFinished(
+                train_seconds=time.perf_counter() - self._training_started - self._validation_seconds,
+                validation_seconds=self._validation_seconds,
+                steps=state.global_step,
+                tokens=int(state.num_input_tokens_seen),
+            ),
+        )
+        self._ended = True
+        self._enter(Phase.SAVE)
+
+    def end_phase(self, now: float) -> None:
+        """Report the peaks of the phase that is under way."""
+        report(self._events, self._meter.read(self._phase).model_copy(update={"time": now}))
+
+    def _enter(self, phase: Phase) -> None:
+        now = time.time()
+        self.end_phase(now)
+        report(self._events, PhaseStarted(phase=phase, time=now))
+        self._phase = phase
+        self._phase_started = time.perf_counter()
+        self._meter.restart()
+
+
+def _tokenized(dataset: Any, cutoff_tokens: int) -> RowsTokenized:
+    lengths = compute.list_value_length(dataset.with_format("arrow")[:]["input_ids"])
+    at_cutoff = compute.sum(compute.greater_equal(lengths, cutoff_tokens)).as_py()
+    return RowsTokenized(rows=len(lengths), at_cutoff=at_cutoff or 0, cutoff_tokens=cutoff_tokens)

@@ -1,0 +1,126 @@
+"""`python -m harness.workers.track`: reads a TrackingJob from stdin, follows the run's files, tells SwanLab.
+
+A second line on stdin, or its end, says that the run is over. SwanLab runs in this process alone, because it may wait
+for a network, and its last records are lost when its process dies: whatever happens here, the run's files are whole.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from harness.base.json_lines import LineReader
+from harness.devices.reading import Reading
+from harness.runs.events import Event, EventReader, TrainingFinished, TrainingLoss, ValidationLoss
+from harness.runs.record import Score
+from harness.tracking.job import TrackingJob
+from harness.workers import lifecycle as in_child
+
+MODES = {"cloud": "online"}
+POLL_SECONDS = 1.0
+
+
+def metrics_of_event(event: Event) -> tuple[dict[str, float], int] | None:
+    """SwanLab's names and the step for an event that has a curve."""
+    if isinstance(event, TrainingLoss):
+        values = {"train/loss": event.loss, "train/learning_rate": event.learning_rate}
+        if event.gradient_norm is not None:
+            values["train/gradient_norm"] = event.gradient_norm
+        return values, event.step
+    if isinstance(event, ValidationLoss):
+        return {"validation/loss": event.loss}, event.step
+    if isinstance(event, TrainingFinished):
+        return {
+            "final/train_seconds": event.train_seconds,
+            "final/tokens_per_second": event.tokens / event.train_seconds,
+        }, 0
+    return None
+
+
+def metrics_of_reading(reading: Reading, started: float) -> tuple[dict[str, float], int]:
+    """SwanLab's names for a reading; the step is the second of the run."""
+    where = "host" if reading.chip is None else f"chip{reading.chip}"
+    values = {
+        f"device/{where}_{name}": value
+        for name, value in reading.model_dump(exclude={"time", "sensor", "chip", "device_total_mib"}).items()
+        if value is not None
+    }
+    return values, max(0, int(reading.time - started))
+
+
+def follow(job: TrackingJob, over: threading.Event, log: Any) -> None:
+    """Log until the run is over and everything in its files has been told."""
+    events = EventReader(job.run_folder / "events.jsonl")
+    readings: LineReader[Reading] = LineReader(job.run_folder / "readings.jsonl", Reading)
+    started: float | None = None
+    told: set[tuple[str, int]] = set()
+
+    def tell(values: dict[str, float], step: int) -> None:
+        # SwanLab drops a second value under one key and step, and warns each time.
+        fresh = {key: value for key, value in values.items() if (key, step) not in told}
+        told.update((key, step) for key in fresh)
+        if fresh:
+            log(fresh, step=step)
+
+    last = False
+    while True:
+        for reading in readings.new():
+            started = started or reading.time
+            tell(*metrics_of_reading(reading, started))
+        for metrics in filter(None, map(metrics_of_event, events.new())):
+            tell(*metrics)
+        if last:
+            break
+        last = over.wait(POLL_SECONDS)
+    for score in _scores(job):
+        tell({"final/accuracy": score.accuracy}, 0)
+
+
+def _scores(job: TrackingJob) -> Iterator[Score]:
+    path = job.run_folder / "evaluation" / "score.json"
+    if path.is_file():
+        yield Score.model_validate_json(path.read_bytes())
+
+
+def main() -> None:
+    in_child.die_with_parent()
+    os.nice(10)  # On a machine whose every core trains, the training goes first.
+    job = TrackingJob.model_validate_json(sys.stdin.readline())
+    over = threading.Event()
+
+    def wait() -> None:
+        sys.stdin.readline()
+        over.set()
+
+    threading.Thread(target=wait, daemon=True).start()
+    os.environ["SWANLAB_INTERACTIVE"] = "0"
+    import swanlab
+
+    job.log_folder.mkdir(parents=True, exist_ok=True)
+    swanlab.init(
+        mode=MODES.get(job.mode, job.mode),
+        project=job.project,
+        workspace=job.workspace,
+        name=job.experiment,
+        group=job.group,
+        tags=job.tags,
+        config=job.config,
+        log_dir=str(job.log_folder),
+        # Its own monitor would ask every chip three times a sample, beside the harness's sampler.
+        settings=swanlab.Settings.model_validate(
+            {
+                "interactive": False,
+                "probe": {"monitor": False, "requirements": False},
+                "terminal": {"proxy_type": "none"},
+            }
+        ),
+    )
+    follow(job, over, swanlab.log)
+    swanlab.finish()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""What goes wrong is a result: recorded with its reason, shown in the report, and nothing is left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import resource
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+
+from harness.base.paths import PACKAGE
+from harness.runs import record
+from harness.runs.record import Outcome, Record
+from tests.conftest import Harness, call, command, environment
+
+TINY = PACKAGE / "models" / "tiny"
+SHORT = ("evaluation=none", "training.validation_steps=null", "training.logging_steps=1", "tracking=disabled")
+
+
+@contextlib.contextmanager
+def started(home: Path, cache: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        command(*arguments),
+        cwd=home,
+        env=environment(cache),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Whoever runs the tests in the background may have told them to ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.05)
+
+
+def training_has_begun(home: Path) -> Callable[[], bool]:
+    return lambda: any('"step"' in file.read_text() for file in home.glob("outputs/*/*/events.jsonl"))
+
+
+def family(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def only_record(home: Path) -> Record:
+    (file,) = home.glob("outputs/*/*/record.json")
+    found = record.load(file.parent)
+    assert found is not None
+    return found
+
+
+def test_a_killed_child_is_a_failed_run_and_the_sweep_goes_on(tmp_path: Path, cache: Path) -> None:
+    arguments = ("sweep", "quickstart", *SHORT, "method=lora", "seed=0,1", "training.max_steps=60")
+    with started(tmp_path, cache, *arguments) as process:
+        wait_until(training_has_begun(tmp_path))
+        (child,) = [one for one in family(process) if "harness.workers.train" in " ".join(one.cmdline())]
+        child.send_signal(signal.SIGKILL)
+        _, errors = process.communicate(timeout=240)
+    assert process.returncode == 1
+    loaded = [record.load(file.parent) for file in tmp_path.glob("outputs/*/*/record.json")]
+    records = {found.seed: found for found in loaded if found is not None}
+    assert records[0].status is Outcome.FAILED
+    assert records[0].reason == "the process was killed by SIGKILL, not by the harness"
+    assert records[0].log_tail
+    assert max(peak.peak_mib for peak in records[0].memory) > 100
+    assert records[1].status is Outcome.COMPLETED
+    assert "killed by SIGKILL" in errors
+    report = (tmp_path / "reports" / "quickstart" / "report.md").read_text()
+    assert "killed by SIGKILL" in report
+
+
+def test_ctrl_c_records_the_run_and_leaves_no_process(tmp_path: Path, cache: Path) -> None:
+    arguments = ("sweep", "quickstart", *SHORT, "seed=0", "training.max_steps=2000")
+    with started(tmp_path, cache, *arguments) as process:
+        wait_until(training_has_begun(tmp_path))
+        children = family(process)
+        assert children
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert only_record(tmp_path).status is Outcome.INTERRUPTED
+    assert "Traceback" not in errors
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive
+    # The same command takes up what was not completed, and keeps what was there.
+    again = call(*arguments[:-1], "training.max_steps=2000", "dry_run=true", cwd=tmp_path, env=environment(cache))
+    assert again.returncode == 0, again.stderr
+    assert list(tmp_path.glob("outputs/quickstart/earlier/lora-seed0-*/record.json"))
+
+
+def left_by_a_killed_harness(home: Path, cache: Path, *arguments: str) -> list[psutil.Process]:
+    """What of its processes is alive half a minute after it was killed in the midst of training."""
+    with started(home, cache, "run", *arguments, "training.max_steps=2000") as process:
+        wait_until(training_has_begun(home))
+        children = family(process)
+        process.kill()
+        _, alive = psutil.wait_procs(children, timeout=30)
+    return alive
+
+
+def test_a_killed_parent_takes_its_child_along(tmp_path: Path, cache: Path) -> None:
+    assert not left_by_a_killed_harness(tmp_path, cache, *SHORT)
+    assert not list(tmp_path.glob("outputs/*/*/record.json"))
+    assert list(tmp_path.glob("outputs/*/*/readings.jsonl"))
+
+
+def test_out_of_memory_is_a_result(tmp_path: Path, cache: Path) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_DATA, (3 * 2**30, 3 * 2**30))
+
+    done = subprocess.run(
+        command("run", *SHORT, "training.batch_size=16384", "dataset.train_samples=16384", "training.max_steps=1"),
+        cwd=tmp_path,
+        env=environment(cache),
+        capture_output=True,
+        text=True,
+        preexec_fn=limit,
+        timeout=240,
+    )
+    found = only_record(tmp_path)
+    assert done.returncode == 1
+    assert found.status is Outcome.OUT_OF_MEMORY, found.reason
+    assert "allocate" in (found.reason or "")
+    assert "Traceback" not in done.stdout
+
+
+def test_a_quantized_arm_that_was_not_quantized_is_no_result(tmp_path: Path, harness: Harness) -> None:
+    """LLaMA-Factory ignores quantization_bit, with a warning, on a checkpoint that says it is quantized already."""
+    model = tmp_path / "model"
+    shutil.copytree(TINY, model)
+    config = json.loads((model / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "bitsandbytes", "load_in_4bit": False, "load_in_8bit": False}
+    (model / "config.json").write_text(json.dumps(config))
+    done = harness("run", *SHORT, "method=qlora", f"model.path={model}", "training.max_steps=3")
+    found = only_record(tmp_path)
+    assert done.returncode == 1
+    assert found.status is Outcome.FAILED
+    assert "quantization=nf4 was not applied" in (found.reason or ""), found.reason
+
+
+def test_a_damaged_record_is_reported_and_kept(tmp_path: Path, harness: Harness) -> None:
+    planned = harness("run", *SHORT, "training.max_steps=1", "dry_run=true")
+    assert planned.returncode == 0, planned.stderr
+    (folder,) = [path.parent for path in tmp_path.glob("outputs/*/*/train.yaml")]
+    (folder / "record.json").write_text('{"status": "comp')
+    again = harness("run", *SHORT, "training.max_steps=1", "dry_run=true")
+    assert "damaged record" in again.stderr
+    kept = list(tmp_path.glob("outputs/single/earlier/*/record.json"))
+    assert [file.read_text() for file in kept] == ['{"status": "comp']
+
+
+def test_mistakes_start_nothing_and_end_with_2(tmp_path: Path, harness: Harness) -> None:
+    done = harness("sweep", "quickstart", "method.rank=-1", "trainin.epochs=2")
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "error: trainin.epochs: no such key; did you mean training.epochs?",
+        "error: method.rank=-1: must be greater than 0",
+    ]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_tracker_that_cannot_work_costs_no_run(tmp_path: Path, harness: Harness) -> None:
+    """SwanLab's cloud cannot be reached from here; the run completes all the same and says so."""
+    options = [option for option in SHORT if not option.startswith("tracking")]
+    done = harness("run", *options, "tracking=cloud", "training.max_steps=2", "dataset.train_samples=64")
+    assert done.returncode == 0, done.stderr
+    found = only_record(tmp_path)
+    assert found.status is Outcome.COMPLETED
+    assert found.tracking is not None
+    assert found.tracking.problem

@@ -1,0 +1,246 @@
+"""What a completed run lacks of what is asked for is made up for, and nothing else is done again.
+
+Children are stood in for; tests/test_sweep.py has real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from harness.cli.display import Display
+from harness.compose import points as compose
+from harness.config.schema import ADAPTER, BASE, MERGED
+from harness.devices.reading import Quantity
+from harness.evaluation.job import REPLIES, SCORE, EvaluationJob
+from harness.execution import scoring
+from harness.execution.run import run
+from harness.plan import spec as plan
+from harness.plan.spec import Plan
+from harness.processes.child import Ended
+from harness.runs import record
+from harness.runs.events import Phase, PhasePeaks, PhaseStarted, report
+from harness.runs.record import Environment, MemoryPeak, Outcome, Record, Reply
+from harness.workers.evaluate import score
+from tests.builders import questions
+
+ASKED = ("device=cpu", "method=qlora", "evaluation=arithmetic", "evaluation.limit=10", "dataset.train_samples=20")
+ALL = "evaluation.targets=[base,adapter,merged]"
+WHO = "evaluation.prompts=[{prompt: 你是谁, expected: 北大}]"
+DONE = Ended(Outcome.COMPLETED, None, 1.0, [])
+
+
+class StandIn:
+    """Answers each job as a child would: writes what it asks for."""
+
+    def __init__(self) -> None:
+        self.jobs: list[EvaluationJob] = []
+        self.merges: list[dict[str, Any]] = []
+        self.ends = {"merging": DONE, "scoring": DONE}
+
+    def run(self, command: list[str], log: str, offline: bool, handle: object = None) -> Ended:
+        job = EvaluationJob.model_validate_json(Path(command[-1]).read_bytes())
+        self.jobs.append(job)
+        if self.ends["scoring"] is not DONE:
+            return self.ends["scoring"]
+        report(job.events, PhaseStarted(phase=Phase.EVALUATE))
+        report(job.events, PhasePeaks(phase=Phase.EVALUATE, resident_mib=100.0 * len(self.jobs)))
+        if job.benchmark:
+            marked = score(job.benchmark, questions(10, 0.5, seed=len(self.jobs)), 1.0)
+            (job.output / SCORE).write_text(marked.model_dump_json())
+        replies = [
+            Reply(prompt=one.prompt, expected=one.expected, answer="北大", generated_tokens=1, finished=True)
+            for one in job.prompts
+        ]
+        if replies:
+            lines = ",".join(reply.model_dump_json() for reply in replies)
+            (job.output / REPLIES).write_text(f"[{lines}]", encoding="utf-8")
+        return DONE
+
+    def merge(self, arguments: dict[str, Any], output: Path, log: Path, environment: dict[str, str]) -> Ended:
+        self.merges.append(arguments)
+        if self.ends["merging"] is DONE:
+            output.mkdir()
+        return self.ends["merging"]
+
+    def asked(self) -> list[tuple[str, str | None, list[str]]]:
+        """Where, which benchmark and which prompts."""
+        names = [job.output.name.split("-")[0] if "base" in job.output.name else job.output.name for job in self.jobs]
+        return [
+            (name, job.benchmark, [one.prompt for one in job.prompts])
+            for name, job in zip(names, self.jobs, strict=True)
+        ]
+
+
+@pytest.fixture
+def children(monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    stand_in = StandIn()
+    monkeypatch.setattr(scoring.Children, "run", lambda _, *arguments: stand_in.run(*arguments))
+    monkeypatch.setattr(scoring, "merge", stand_in.merge)
+    return stand_in
+
+
+Start = Callable[..., Record]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Start:
+    """`harness run` with the given overrides, on a run that was trained and scored already."""
+
+    def again(*overrides: str) -> Record:
+        (point,) = compose.points([*ASKED, f"output={tmp_path}", *overrides], multirun=False)
+        it = plan.make(point.config, point.overrides)
+        if record.load(it.folder) is None:
+            trained(it)
+        result = run(point.config, point.overrides, Display(1))
+        assert result is not None
+        assert record.load(it.folder) == result
+        return result
+
+    return again
+
+
+def trained(it: Plan) -> None:
+    """A run with an adapter's score and without any other."""
+    (it.folder / "evaluation").mkdir(parents=True)
+    marked = score("arithmetic", questions(10, 1.0), 1.0)
+    (it.folder / "evaluation" / SCORE).write_text(marked.model_dump_json())
+    peak = MemoryPeak(phase=Phase.EVALUATE, quantity=Quantity.RESIDENT, sensor="linux", peak_mib=7.0)
+    made = Record(
+        status=Outcome.COMPLETED,
+        sweep=it.config.sweep,
+        arm=it.arm,
+        seed=it.config.seed,
+        baseline="lora",
+        identity=it.identity,
+        device="cpu",
+        command=it.command,
+        config=it.resolved(),
+        environment=Environment(
+            versions={}, platform="p", device="d", device_count=0, cpu_count=1, host_memory_mib=1.0
+        ),
+        started_at=datetime.now(UTC),
+        wall_seconds=1.0,
+        score=marked if ADAPTER in it.config.evaluation.targets else None,
+        memory=[peak] if ADAPTER in it.config.evaluation.targets else [],
+    )
+    if made.score is None:
+        (it.folder / "evaluation" / SCORE).unlink()
+    record.write(it.folder, made)
+
+
+def test_the_merged_model_is_scored_beside_the_adapter(children: StandIn, start: Start, tmp_path: Path) -> None:
+    before = start()
+    after = start(ALL)
+    assert children.asked() == [("base", "arithmetic", []), ("evaluation-merged", "arithmetic", [])]
+    (arguments,) = children.merges
+    assert "quantization_bit" not in arguments
+    loaded = children.jobs[-1].model_arguments
+    assert loaded["model_name_or_path"] == arguments["export_dir"] == str(children.jobs[-1].output.parent / "merged")
+    assert not {"adapter_name_or_path", "quantization_bit"} & set(loaded)
+    assert after.merged_score is not None
+    assert after.merged_score != after.score
+    # Each has the peaks of its own process.
+    assert [peak.peak_mib for peak in after.memory] == [7.0]
+    assert [peak.peak_mib for peak in after.merged_memory if peak.quantity is Quantity.RESIDENT] == [200.0]
+    assert after.model_copy(update={"config": before.config, "command": before.command}) == before.model_copy(
+        update={"merged_score": after.merged_score, "merged_memory": after.merged_memory}
+    )
+    # The record and config.yaml say how to get all of it again.
+    assert ALL in after.command
+    (written,) = tmp_path.glob("*/qlora-*/config.yaml")
+    assert yaml.safe_load(written.read_text()) == after.config
+    assert after.config["evaluation"]["targets"] == [BASE, ADAPTER, MERGED]
+
+
+def test_what_is_there_is_not_asked_for_again(children: StandIn, start: Start) -> None:
+    first = start(ALL, WHO)
+    asked = len(children.jobs)
+    assert start(ALL, WHO) == first
+    assert start() == first
+    assert (len(children.jobs), len(children.merges)) == (asked, 1)
+
+
+def test_other_prompts_are_put_to_every_target_without_the_benchmark(children: StandIn, start: Start) -> None:
+    start(ALL)
+    children.jobs.clear()
+    result = start(ALL, WHO)
+    assert children.asked() == [(name, None, ["你是谁"]) for name in ("evaluation", "base", "evaluation-merged")]
+    assert [len(replies) for replies in (result.replies, result.base_replies, result.merged_replies)] == [1, 1, 1]
+    assert result.score is not None
+    assert result.score.correct == 10
+    assert len(children.merges) == 1
+    # The peaks of the benchmark are not those of a prompt.
+    assert [peak.peak_mib for peak in result.memory] == [7.0]
+    assert [peak.peak_mib for peak in result.merged_memory if peak.quantity is Quantity.RESIDENT] == [200.0]
+
+
+def test_another_expected_text_counts_without_asking_again(children: StandIn, start: Start) -> None:
+    assert [reply.passed for reply in start(WHO).replies] == [True]
+    asked = len(children.jobs)
+    result = start("evaluation.prompts=[{prompt: 你是谁, expected: 清华}]")
+    assert [reply.passed for reply in (*result.replies, *result.base_replies)] == [False, False]
+    assert len(children.jobs) == asked
+
+
+def test_prompts_go_without_a_benchmark(children: StandIn, start: Start) -> None:
+    result = start("evaluation=none", ALL, WHO)
+    assert {benchmark for _, benchmark, _ in children.asked()} == {None}
+    assert [reply.passed for reply in (*result.replies, *result.base_replies, *result.merged_replies)] == [True] * 3
+    assert result.merged_score is None
+
+
+def test_nothing_is_asked_where_there_is_nothing_to_ask(children: StandIn, start: Start) -> None:
+    start("evaluation=none", ALL)
+    assert not children.jobs
+    assert not children.merges
+
+
+def test_the_base_is_asked_once_for_all_runs(children: StandIn, start: Start) -> None:
+    runs = [start(WHO, f"seed={seed}") for seed in range(3)]
+    assert [name for name, *_ in children.asked()].count("base") == 1
+    assert len({run.base_folder for run in runs}) == 1
+    assert all(run.base_score == runs[0].base_score and run.base_replies for run in runs)
+
+
+def test_an_adapter_that_was_no_target_is_scored_later_with_its_peaks(children: StandIn, start: Start) -> None:
+    before = start("evaluation.targets=[base]")
+    assert before.score is None
+    result = start()
+    assert result.score is not None
+    assert [peak.peak_mib for peak in result.memory if peak.quantity is Quantity.RESIDENT] == [200.0]
+
+
+@pytest.mark.parametrize("stage", ["merging", "scoring"])
+def test_a_merged_model_that_cannot_be_had_costs_no_run_and_is_tried_again(
+    children: StandIn, start: Start, stage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start()
+    children.ends[stage] = Ended(Outcome.OUT_OF_MEMORY, "CUDA out of memory", 1.0, [])
+    failed = start(ALL)
+    assert failed.status is Outcome.COMPLETED
+    assert failed.merged_score is None
+    assert failed.unscored[MERGED].endswith("CUDA out of memory")
+    assert "the adapter merged into the unquantized base could not be scored" in capsys.readouterr().err
+    children.ends[stage] = DONE
+    result = start(ALL)
+    assert result.merged_score is not None
+    assert not result.unscored
+
+
+def test_a_dry_run_of_a_completed_run_scores_nothing(children: StandIn, start: Start) -> None:
+    start(ALL, WHO, "dry_run=true")
+    assert not children.jobs
+
+
+def test_a_node_that_lends_its_chips_scores_nothing() -> None:
+    (point,) = compose.points([*ASKED, ALL], multirun=False)
+    it = plan.make(point.config)
+    assert all(scoring.is_asked(it, target) for target in (BASE, ADAPTER, MERGED))
+    helper = replace(it, config=replace(it.config, launch=replace(it.config.launch, node_rank=1)))
+    assert not any(scoring.is_asked(helper, target) for target in (BASE, ADAPTER, MERGED))

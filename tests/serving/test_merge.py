@@ -1,0 +1,248 @@
+"""Merging: the right weights, in the base's dtype, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import time
+from collections import namedtuple
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from safetensors.numpy import load_file
+
+from harness.base.errors import UserError
+from harness.config.schema import Config
+from harness.models.checkpoint import dtype_of
+from harness.processes.child import Ended
+from harness.runs.record import Outcome
+from harness.serving import merge as merging
+from harness.trainer.arguments import export_arguments
+from tests.conftest import command, environment
+from tests.serving.conftest import TINY, Merged, Runs
+
+
+def arguments(base: Path, adapter: Path, output: Path) -> dict[str, Any]:
+    config = Config()
+    config.model.template = "qwen3_nothink"
+    config.model.trust_remote_code = False
+    return export_arguments(config, str(base), adapter, output)
+
+
+def hidden(folder: Path) -> list[str]:
+    """What a merge that is not over keeps beside its output."""
+    return [path.name for path in folder.iterdir() if path.name.startswith(".")]
+
+
+def test_a_qlora_adapter_is_added_to_the_weights_as_they_were_before_quantization(merged: Merged) -> None:
+    assert merged.output.returncode == 0, merged.output.stderr
+    base, result = load_file(TINY / "model.safetensors"), load_file(merged.folder / "model.safetensors")
+    adapter = load_file(merged.run / "adapter" / "adapter_model.safetensors")
+    described = json.loads((merged.run / "adapter" / "adapter_config.json").read_text())
+    scale = described["lora_alpha"] / described["r"]
+    changed = {name.removesuffix(".lora_A.weight") for name in adapter if name.endswith(".lora_A.weight")}
+    assert len(changed) == 28
+    for prefix in changed:
+        name = prefix.removeprefix("base_model.model.") + ".weight"
+        update = scale * adapter[f"{prefix}.lora_B.weight"] @ adapter[f"{prefix}.lora_A.weight"]
+        assert np.abs(update).max() > 1e-3, "the adapter did not learn"
+        np.testing.assert_allclose(result[name], base[name] + update, atol=1e-5)
+    untouched = set(base) - {prefix.removeprefix("base_model.model.") + ".weight" for prefix in changed}
+    assert all(np.array_equal(base[name], result[name]) for name in untouched)
+
+
+def test_it_says_where_the_merged_model_is_and_how_large(merged: Merged) -> None:
+    assert merged.output.stdout == f"merged: {merged.folder} (3.4 MiB)\n"
+    assert {"config.json", "model.safetensors", "tokenizer.json", "merge.yaml"} <= {
+        file.name for file in merged.folder.iterdir()
+    }
+    assert hidden(merged.run) == []
+
+
+def test_the_yaml_beside_it_is_all_that_plain_llamafactory_needs_and_keeps_bf16(
+    merged: Merged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, output = tmp_path / "bf16", tmp_path / "models" / "merged"
+    shutil.copytree(TINY, base)
+    in_bf16(base)
+    monkeypatch.setattr(merging, "Child", child(whole_model))
+    merging.merge(arguments(base, merged.run / "adapter", output), output, tmp_path / "log", {})
+    shutil.copy(output / "merge.yaml", tmp_path / "merge.yaml")
+    shutil.rmtree(output)
+    plain = [sys.executable, "-m", "harness.workers.compat", "export", str(tmp_path / "merge.yaml")]
+    subprocess.run(plain, check=True, capture_output=True, timeout=120)
+    assert dtype_of(output) == "bfloat16"
+    made, exact = bf16_weights(output), load_file(merged.folder / "model.safetensors")
+    assert set(made) == set(exact)
+    for name, weight in made.items():
+        # bf16 has 8 bits of precision, and the base was rounded before the adapter was added.
+        np.testing.assert_allclose(weight, exact[name], rtol=2**-7, atol=2**-8)
+
+
+def in_bf16(model: Path) -> None:
+    """Round a checkpoint down to bf16, the upper half of each fp32: by hand, since numpy has no bf16."""
+    file = model / "model.safetensors"
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    halves = b""
+    for name, weight in load_file(file).items():
+        half = (weight.view(np.uint32) >> 16).astype(np.uint16).tobytes()
+        place = [len(halves), len(halves) + len(half)]
+        header[name] = {"dtype": "BF16", "shape": weight.shape, "data_offsets": place}
+        halves += half
+    encoded = json.dumps(header).encode()
+    file.write_bytes(struct.pack("<Q", len(encoded)) + encoded + halves)
+    described = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(described | {"dtype": "bfloat16"}))
+
+
+def bf16_weights(model: Path) -> dict[str, np.ndarray]:
+    """As fp32. Fails where a weight has another dtype."""
+    raw = (model / "model.safetensors").read_bytes()
+    start = 8 + struct.unpack("<Q", raw[:8])[0]
+    header = json.loads(raw[8:start])
+    header.pop("__metadata__")
+    assert {entry["dtype"] for entry in header.values()} == {"BF16"}
+    weights = {}
+    for name, entry in header.items():
+        first, last = entry["data_offsets"]
+        half = np.frombuffer(raw[start + first : start + last], np.uint16)
+        weights[name] = (half.astype(np.uint32) << 16).view(np.float32).reshape(entry["shape"])
+    return weights
+
+
+@pytest.mark.parametrize(
+    ("described", "dtype"),
+    [
+        ({"dtype": "float32"}, "float32"),
+        ({"torch_dtype": "float16"}, "float16"),
+        ({"text_config": {"dtype": "bfloat16"}}, "bfloat16"),
+        ({}, "auto"),
+    ],
+)
+def test_what_the_checkpoint_says_stands_in_the_yaml_not_auto(
+    described: dict[str, Any], dtype: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`auto` would make bf16 of an fp32 base, but only where an accelerator is to be seen."""
+    base, output = tmp_path / "base", tmp_path / "merged"
+    base.mkdir()
+    (base / "config.json").write_text(json.dumps(described))
+    monkeypatch.setattr(merging, "Child", child(whole_model))
+    merging.merge(arguments(base, tmp_path, output), output, tmp_path / "log", {})
+    written = yaml.safe_load((output / "merge.yaml").read_text())
+    assert written["infer_dtype"] == dtype
+    assert written["export_dir"] == str(output)
+
+
+def test_an_accelerator_is_hidden_from_a_merge_that_needs_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, str] = {}
+    monkeypatch.setattr(merging, "Child", child(whole_model, seen))
+    asked = arguments(TINY, tmp_path, tmp_path / "merged")
+    merging.merge(asked, tmp_path / "merged", tmp_path / "log", {"CUDA_VISIBLE_DEVICES": "0", "HOME": "/home"})
+    assert (seen["CUDA_VISIBLE_DEVICES"], seen["ASCEND_RT_VISIBLE_DEVICES"], seen["HOME"]) == ("", "-1", "/home")
+
+
+def test_a_merge_that_fails_leaves_nothing_and_says_why(runs: Runs, tmp_path: Path) -> None:
+    adapter = tmp_path / "adapter"
+    shutil.copytree(runs.lora / "adapter", adapter)
+    described = json.loads((adapter / "adapter_config.json").read_text())
+    (adapter / "adapter_config.json").write_text(json.dumps(described | {"r": 4}))
+    output = tmp_path / "merged"
+    ended = merging.merge(arguments(TINY, adapter, output), output, tmp_path / "merge.log", dict(os.environ))
+    assert ended.outcome is Outcome.FAILED
+    assert "size mismatch" in (ended.reason or "")
+    assert not output.exists()
+    assert hidden(tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_merge_that_is_ended_leaves_nothing(number: signal.Signals, run: Path, cache: Path) -> None:
+    process = subprocess.Popen(
+        command("merge", str(run)), env=environment(cache), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not (run / "logs" / "merge.log").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert hidden(run) == []
+    assert not (run / "merged").exists()
+
+
+def test_an_export_without_tokenizer_is_no_merged_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LLaMA-Factory warns, and ends with status 0."""
+
+    def without_tokenizer(folder: Path) -> None:
+        whole_model(folder)
+        (folder / "tokenizer_config.json").unlink()
+
+    monkeypatch.setattr(merging, "Child", child(without_tokenizer))
+    output = tmp_path / "merged"
+    ended = merging.merge(arguments(TINY, tmp_path, output), output, tmp_path / "log", {})
+    assert ended.outcome is Outcome.FAILED
+    assert ended.reason == "the export left no whole model: there is config.json, model.safetensors"
+    assert not output.exists()
+
+
+def test_what_is_there_already_is_never_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = tmp_path / "merged"
+    output.mkdir()
+    with pytest.raises(UserError, match="is there already, and nothing is overwritten"):
+        merging.merge(arguments(TINY, tmp_path, output), output, tmp_path / "log", {})
+    assert list(output.iterdir()) == []
+
+
+def test_what_came_there_in_the_meantime_is_not_touched_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = tmp_path / "merged"
+
+    def beside_another(folder: Path) -> None:
+        whole_model(folder)
+        output.mkdir()
+        (output / "of another merge").touch()
+
+    monkeypatch.setattr(merging, "Child", child(beside_another))
+    with pytest.raises(UserError, match="is there already"):
+        merging.merge(arguments(TINY, tmp_path, output), output, tmp_path / "log", {})
+    assert [file.name for file in output.iterdir()] == ["of another merge"]
+    assert hidden(tmp_path) == []
+
+
+def test_a_disk_without_room_is_told_before_anything_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = namedtuple("usage", "free")
+    monkeypatch.setattr(merging.shutil, "disk_usage", lambda folder: usage(free=2**20))
+    output = tmp_path / "not" / "there" / "yet"
+    with pytest.raises(UserError, match="give a folder on a larger disk with --output"):
+        merging.merge(arguments(TINY, tmp_path, output), output, tmp_path / "log", {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def whole_model(folder: Path) -> None:
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors", "tokenizer_config.json"):
+        (folder / name).write_text("{}")
+
+
+def child(export: Callable[[Path], None], seen: dict[str, str] | None = None) -> type:
+    """Stands in for the child process: exports at once, without a model."""
+
+    class StandIn:
+        def __init__(self, command: list[str], log: Path, environment: dict[str, str]) -> None:
+            if seen is not None:
+                seen.update(environment)
+            export(Path(yaml.safe_load(Path(command[-2]).read_text())["export_dir"]))
+
+        def follow(self, events: object, handle: object) -> Ended:
+            return Ended(Outcome.COMPLETED, None, 1.0, [])
+
+    return StandIn

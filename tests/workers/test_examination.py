@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from evalscope.api.registry import BENCHMARK_REGISTRY, get_benchmark
+
+from harness.data.arithmetic import generate
+from harness.evaluation.job import EvaluationJob
+from harness.workers import examination
+from harness.workers.evalscope_import import import_evalscope
+from harness.workers.examination import IncompleteError, examine, joined
+from harness.workers.language_model import Generation, Message
+from harness.workers.local_questions import use_local_questions
+
+MakeJob = Callable[..., EvaluationJob]
+SEED = 42
+EXPECTED = {row.instruction: row.answer for row in generate("test", 10, SEED)}
+GSM8K = [{"question": f"What is {n} and {n}?", "answer": f"It is {2 * n}.\n#### {2 * n}"} for n in range(1, 4)]
+
+
+def silent(done: int, total: int) -> None:
+    pass
+
+
+def knows_every_other(conversations: list[list[Message]]) -> list[Generation]:
+    """Right on questions of an even length; each answer has as many tokens as its question has letters."""
+    questions = [conversation[-1].content for conversation in conversations]
+    texts = [f"#### {EXPECTED[question] if len(question) % 2 == 0 else 0}" for question in questions]
+    return [
+        Generation(text, prompt_tokens=1, tokens=len(question), finished=True)
+        for text, question in zip(texts, questions, strict=True)
+    ]
+
+
+def test_every_answer_stands_beside_its_own_question(job: MakeJob) -> None:
+    answers = examine(job(), knows_every_other, silent)
+    assert [(answer.index, answer.question, answer.expected) for answer in answers] == [
+        (index, question, expected) for index, (question, expected) in enumerate(EXPECTED.items())
+    ]
+    assert [answer.correct for answer in answers] == [len(question) % 2 == 0 for question in EXPECTED]
+    assert [answer.generated_tokens for answer in answers] == [len(question) for question in EXPECTED]
+    assert all(answer.answer == f"#### {answer.extracted}" for answer in answers)
+
+
+def test_the_same_seed_asks_the_same_questions_and_another_seed_others(job: MakeJob, tmp_path: Path) -> None:
+    def questions(seed: int) -> list[str]:
+        told: list[str] = []
+
+        def answer(conversations: list[list[Message]]) -> list[Generation]:
+            told.extend(conversation[-1].content for conversation in conversations)
+            return [Generation("", 1, 1, True) for _ in conversations]
+
+        examine(job(seed=seed), answer, silent)
+        return sorted(told)
+
+    assert questions(SEED) == sorted(EXPECTED)
+    assert questions(SEED + 1) != sorted(EXPECTED)
+
+
+def test_progress_counts_up_to_all_questions(job: MakeJob) -> None:
+    heard: list[tuple[int, int]] = []
+    examine(job(), knows_every_other, lambda done, total: heard.append((done, total)))
+    assert heard == [(4, 10), (8, 10), (10, 10)]
+
+
+def test_a_second_attempt_starts_from_a_clean_sheet(job: MakeJob) -> None:
+    examine(job(), lambda asked: [Generation("####", 1, 1, True) for _ in asked], silent)
+    answers = examine(job(), knows_every_other, silent)
+    assert any(answer.correct for answer in answers)
+
+
+def test_a_model_that_fails_leaves_no_answers_but_its_own_error(job: MakeJob) -> None:
+    def fail(conversations: list[list[Message]]) -> list[Generation]:
+        if any(list(EXPECTED)[6] == conversation[-1].content for conversation in conversations):
+            raise RuntimeError("CUDA out of memory")
+        return knows_every_other(conversations)
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        examine(job(), fail, silent)
+
+
+@pytest.mark.parametrize("kind", ["predictions", "reviews"])
+def test_a_question_that_got_lost_is_no_score_over_the_others(job: MakeJob, kind: str) -> None:
+    one = job()
+    folder = one.output / "evalscope"
+    examine(one, knows_every_other, silent)
+    questions = get_benchmark(one.benchmark, examination._task_config(one, folder)).load_dataset()
+    file = folder / kind / one.model_id / "arithmetic_default.jsonl"
+    lines = file.read_text().splitlines(keepends=True)
+    lost = json.loads(lines.pop(3))["index"]
+    file.write_text("".join(lines))
+    with pytest.raises(IncompleteError, match=f"question {lost} "):
+        joined(one, folder, questions)
+
+
+@pytest.fixture
+def gsm8k(monkeypatch: pytest.MonkeyPatch) -> None:
+    """evalscope's registration of gsm8k, as it was before the test."""
+    import_evalscope("gsm8k")
+    meta = BENCHMARK_REGISTRY["gsm8k"]
+    monkeypatch.setattr(meta, "data_adapter", meta.data_adapter)
+
+
+def write_questions(file: Path, rows: list[dict[str, Any]]) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file
+
+
+@pytest.mark.usefixtures("gsm8k")
+@pytest.mark.parametrize("give", ["the file", "its folder"])
+def test_gsm8k_is_read_from_a_lone_file(job: MakeJob, tmp_path: Path, give: str) -> None:
+    file = write_questions(tmp_path / "gsm8k" / "test.jsonl", GSM8K)
+    path = file if give == "the file" else file.parent
+    use_local_questions("gsm8k", path, few_shot=0)
+    answers = examine(
+        job(benchmark="gsm8k", path=path, limit=None),
+        lambda asked: [Generation("So it is \\boxed{4}.", 1, 9, True) for _ in asked],
+        silent,
+    )
+    assert [(answer.expected, answer.extracted, answer.correct) for answer in answers] == [
+        ("2", "4", False),
+        ("4", "4", True),
+        ("6", "4", False),
+    ]
+    assert answers[1].question.startswith("What is 2 and 2?")
+
+
+@pytest.mark.usefixtures("gsm8k")
+def test_examples_come_from_the_training_split_beside_the_questions(job: MakeJob, tmp_path: Path) -> None:
+    file = write_questions(tmp_path / "test.jsonl", GSM8K)
+    write_questions(tmp_path / "train.jsonl", [{"question": "What is 9 and 9?", "answer": "It is 18.\n#### 18"}])
+    use_local_questions("gsm8k", file, few_shot=1)
+    few_shot = job(benchmark="gsm8k", path=file, limit=2, few_shot=1)
+    answers = examine(few_shot, lambda asked: [Generation("", 1, 1, True) for _ in asked], silent)
+    assert len(answers) == 2
+    assert all("What is 9 and 9?" in answer.question for answer in answers)
+
+
+@pytest.mark.usefixtures("gsm8k")
+def test_examples_without_a_training_split_are_refused(tmp_path: Path) -> None:
+    file = write_questions(tmp_path / "test.jsonl", GSM8K)
+    with pytest.raises(FileNotFoundError, match=r"train\.jsonl.*few_shot=0"):
+        use_local_questions("gsm8k", file, few_shot=1)
+
+
+@pytest.mark.usefixtures("gsm8k")
+def test_more_questions_than_there_are_is_an_error_and_not_a_smaller_score(job: MakeJob, tmp_path: Path) -> None:
+    file = write_questions(tmp_path / "test.jsonl", GSM8K)
+    use_local_questions("gsm8k", file, few_shot=0)
+    with pytest.raises(IncompleteError, match="has 3 questions"):
+        examine(job(benchmark="gsm8k", path=file, limit=4), lambda asked: [], silent)
