@@ -43,7 +43,7 @@ ascend:
 	@touch $(VENV)/.installed
 
 tiny: $(VENV)/.installed
-	$(BIN)/python -m harness.models.make_tiny
+	$(BIN)/python tools/make_tiny.py
 
 wheel: $(VENV)/.installed
 	$(BIN)/python -m build --wheel

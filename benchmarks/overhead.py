@@ -3,10 +3,11 @@
     .venv/bin/python benchmarks/overhead.py [--rounds 8]
 
 All sides run in the same environment on the same rows. Plain is `llamafactory-cli train train.yaml` (with the import
-repairs of harness/compat.py, without which it does not start beside a CPU build of torch); the harness samples every
-second, and every half second, tracks with SwanLab and reports events. Compared is `train_runtime` of LLaMA-Factory's
-own train_results.json, round by round, so that a machine whose speed drifts does not decide. Where its own noise is
-larger than the cost, the processor time that the watching processes take while the steps run says more: that is first.
+repairs of harness/workers/compat.py, without which it does not start beside a CPU build of torch); the harness samples
+every second, and every half second, tracks with SwanLab and reports events. Compared is `train_runtime` of
+LLaMA-Factory's own train_results.json, round by round, so that a machine whose speed drifts does not decide. Where its
+own noise is larger than the cost, the processor time that the watching processes take while the steps run says more:
+that is first.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def shares(home: Path) -> None:
 def _processor_seconds(pid: int) -> tuple[float, dict[str, float]]:
     harness = psutil.Process(pid)
     seconds = {}
-    for process in [harness, *harness.execution.session(recursive=True)]:
+    for process in [harness, *harness.children(recursive=True)]:
         who = next((word for word in process.cmdline() if word.startswith("harness.")), "harness")
         times = process.cpu_times()
         seconds[who] = times.user + times.system
@@ -116,9 +117,9 @@ def main() -> None:
         print(f"{number + 1:5}  " + "".join(f"{training[side][-1]:14.2f}" for side in sides), flush=True)
         shutil.rmtree(home)
     for side in sides[1:]:
-        ratios = [mine / plain for mine, plain in zip(training[side], training["plain"], strict=True)]
+        ratios = [watched / plain for watched, plain in zip(training[side], training["plain"], strict=True)]
         low, high = (math.exp(bound) for bound in _interval([math.log(ratio) for ratio in ratios]))
-        more = [mine - plain for mine, plain in zip(whole[side], whole["plain"], strict=True)]
+        more = [watched - plain for watched, plain in zip(whole[side], whole["plain"], strict=True)]
         print(
             f"{side}: training time, harness / plain: median {statistics.median(ratios):.3f}, geometric mean "
             f"{statistics.geometric_mean(ratios):.3f} (95% interval {low:.3f} to {high:.3f}); "

@@ -24,9 +24,9 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from harness.devices.ascend.device import find  # noqa: E402
-from harness.devices.journal import read_readings  # noqa: E402
+from harness.devices.request import DeviceRequest  # noqa: E402
 from harness.devices.sampler import Sampler  # noqa: E402
-from harness.devices.selection import Wish  # noqa: E402
+from harness.runs.measurements import read_readings  # noqa: E402
 from tests.devices.ascend import tables  # noqa: E402
 from tests.devices.ascend.stand_in import StandInNpuSmi  # noqa: E402
 
@@ -64,7 +64,7 @@ def work(steps: int) -> subprocess.Popen[str]:
 
 def one_run(chip: int, interval_seconds: float, steps: int, folder: Path) -> None:
     """What `--one-run` does: the work with a sampler beside it, as a run of the harness has it."""
-    sampler = Sampler(find(Wish([chip])).sensors(interval_seconds), interval_seconds, folder / f"{chip}.jsonl")
+    sampler = Sampler(find(DeviceRequest([chip])).sensors(interval_seconds), interval_seconds, folder / f"{chip}.jsonl")
     sampler.start()
     child = work(steps)
     sampler.watch(child.pid)
@@ -85,12 +85,12 @@ def measure(stand_in: StandInNpuSmi, runs: int, interval_seconds: float | None, 
             subprocess.Popen([*command, str(chip)], stdout=subprocess.PIPE, text=True, env=stand_in.environment())
             for chip in range(runs)
         ]
-        said = [json.loads(child.communicate()[0]) for child in children]
+        results = [json.loads(child.communicate()[0]) for child in children]
     return Round(
-        statistics.mean(one["seconds"] for one in said),
+        statistics.mean(result["seconds"] for result in results),
         len(stand_in.calls()) - before,
-        sum(one["readings"] for one in said),
-        sum(one["gaps"] for one in said),
+        sum(result["readings"] for result in results),
+        sum(result["gaps"] for result in results),
     )
 
 
@@ -124,7 +124,7 @@ def visibility(stand_in: StandInNpuSmi, seconds: float) -> None:
     for interval in INTERVALS_SECONDS:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "readings.jsonl"
-            sampler = Sampler(find(Wish([0])).sensors(interval), interval, path)
+            sampler = Sampler(find(DeviceRequest([0])).sensors(interval), interval, path)
             sampler.start()
             time.sleep(seconds)
             sampler.stop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from harness.execution.sweep import main
+from harness.cli.run import plain_hydra
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    plain_hydra(sys.argv[1:])

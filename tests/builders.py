@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from harness.base import json_lines
 from harness.devices.reading import Quantity, Reading
-from harness.runs import record as records
+from harness.plan import identity
+from harness.runs import store
 from harness.runs.events import (
     Event,
     Evidence,
@@ -21,12 +23,14 @@ from harness.runs.events import (
     TrainingLoss,
     TrainingStarted,
     ValidationLoss,
-    report,
 )
+from harness.runs.folder import RunFolder, TargetFolder
 from harness.runs.record import (
     Answer,
+    Divergence,
     Energy,
     Environment,
+    IdentityParts,
     MemoryPeak,
     Outcome,
     Record,
@@ -74,10 +78,36 @@ def _score(answers: Sequence[Answer]) -> Score:
 
 @dataclass
 class RunBuilder:
+    """One run's folder. Without arguments an ideal one: fair, converged, with all that a record can hold."""
+
     sweep: Path
     arm: str = "lora"
     seed: int = 0
-    identity: str = "0a1b2c3d"
+    identity: str = ""
+    """Empty: what the parts give, as the harness does it."""
+    parts: bool = True
+    """False: as the version before left its records."""
+    weights: str = "0c0ffee123"
+    base_weights: str | None = None
+    """None: the same as `weights`. `-`: not recorded."""
+    rows_digest: str = "1f3a5b7c9d"
+    questions_digest: str | None = "5e5e5e5e5e"
+    precision: str = "bf16"
+    processes: int = 1
+    versions: dict[str, str] = field(default_factory=dict)
+    """Beside or in place of torch's."""
+    threads: int | None = None
+    product: str | None = None
+    """Of the chip or the processor."""
+    compute_dtype: str | None = "bfloat16"
+    diverged: bool | None = False
+    divergence: Divergence | None = None
+    train_loss: float = 0.52
+    linear_modules: int = 28
+    tokens: int = 40_000
+    steps: int = 40
+    not_finite_from: int | None = None
+    """The step from which on the training loss is NaN."""
     baseline: str = "lora"
     status: Outcome = Outcome.COMPLETED
     reason: str | None = None
@@ -106,24 +136,64 @@ class RunBuilder:
     rows: RowsTokenized | None = None
     sensor: str | None = None
 
+    def __post_init__(self) -> None:
+        self.identity = self.identity or identity.of_run(self.identity_parts())
+
     @property
     def folder(self) -> Path:
         return self.sweep / f"{self.arm}-seed{self.seed}-{self.identity}"
 
     def write(self) -> Path:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for event in self._events():
-            report(self.folder / "events.jsonl", event)
+        folder = RunFolder(self.folder)
+        folder.path.mkdir(parents=True, exist_ok=True)
+        for left in (folder.events, folder.readings):
+            left.unlink(missing_ok=True)
+        json_lines.append(folder.events, self._events())
         if self.readings:
-            lines = [reading.model_dump_json() for reading in self._readings()]
-            (self.folder / "readings.jsonl").write_text("\n".join(lines) + "\n")
-        for name, answers in (("evaluation", self.answers), ("evaluation-merged", self.merged_answers)):
+            json_lines.append(folder.readings, self._readings())
+        for target, answers in (
+            (folder.evaluation, self.answers),
+            (folder.evaluation_merged, self.merged_answers),
+        ):
             if answers is not None:
-                (self.folder / name).mkdir(exist_ok=True)
-                lines = [answer.model_dump_json() for answer in answers]
-                (self.folder / name / "answers.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        records.write(self.folder, self.record())
-        return self.folder
+                self._write_answers(target, answers)
+        store.write(folder, self.record())
+        return folder.path
+
+    def _write_answers(self, target: TargetFolder, answers: Sequence[Answer]) -> None:
+        target.path.mkdir(exist_ok=True)
+        target.answers.unlink(missing_ok=True)
+        json_lines.append(target.answers, answers)
+
+    def identity_parts(self) -> IdentityParts:
+        config = self._config()
+
+        def of(group: str, *without: str) -> dict[str, object]:
+            keys = config.get(group) or {}
+            assert isinstance(keys, dict)
+            return {key: value for key, value in keys.items() if key not in without}
+
+        return IdentityParts(
+            model=self.weights,
+            template="qwen",
+            evaluation=of("evaluation", "name", "path", "targets", "prompts"),
+            questions=self.questions_digest,
+            precision=self.precision,
+            device=[self.device, self._product(), 1],
+            threads=self.threads,
+            versions={"torch": "0.0.0"} | self.versions,
+            method=of("method", "name", "quantization"),
+            quantization=of("quantization", "name"),
+            rows=self.rows_digest,
+            cut=[None, None],
+            training=of("training", "precision", "logging_steps", "save_steps"),
+            llamafactory=of("llamafactory"),
+            seed=self.seed,
+            processes=self.processes,
+        )
+
+    def _product(self) -> str:
+        return self.product or ("Chip made for tests" if self.device != "cpu" else "Processor made for tests")
 
     def record(self) -> Record:
         done = self.status is Outcome.COMPLETED
@@ -135,29 +205,34 @@ class RunBuilder:
             seed=self.seed,
             baseline=self.baseline,
             identity=self.identity,
+            identity_parts=self.identity_parts() if self.parts else None,
             device=self.device,
             command=f"python -m harness sweep={self.sweep.name} arm={self.arm} seed={self.seed}",
             config=self._config(),
             environment=Environment(
-                versions={"python": "3.11.0", "torch": "0.0.0"},
+                versions={"python": "3.11.0", "torch": "0.0.0"} | self.versions,
                 platform="made for tests",
-                device="Chip made for tests" if self.device != "cpu" else "Processor made for tests",
+                device=self._product(),
                 device_count=1,
                 cpu_count=2,
                 host_memory_mib=8192.0,
             ),
             started_at=self.started_at,
             wall_seconds=self.duration_seconds * (1.0 if done else 0.5),
+            base_weights=None if self.base_weights == "-" else self.base_weights or self.weights,
             rows=self.rows,
             memory=self._memory(),
             evidence=self._evidence(),
+            compute_dtype=self.compute_dtype if self.parts else None,
+            diverged=self.diverged if self.parts else None,
+            divergence=self.divergence,
             training=Training(
                 train_seconds=self.train_seconds,
                 validation_seconds=2.0,
-                steps=40,
-                tokens=40_000,
-                tokens_per_second=40_000 / self.train_seconds,
-                train_loss=0.52,
+                steps=self.steps,
+                tokens=self.tokens,
+                tokens_per_second=self.tokens / self.train_seconds,
+                train_loss=self.train_loss,
                 validation_loss=self.validation_loss,
                 adapter_mib=1.5,
             )
@@ -182,7 +257,7 @@ class RunBuilder:
             ],
             replies=self.replies,
             base_replies=self.base_replies,
-            base_folder="base-0a1b2c3d" if self.base_replies else None,
+            base_folder="base-0a1b2c3d9e" if self.base_replies else None,
             merged_replies=self.merged_replies,
             unscored=self.unscored,
             sampling=Sampling(
@@ -199,8 +274,12 @@ class RunBuilder:
         return {
             "method": {"name": "qlora" if self.quantized else "lora", "rank": 8, "quantization": "none"},
             "quantization": {"name": "nf4" if self.quantized else "none", "bits": 4 if self.quantized else None},
+            "model": {"path": "/models/made", "template": "qwen"},
+            "dataset": {"name": "made", "path": "/data/made.json", "seed": 42},
+            "evaluation": {"name": "arithmetic", "benchmark": "arithmetic", "limit": 200},
             "training": {"batch_size": 8, "learning_rate": 1e-3},
-            "device": {"chips": None, "interval_seconds": self.interval_seconds},
+            "llamafactory": {},
+            "device": {"chips": None, "interval_seconds": self.interval_seconds, "threads": self.threads},
             "seed": self.seed,
         } | self.config
 
@@ -209,18 +288,20 @@ class RunBuilder:
         dtypes = {"uint8": 60 * MIB, "quantization state": 4 * MIB} if quantized else {"bfloat16": 240 * MIB}
         return Evidence(
             quantized_modules=quantized,
-            linear_modules=28,
+            linear_modules=self.linear_modules,
             weight_bytes_by_dtype=dtypes | {"float32": 2 * MIB},
             trainable_parameters=401_408,
             total_parameters=126_000_000,
-            compute_dtype="bfloat16",
             gradient_checkpointing=True,
         )
 
     def _memory(self) -> list[MemoryPeak]:
         phases = {Phase.LOAD: 0.7, Phase.TRAIN: 1.0, Phase.SAVE: 0.9, Phase.EVALUATE: 1.4}
         if self.device == "cpu":
-            kinds = [(Quantity.HOST, self.sensor or "psutil", None), (Quantity.RESIDENT, "VmHWM", None)]
+            kinds: list[tuple[Quantity, str, float | None]] = [
+                (Quantity.HOST, self.sensor or "psutil", None),
+                (Quantity.RESIDENT, "VmHWM", None),
+            ]
         else:
             kinds = [(Quantity.DEVICE, self.sensor or "nvml", 500.0), (Quantity.ALLOCATOR_RESERVED, "torch", None)]
         return [
@@ -261,6 +342,8 @@ class RunBuilder:
         for step in range(2, 41, 2):
             moment = train + (end - train) * step / 40
             loss = 0.5 + 2 * math.exp(-step / 10) + draw.gauss(0, 0.05)
+            if self.not_finite_from is not None and step >= self.not_finite_from:
+                loss = math.nan
             events.append(TrainingLoss(time=moment, step=step, loss=loss, learning_rate=1e-3))
             if step % 20 == 0 and self.validation_loss is not None:
                 later = self.validation_loss + 0.1 * (step == 20) + draw.gauss(0, 0.01)
@@ -270,7 +353,7 @@ class RunBuilder:
             return sorted(half, key=lambda event: event.time)
         events.append(
             TrainingFinished(
-                time=end, train_seconds=self.train_seconds, validation_seconds=2.0, steps=40, tokens=40_000
+                time=end, train_seconds=self.train_seconds, validation_seconds=2.0, steps=self.steps, tokens=self.tokens
             )
         )
         return sorted(events, key=lambda event: event.time)

@@ -35,7 +35,7 @@ def environment(cache: Path) -> dict[str, str]:
 
 
 def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-c", "from harness.cli.app import app; app()", *arguments]
+    return [sys.executable, "-c", "from harness.cli import app; app()", *arguments]
 
 
 def call(*arguments: str, cwd: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:

@@ -33,7 +33,7 @@ def test_the_wheel_plans_the_quickstart_in_an_empty_folder(installed: Path, tmp_
         [
             sys.executable,
             "-c",
-            "from harness.cli.app import app; app()",
+            "from harness.cli import app; app()",
             "sweep",
             "quickstart",
             "dry_run=true",
@@ -52,7 +52,7 @@ def test_the_wheel_plans_the_quickstart_in_an_empty_folder(installed: Path, tmp_
 def test_the_wheel_has_the_reports_templates_and_the_console_script(installed: Path) -> None:
     assert (installed / "harness" / "report" / "templates" / "report.md.j2").is_file()
     (entry_points,) = installed.glob("*.dist-info/entry_points.txt")
-    assert "harness = harness.cli.app:app" in entry_points.read_text()
+    assert "harness = harness.cli:app" in entry_points.read_text()
 
 
 def test_the_shipped_base_is_at_most_4_mb() -> None:

@@ -24,10 +24,14 @@ from harness.base.paths import PACKAGE, configuration_folder
 from harness.compose import points as compose
 from harness.data import sources
 from harness.devices.ascend.device import AscendDevice
-from harness.devices.selection import Wish
-from harness.execution.run import _tracking_job
-from harness.plan import spec as plan
+from harness.devices.request import DeviceRequest
+from harness.execution.prepare import prepare
+from harness.execution.run import tracking_job
+from harness.plan.files import train_arguments, write
+from harness.plan.planner import Planner
+from harness.plan.spec import RunSpec
 from tests.conftest import Harness
+from tests.planning import spec_of, specs_of
 
 TINY = PACKAGE / "models" / "tiny"
 SEEDS = Path(__file__).parents[2] / "shared" / "seeds"
@@ -223,7 +227,7 @@ RECIPES = [
 ONE_EACH = {recipe.sweep: recipe for recipe in RECIPES}
 
 
-def npus(kind: str, wish: Wish) -> AscendDevice:
+def npus(kind: str, wish: DeviceRequest) -> AscendDevice:
     """The devices that every tutorial has, where this machine has none."""
     chips = tuple(wish.chips or (0,))
     return AscendDevice(chips, "910B2", 65536.0, True, ",".join(map(str, chips)), (), "auto", None)
@@ -276,12 +280,12 @@ def stand_in(patch: pytest.MonkeyPatch) -> None:
     def refuse(*_: str) -> Path:
         raise AssertionError("what has its model and rows here asked a hub")
 
-    patch.setattr("harness.compose.checks.choose", npus)
+    patch.setattr("harness.devices.device.choose", npus)
     patch.setattr("harness.base.ports.refusal", lambda port: None)
     patch.setattr(sources, "_fetch", refuse)
 
 
-Trained = dict[tuple[str, str], tuple[plan.Plan, Settings]]
+Trained = dict[tuple[str, str], tuple[RunSpec, Settings]]
 """By sweep and arm: what was planned, and the train.yaml that a dry run writes."""
 
 
@@ -292,18 +296,18 @@ def trained(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     with pytest.MonkeyPatch.context() as patch:
         stand_in(patch)
         for sweep in ONE_EACH:
-            for it in plans(sweep, [*users_own(sweep, files), f"output={home}"]):
-                made[sweep, it.arm] = it, yaml.safe_load((it.folder / "train.yaml").read_text())
+            for spec in plans(sweep, [*users_own(sweep, files), f"output={home}"]):
+                made[sweep, spec.arm] = spec, yaml.safe_load(spec.folder.train.read_text())
     return made
 
 
-def plans(sweep: str, overrides: list[str]) -> list[plan.Plan]:
+def plans(sweep: str, overrides: list[str]) -> list[RunSpec]:
     # A dry run needs no DeepSpeed.
-    points = compose.points([f"sweeps={sweep}", "dry_run=true", *overrides], multirun=True)
-    made = [plan.make(point.config) for point in points]
-    for it in made:
-        plan.write(it, ["true"], {})
-    return made
+    planner = Planner(Path.cwd())
+    specs = prepare([f"sweeps={sweep}", "dry_run=true", *overrides], True, planner).specs
+    for spec in specs:
+        write(spec, planner.rows(spec.config.dataset)[0], {})
+    return specs
 
 
 PARSE = """
@@ -343,12 +347,13 @@ def parsed(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Parsed:
     for path in sorted(configuration_folder("sweeps").glob("*.yaml")):
         here = ["device=cpu", "device.chips=null", "training.precision=auto", "launch.master_port=null"]
         nodes = ["launch=cards"] if path.stem == "qwen2_5_identity" else []
-        for number, it in enumerate(plans(path.stem, [*users_own(path.stem, files), *here, *nodes, f"output={home}"])):
-            arguments = yaml.safe_load((it.folder / "train.yaml").read_text())
+        given_here = [*users_own(path.stem, files), *here, *nodes, f"output={home}"]
+        for number, spec in enumerate(plans(path.stem, given_here)):
+            arguments = yaml.safe_load(spec.folder.train.read_text())
             if find_spec("deepspeed") is None:
                 # Its absence would be all that the parser tells of it.
                 arguments.pop("deepspeed", None)
-            given[f"{path.stem}-{number}-{it.arm}"] = arguments
+            given[f"{path.stem}-{number}-{spec.arm}"] = arguments
     result = home / "parsed.json"
     done = subprocess.run(
         [sys.executable, "-c", PARSE, str(result)], input=json.dumps(given), text=True, capture_output=True, cwd=home
@@ -391,8 +396,7 @@ def compare(ours: Settings, says: Settings, added: Settings, defaults: Settings)
 
 
 def test_the_training_defaults_are_llamafactorys_own(parsed: Parsed) -> None:
-    (point,) = compose.points(["training=llamafactory", "training.validation_steps=null", "device=cpu"], False)
-    ours = plan.arguments(plan.make(point.config))
+    ours = train_arguments(spec_of("training=llamafactory", "training.validation_steps=null", "device=cpu"))
     names = ["learning_rate", "num_train_epochs", "per_device_train_batch_size", "gradient_accumulation_steps"]
     names += ["lr_scheduler_type", "cutoff_len", "logging_steps", "save_strategy", "save_steps", "bf16", "fp16"]
     names += ["lora_rank", "lora_dropout", "lora_target", "disable_gradient_checkpointing"]
@@ -409,7 +413,7 @@ def test_a_recipes_seed_is_the_one_that_its_tutorial_left_to_llamafactory(parsed
 @pytest.mark.parametrize("sweep", ONE_EACH)
 def test_a_recipe_fetches_the_model_that_its_tutorial_names(sweep: str, files: Path, on_npus: None) -> None:
     given = [text for text in users_own(sweep, files) if not text.startswith("model.path=")]
-    points = compose.points([f"sweeps={sweep}", "dry_run=true", *given], multirun=True)
+    points = compose.points([f"sweeps={sweep}", "dry_run=true", *given], multirun=True, check=lambda config: [])
     models = list(dict.fromkeys(point.config.model.path for point in points))
     assert models[0] == ONE_EACH[sweep].model
     assert {point.config.model.hub for point in points} == {"modelscope"}
@@ -430,23 +434,24 @@ def test_what_a_tutorial_has_and_no_hub_is_asked_for(
 ) -> None:
     without = [text for text in users_own(sweep, files) if not text.startswith(given)]
     with pytest.raises(UserError) as raised:
-        compose.points([f"sweeps={sweep}", "dry_run=true", *without], multirun=True)
+        specs_of(f"sweeps={sweep}", "dry_run=true", *without)
     (mistake,) = raised.value.mistakes
     assert mistake.startswith(told)
 
 
 def test_the_math_runs_have_the_tutorials_names_in_swanlab(files: Path, on_npus: None) -> None:
     given = [text for text in users_own("qwen2_math", files) if not text.startswith("model.path=")]
-    jobs = [_tracking_job(plan.make(p.config)) for p in compose.points(["sweeps=qwen2_math", *given], multirun=True)]
+    jobs = [tracking_job(spec) for spec in specs_of("sweeps=qwen2_math", *given)]
     assert [job.experiment for job in jobs[:3]] == ["qwen2-7b-lora-math", "qwen2-7b-qlora-math", "qwen2-0.5b-lora-math"]
     assert {job.project for job in jobs} == {"llamafactory"}
 
 
 def test_the_seven_npus_and_the_two_nodes_are_the_tutorials(trained: Trained) -> None:
     tools, _ = trained["qwen3_vl_tools", "lora"]
-    assert (tools.device.chips, tools.config.launch.name) == ((0, 1, 2, 3, 4, 5, 7), "cards")
+    assert (tools.config.device.chips, tools.config.launch.name) == ([0, 1, 2, 3, 4, 5, 7], "cards")
+    assert tools.device.chips == 7
     identity, _ = trained["qwen2_5_identity", "lora"]
-    assert (identity.config.launch.nnodes, identity.device.chips) == (2, (0, 1))
+    assert (identity.config.launch.nnodes, identity.device.chips) == (2, 2)
     assert identity.config.launch.master_port == 29500
     zero0, _ = trained["qwen1_5_zero0", "lora_zero0"]
     assert (zero0.config.launch.name, zero0.config.launch.nproc) == ("cards", 1)
@@ -482,7 +487,7 @@ def test_deepspeed_is_set_as_llamafactory_sets_it(trained: Trained) -> None:
 def test_deepspeed_that_cannot_be_started_is_refused_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     def told(*given: str) -> list[str]:
         try:
-            compose.points([*given, "device=cpu"], multirun=False)
+            specs_of(*given, "device=cpu", multirun=False)
         except UserError as error:
             return error.mistakes
         return []

@@ -1,6 +1,6 @@
 """Make the tiny base model that the built-in demonstration fine-tunes.
 
-    python -m harness.models.make_tiny [--output DIR]
+    python tools/make_tiny.py [--output DIR]
 
 The base learns from generated text to read small stories and to compute. It reads only stories whose numbers
 belong to the training split, so it meets no held-out story, and no question with its answer. What the fine-tuning
@@ -23,6 +23,7 @@ from pathlib import Path
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from harness.base.paths import PACKAGE
 from harness.data import arithmetic
 from harness.workers import compat
 
@@ -74,7 +75,7 @@ def documents(seed: int) -> list[str]:
     worksheets without answers. The chat asks no question."""
     rng = random.Random(seed)
     problems = arithmetic.draw("train", STORIES_AN_EPOCH, seed)
-    texts = [told(problem, rng) for problem in problems]
+    texts = [with_working(problem, rng) for problem in problems]
     texts += ["#### Sums: " + " ".join(f"{sum_of(rng)}." for _ in range(8)) for _ in range(SUMS_AN_EPOCH)]
     worksheets = (rng.sample(problems, 4) for _ in range(WORKSHEETS_AN_EPOCH))
     texts += ["#### Questions\n" + "\n".join(p.question for p in worksheet) for worksheet in worksheets]
@@ -82,7 +83,7 @@ def documents(seed: int) -> list[str]:
     return texts
 
 
-def told(problem: arithmetic.Problem, rng: random.Random) -> str:
+def with_working(problem: arithmetic.Problem, rng: random.Random) -> str:
     """A story and its working, with something between them: without it the numbers would always stand equally far
     back, and the model would learn the distance and not to look for them."""
     story = " ".join([problem.story, *rng.sample(ASIDES, rng.choice((0, 0, 1, 1, 2)))])
@@ -213,7 +214,7 @@ def accuracy(
 def main() -> None:
     """Make the base and write it as a Hugging Face model folder."""
     parser = argparse.ArgumentParser(description="Make the tiny base model of the built-in demonstration.")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "tiny")
+    parser.add_argument("--output", type=Path, default=PACKAGE / "models" / "tiny")
     output: Path = parser.parse_args().output
 
     started = time.monotonic()

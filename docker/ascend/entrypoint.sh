@@ -6,4 +6,5 @@ for file in /usr/local/Ascend/cann/set_env.sh /usr/local/Ascend/ascend-toolkit/s
     break
   fi
 done
+# The command becomes process 1 and hears `docker stop`; a harness needs no other init above it.
 exec "$@"

@@ -8,6 +8,6 @@ from collections.abc import Sequence
 class UserError(Exception):
     """Mistakes that the user can mend, all at once. Each names the key, what is wrong and what would be right."""
 
-    def __init__(self, mistakes: Sequence[str]) -> None:
-        super().__init__("\n".join(mistakes))
-        self.mistakes = list(mistakes)
+    def __init__(self, mistakes: Sequence[str] | str) -> None:
+        self.mistakes = [mistakes] if isinstance(mistakes, str) else list(mistakes)
+        super().__init__("\n".join(self.mistakes))

@@ -1,0 +1,30 @@
+"""The verbs, one file each. They import what they need when they are called, so that --help answers at once."""
+
+from __future__ import annotations
+
+import typer
+
+from harness.cli import data, doctor, report, run, serving, watch
+from harness.cli.exits import Verbs
+
+app = typer.Typer(
+    name="harness",
+    cls=Verbs,
+    help="What QLoRA costs and saves against LoRA on your model, your data and your device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+_HYDRA = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["--help"]}
+
+app.command(context_settings=_HYDRA)(run.run)
+app.command(context_settings=_HYDRA)(run.sweep)
+app.command()(report.report)
+app.command()(doctor.doctor)
+app.command()(serving.merge)
+app.command()(serving.chat)
+app.command()(serving.serve)
+app.command()(serving.webchat)
+app.command("import")(data.import_file)
+app.command(context_settings=_HYDRA)(data.data)
+app.command()(watch.watch)

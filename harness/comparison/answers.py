@@ -1,63 +1,87 @@
-"""Answers to the same questions, joined one by one."""
+"""Answers to the same questions, joined question by question."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from harness.comparison.runs import Run
+from harness.runs.folder import RunFolder, TargetFolder
 from harness.runs.record import Answer
 
 
-class UnpairableError(Exception):
-    """Answers that cannot be joined; the message says why."""
+class UnpairableReason(StrEnum):
+    MISSING = "missing"
+    DAMAGED = "damaged"
+    OTHER_QUESTIONS = "other_questions"
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """A run's answers of one kind."""
+class Unpairable:
+    """Why answers cannot be joined."""
+
+    reason: UnpairableReason
+    run: Run
+    """Whose answers they are."""
+    path: Path
+    other: Run
+    """With whose questions they were to be joined; where there is no other, the same run."""
+
+
+class UnpairableError(Exception):
+    """Answers that cannot be joined."""
+
+    def __init__(self, why: Unpairable) -> None:
+        self.why = why
+        super().__init__(f"{why.path}: {why.reason}")
+
+
+@dataclass(frozen=True)
+class AnswerSheet:
+    """What one run's adapter, or what was merged from it, answered."""
 
     run: Run
-    answers: str
-    """Their file, relative to the run's folder."""
+    target: Callable[[RunFolder], TargetFolder]
+
+    @property
+    def path(self) -> Path:
+        return self.target(self.run.folder).answers
+
+    def read(self) -> list[Answer]:
+        """Return the answers in the order of their index. Raises UnpairableError."""
+        try:
+            lines = self.path.read_text(encoding="utf-8").split("\n")
+            answers = [Answer.model_validate_json(line) for line in lines if line]
+        except FileNotFoundError as error:
+            raise self.unpairable(UnpairableReason.MISSING) from error
+        except (ValidationError, UnicodeDecodeError, OSError) as error:
+            raise self.unpairable(UnpairableReason.DAMAGED) from error
+        return sorted(answers, key=lambda answer: answer.index)
+
+    def unpairable(self, reason: UnpairableReason, other: Run | None = None) -> UnpairableError:
+        return UnpairableError(Unpairable(reason, self.run, self.path, other or self.run))
 
 
-def read_answers(sheet: Sheet) -> list[Answer]:
-    """In the order of their index. Raises UnpairableError."""
-    path = sheet.run.folder / sheet.answers
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-        answers = [Answer.model_validate_json(line) for line in lines if line]
-    except FileNotFoundError as error:
-        raise UnpairableError(f"{path} is missing, so its questions cannot be paired") from error
-    except (ValidationError, UnicodeDecodeError) as error:
-        raise UnpairableError(f"{path} is damaged, so its questions cannot be paired") from error
-    return sorted(answers, key=lambda answer: answer.index)
+def differences_by_question(pairs: Sequence[tuple[AnswerSheet, AnswerSheet]]) -> NDArray[np.float64]:
+    """Return right (1) or wrong (0) of each pair's first sheet minus its second's: a row a pair, a column a question.
 
-
-def differences_by_question(pairs: Sequence[tuple[Sheet, Sheet]]) -> NDArray[np.float64]:
-    """Right (1) or wrong (0) of each pair's first sheet minus its second's: one row a pair, one column a question.
-
-    Raises UnpairableError unless all were asked the same questions under the same indices.
-    """
+    Raises UnpairableError unless all were asked the same questions under the same indices."""
     rows = []
     asked: list[tuple[int, str]] | None = None
     for pair in pairs:
         correct = []
         for sheet in pair:
-            run, first = sheet.run, pairs[0][0].run
-            answers = read_answers(sheet)
+            answers = sheet.read()
             questions = [(answer.index, answer.question) for answer in answers]
             asked = questions if asked is None else asked
             if questions != asked:
-                raise UnpairableError(
-                    f"{run.label} (seed {run.record.seed}) was asked other questions than {first.label} "
-                    f"(seed {first.record.seed}), so accuracy cannot be paired"
-                )
+                raise sheet.unpairable(UnpairableReason.OTHER_QUESTIONS, pairs[0][0].run)
             correct.append(np.array([answer.correct for answer in answers], dtype=np.float64))
         rows.append(correct[0] - correct[1])
     return np.array(rows)

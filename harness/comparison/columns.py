@@ -20,8 +20,8 @@ Cell: TypeAlias = Any
 
 
 def _memory(peaks: list[MemoryPeak], quantity: Quantity) -> dict[str, Cell]:
-    ours = [peak for peak in peaks if peak.quantity is quantity]
-    training = [peak for peak in ours if peak.phase in TRAINING_PHASES]
+    peaks = [peak for peak in peaks if peak.quantity is quantity]
+    training = [peak for peak in peaks if peak.phase in TRAINING_PHASES]
     above = [peak.peak_mib - peak.baseline_mib for peak in training if peak.baseline_mib is not None]
     return {
         f"peak_{quantity}_mib": max((peak.peak_mib for peak in training), default=None),
@@ -30,13 +30,14 @@ def _memory(peaks: list[MemoryPeak], quantity: Quantity) -> dict[str, Cell]:
         ),
         f"peak_{quantity}_above_baseline_mib": max(above, default=None),
         f"evaluate_peak_{quantity}_mib": max(
-            (peak.peak_mib for peak in ours if peak.phase is Phase.EVALUATE), default=None
+            (peak.peak_mib for peak in peaks if peak.phase is Phase.EVALUATE), default=None
         ),
-        f"sensor_{quantity}": ", ".join(sorted({peak.sensor for peak in ours})) or None,
+        f"sensor_{quantity}": ", ".join(sorted({peak.sensor for peak in peaks})) or None,
     }
 
 
 def row(label: str, record: Record, folder: Path) -> dict[str, Cell]:
+    """Return the cells of one run, by column. Memory is in MiB, times in seconds; None: not measured."""
     score, base, merged, training, evidence, energy = (
         record.score,
         record.base_score,
@@ -67,7 +68,7 @@ def row(label: str, record: Record, folder: Path) -> dict[str, Cell]:
         "prompts_passed": asked and asked[0],
         "base_prompts_passed": base_asked and base_asked[0],
         "merged_prompts_passed": merged_asked and merged_asked[0],
-        "prompts_expected": next((one[1] for one in (asked, merged_asked, base_asked) if one), None),
+        "prompts_expected": next((counts[1] for counts in (asked, merged_asked, base_asked) if counts), None),
     }
     for quantity in Quantity:
         cells |= _memory(record.memory, quantity)
@@ -101,16 +102,19 @@ def row(label: str, record: Record, folder: Path) -> dict[str, Cell]:
         "max_temperature_celsius": energy and energy.max_temperature_celsius,
         "sampling_gaps": record.sampling and record.sampling.gaps,
         "folder": str(folder),
+        "diverged": record.diverged,
     }
 
 
 TEXTS = frozenset(
     {"sweep", "arm", "status", "reason", "identity", "device", "hardware", "stand_in", "started_at", "folder"}
+    | {"diverged"}
     | {f"sensor_{quantity}" for quantity in Quantity}
 )
 
 
 def to_frame(runs: Iterable[tuple[str, Record, Path]]) -> pandas.DataFrame:
+    """Return one row for each run, given as its label, record and folder."""
     frame = pandas.DataFrame([row(*run) for run in runs])
     # A column that no run measured would otherwise hold objects, and its mean would fail.
     numbers = [column for column in frame.columns if column not in TEXTS]

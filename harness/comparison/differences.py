@@ -8,28 +8,32 @@ from enum import StrEnum
 
 import numpy as np
 
-from harness.comparison.answers import Sheet, UnpairableError, differences_by_question
+from harness.comparison.answers import AnswerSheet, Unpairable, UnpairableError, differences_by_question
 from harness.comparison.arms import Arm, opponents
+from harness.comparison.fairness import Fairness, fairness
 from harness.comparison.intervals import Interval, crossed_interval, paired_interval
-from harness.comparison.metrics import ACCURACY, MERGED_ACCURACY, METRICS, Metric
+from harness.comparison.metrics import ACCURACY, LEADING_MEMORY, MERGED_ACCURACY, METRICS, Metric
 
 
-class Word(StrEnum):
+class Direction(StrEnum):
     """What a difference says to somebody who reads no intervals."""
 
     LOWER = "lower"
     HIGHER = "higher"
-    SAME = "the same"
-    NOISE = "not distinguishable from zero"
-    UNKNOWN = "no interval"
+    SAME = "same"
+    NOISE = "noise"
+    """The interval holds zero."""
+    UNKNOWN = "unknown"
+    """There is no interval."""
 
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """Arm minus baseline, over the seeds that both completed."""
+    """Arm minus baseline, over the seeds in which both completed and have a finite value."""
 
     metric: Metric
     arm: str
+    """Its label."""
     baseline: str
     seeds: int
     arm_mean: float
@@ -38,8 +42,10 @@ class PairedDifference:
     """95%; of the mean difference, in the metric's own unit."""
     questions: int | None = None
     """Of accuracy: how many each pair of runs has in common."""
-    problem: str | None = None
+    unpairable: Unpairable | None = None
     """Why there is no interval, where more than one seed does not help."""
+    not_finite: tuple[int, ...] = ()
+    """The seeds that both completed but that are left out: one of the two values is NaN or infinite."""
 
     @property
     def mean(self) -> float:
@@ -59,58 +65,63 @@ class PairedDifference:
         return Interval(self.interval.low * scale, self.interval.high * scale)
 
     @property
-    def word(self) -> Word:
+    def direction(self) -> Direction:
         if self.interval is None:
-            return Word.UNKNOWN
+            return Direction.UNKNOWN
         if self.interval.low == self.interval.high == 0:
-            return Word.SAME
+            return Direction.SAME
         if not self.interval.excludes_zero():
-            return Word.NOISE
-        return Word.LOWER if self.mean < 0 else Word.HIGHER
+            return Direction.NOISE
+        return Direction.LOWER if self.mean < 0 else Direction.HIGHER
 
 
 def difference(metric: Metric, arm: Arm, baseline: Arm) -> PairedDifference | None:
-    """None where no seed has the metric in both arms."""
-    return _paired((metric, arm, arm.label), (metric, baseline, baseline.label))
+    """Return None where no seed has the metric in both arms."""
+    return _paired(metric, arm, metric, baseline)
 
 
 def loss_by_merging(arm: Arm) -> PairedDifference | None:
-    """The adapter merged into the unquantized base, minus the adapter on the base that it was trained on. None where no
-    seed has both scores."""
-    merged = f"{arm.label} merged into the unquantized base"
-    return _paired((MERGED_ACCURACY, arm, merged), (ACCURACY, arm, arm.label))
+    """Return the accuracy of the adapter merged into the unquantized base, minus that of the adapter on the base that
+    it was trained on; None where no seed has both."""
+    return _paired(MERGED_ACCURACY, arm, ACCURACY, arm)
 
 
-def _paired(one: tuple[Metric, Arm, str], other: tuple[Metric, Arm, str]) -> PairedDifference | None:
-    """Of what two arms measured, each under the name that follows it."""
-    (metric, arm, name), (its_metric, baseline, its_name) = one, other
-    ours, theirs = arm.values(metric), baseline.values(its_metric)
-    seeds = ours.index.intersection(theirs.index)
+def _paired(metric: Metric, arm: Arm, baseline_metric: Metric, baseline: Arm) -> PairedDifference | None:
+    arm_values, baseline_values = arm.values(metric), baseline.values(baseline_metric)
+    seeds = arm_values.index.intersection(baseline_values.index)
     if seeds.empty:
         return None
-    interval, questions, problem = None, None, None
-    if metric.answers and its_metric.answers:
-        runs = [{run.record.seed: run for run in one.completed} for one in (arm, baseline)]
+    interval, questions, unpairable = None, None, None
+    if metric.target is not None and baseline_metric.target is not None:
+        arm_runs, baseline_runs = ({run.record.seed: run for run in side.completed} for side in (arm, baseline))
         try:
             answers = differences_by_question(
-                [(Sheet(runs[0][seed], metric.answers), Sheet(runs[1][seed], its_metric.answers)) for seed in seeds]
+                [
+                    (
+                        AnswerSheet(arm_runs[seed], metric.target),
+                        AnswerSheet(baseline_runs[seed], baseline_metric.target),
+                    )
+                    for seed in seeds
+                ]
             )
         except UnpairableError as error:
-            problem = str(error)
+            unpairable = error.why
         else:
             interval, questions = crossed_interval(answers), answers.shape[1]
     else:
-        interval = paired_interval(np.asarray(ours[seeds] - theirs[seeds], dtype=np.float64))
+        interval = paired_interval(np.asarray(arm_values[seeds] - baseline_values[seeds], dtype=np.float64))
+    not_finite = {*arm.not_finite(metric), *baseline.not_finite(baseline_metric)} & {*arm.seeds} & {*baseline.seeds}
     return PairedDifference(
         metric,
-        name,
-        its_name,
+        arm.label,
+        baseline.label,
         len(seeds),
-        float(ours[seeds].mean()),
-        float(theirs[seeds].mean()),
+        float(arm_values[seeds].mean()),
+        float(baseline_values[seeds].mean()),
         interval,
         questions,
-        problem,
+        unpairable,
+        tuple(sorted(not_finite)),
     )
 
 
@@ -121,18 +132,34 @@ class Comparison:
     arm: Arm
     baseline: Arm
     differences: Sequence[PairedDifference]
+    """In the order of METRICS; none where the two cannot be compared."""
+    fairness: Fairness
+    not_finite: Sequence[tuple[Metric, tuple[int, ...]]] = ()
+    """Each metric that both measured in seeds that they share, but in none of them finite, with those seeds."""
 
     def of(self, metric: Metric) -> PairedDifference | None:
-        return next((one for one in self.differences if one.metric is metric), None)
+        """Return the difference in `metric`; None where there is none."""
+        return next((difference for difference in self.differences if difference.metric is metric), None)
+
+    @property
+    def leading_memory(self) -> PairedDifference | None:
+        """The one that stands in the verdict; None where no sensor measured memory in both arms."""
+        return next(filter(None, map(self.of, LEADING_MEMORY)), None)
 
 
 def compare(arms: Sequence[Arm]) -> list[Comparison]:
-    """Each arm but the baselines; its differences in the order of METRICS."""
-    return [
-        Comparison(
-            arm,
-            baseline,
-            [one for metric in METRICS if (one := difference(metric, arm, baseline)) is not None],
-        )
-        for arm, baseline in opponents(arms)
+    """Return the comparison of each arm but the baselines."""
+    return [_comparison(arm, baseline) for arm, baseline in opponents(arms)]
+
+
+def _comparison(arm: Arm, baseline: Arm) -> Comparison:
+    found = [(metric, difference(metric, arm, baseline)) for metric in METRICS]
+    not_finite = [
+        (metric, tuple(sorted(seeds)))
+        for metric, paired in found
+        if paired is None
+        and (seeds := {*arm.not_finite(metric), *baseline.not_finite(metric)} & {*arm.seeds} & {*baseline.seeds})
     ]
+    paired_differences = [paired for _, paired in found if paired is not None]
+    same_questions = any(paired.questions is not None for paired in paired_differences)
+    return Comparison(arm, baseline, paired_differences, fairness(arm, baseline, same_questions), not_finite)

@@ -2,72 +2,213 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 
 from harness.comparison.arms import Arm
-from harness.comparison.pooling import differing_keys
 from harness.comparison.runs import Run
+from harness.comparison.settings import CONTENT, differences, is_recorded
 
-COMPARED = ("method.name", "method.finetuning_type", "method.quantization", "quantization")
-"""The keys in which arms are meant to differ."""
+_MEANT_TO_DIFFER = ("method.name", "method.finetuning_type", "quantization.")
 
-FACTS: dict[str, Callable[[Run], object]] = {
-    "compute dtype (measured)": lambda run: run.record.evidence and run.record.evidence.compute_dtype,
-    "gradient checkpointing (measured)": lambda run: run.record.evidence and run.record.evidence.gradient_checkpointing,
-    "training rows (measured)": lambda run: run.record.rows and run.record.rows.rows,
-    "optimizer steps (measured)": lambda run: run.record.training and run.record.training.steps,
-    "benchmark": lambda run: run.record.score and run.record.score.benchmark,
-    "platform": lambda run: run.record.environment.platform,
-    "library versions": lambda run: ", ".join(
-        f"{name} {version}" for name, version in sorted(run.record.environment.versions.items())
-    ),
+
+class Fact(StrEnum):
+    """What two arms should share, in the order in which a report names it."""
+
+    WEIGHTS = "weights"
+    ROWS = "rows"
+    QUESTIONS = "questions"
+    EVALUATION = "evaluation"
+    TEMPLATE = "template"
+    METHOD = "method"
+    TRAINING = "training"
+    ARGUMENTS = "arguments"
+    PRECISION = "precision"
+    COMPUTE_DTYPE = "compute_dtype"
+    GRADIENT_CHECKPOINTING = "gradient_checkpointing"
+    LINEAR_MODULES = "linear_modules"
+    QUANTIZED_MODULES = "quantized_modules"
+    TRAINING_ROWS = "training_rows"
+    STEPS = "steps"
+    TOKENS = "tokens"
+    BENCHMARK = "benchmark"
+    DEVICE = "device"
+    PROCESSES = "processes"
+    PLATFORM = "platform"
+    VERSIONS = "versions"
+    SEEDS = "seeds"
+
+
+_SETTINGS = {
+    Fact.WEIGHTS: ("model", "weights", *CONTENT["model"]),
+    Fact.ROWS: ("rows", *CONTENT["rows"], "dataset.max_samples", "dataset.val_size"),
+    Fact.QUESTIONS: ("questions", *CONTENT["questions"]),
+    Fact.EVALUATION: ("evaluation",),
+    Fact.TEMPLATE: ("template",),
+    Fact.METHOD: ("method",),
+    Fact.TRAINING: ("training",),
+    Fact.ARGUMENTS: ("llamafactory",),
+    Fact.PRECISION: ("precision", *CONTENT["precision"]),
+    Fact.DEVICE: ("device", "hardware", "chips", "stand_in", "threads"),
+    Fact.PROCESSES: ("processes",),
 }
-"""What the runs themselves say; a fault can make them differ although their configurations do not."""
+"""Facts that are settings, with the keys that belong to each or begin those that do. The longest that fits decides."""
+
+_MEASURED: dict[Fact, Callable[[Run], object]] = {
+    Fact.COMPUTE_DTYPE: lambda run: run.record.compute_dtype,
+    Fact.GRADIENT_CHECKPOINTING: lambda run: run.record.evidence and run.record.evidence.gradient_checkpointing,
+    Fact.LINEAR_MODULES: lambda run: run.record.evidence and run.record.evidence.linear_modules,
+    Fact.QUANTIZED_MODULES: lambda run: run.record.evidence and run.record.evidence.quantized_modules,
+    Fact.TRAINING_ROWS: lambda run: run.record.rows and run.record.rows.rows,
+    Fact.STEPS: lambda run: run.record.training and run.record.training.steps,
+    Fact.TOKENS: lambda run: run.record.training and run.record.training.tokens,
+    Fact.BENCHMARK: lambda run: run.record.score and run.record.score.benchmark,
+    Fact.PLATFORM: lambda run: run.record.environment.platform,
+}
+"""What the runs themselves tell; a fault can make them differ although their settings do not."""
 
 
 @dataclass(frozen=True)
-class Unfairness:
-    key: str
-    arm_value: str
-    baseline_value: str
+class OtherCause:
+    """One thing, other than method and quantization, in which two arms differ."""
+
+    fact: Fact
+    key: str | None
+    """Of the configuration, or a library's name; None: the fact has no further parts."""
+    arm_values: tuple[str, ...]
+    """Those of its runs, each once; none where it was not set."""
+    baseline_values: tuple[str, ...]
 
 
-def _is_compared(key: str) -> bool:
-    return any(key == name or key.startswith(f"{name}.") for name in COMPARED)
+@dataclass(frozen=True)
+class Fairness:
+    """What was compared between two arms."""
+
+    causes: tuple[OtherCause, ...]
+    equal: tuple[Fact, ...]
+    not_recorded: tuple[Fact, ...]
+    """By at least one side: of settings only what stands in for them (paths, counts) was compared."""
+
+    @property
+    def confounding(self) -> tuple[OtherCause, ...]:
+        """The causes that can make a paired difference: only seeds that both completed are paired."""
+        return tuple(cause for cause in self.causes if cause.fact is not Fact.SEEDS)
 
 
-def _values(arm: Arm, fact: Callable[[Run], object]) -> set[str]:
-    values = (fact(run) for run in arm.completed)
-    return {str(value) for value in values if value is not None}
+def fairness(arm: Arm, baseline: Arm, same_questions: bool = False) -> Fairness:
+    """Compare every setting, other than method and quantization, and every fact that the runs themselves tell.
+
+    `same_questions`: whether the answers of both were joined question by question, whatever their records tell."""
+    causes = [*_settings(arm, baseline), *_versions(arm, baseline)]
+    if same_questions:
+        causes = [cause for cause in causes if cause.fact is not Fact.QUESTIONS]
+    equal: list[Fact] = []
+    not_recorded: list[Fact] = []
+    pairs = _pairs(arm, baseline)
+    is_quantized = all(side.settings.known.get("quantization.bits") is not None for side in (arm, baseline))
+    for fact, tell in _MEASURED.items():
+        if fact is Fact.QUANTIZED_MODULES and not is_quantized:
+            continue
+        values = [(tell(first), tell(second)) for first, second in pairs]
+        recorded = [pair for pair in values if None not in pair]
+        if any(first != second for first, second in recorded):
+            sides = (tuple(dict.fromkeys(str(pair[side]) for pair in recorded)) for side in (0, 1))
+            causes.append(OtherCause(fact, None, *sides))
+        elif recorded:
+            equal.append(fact)
+        elif fact is not Fact.BENCHMARK and pairs:
+            not_recorded.append(fact)
+    for fact in _SETTINGS:
+        if any(cause.fact is fact for cause in causes) or (fact is Fact.QUESTIONS and not _asks(arm, baseline)):
+            continue
+        is_told = _is_told(fact, arm, baseline) or (fact is Fact.QUESTIONS and same_questions)
+        (equal if is_told else not_recorded).append(fact)
+    if arm.seeds and baseline.seeds:
+        if set(arm.seeds) != set(baseline.seeds):
+            seeds = (tuple(map(str, sorted(side.seeds))) for side in (arm, baseline))
+            causes.append(OtherCause(Fact.SEEDS, None, *seeds))
+        else:
+            equal.append(Fact.SEEDS)
+    if not any(cause.fact is Fact.VERSIONS for cause in causes):
+        equal.append(Fact.VERSIONS)
+    order = list(Fact)
+    return Fairness(
+        tuple(sorted(causes, key=lambda cause: (order.index(cause.fact), cause.key or ""))),
+        tuple(sorted(equal, key=order.index)),
+        tuple(sorted(not_recorded, key=order.index)),
+    )
 
 
-def unfairness(arm: Arm, baseline: Arm) -> list[Unfairness]:
-    """Every configuration key and measured fact, other than method and quantization, in which the two differ."""
-    ours, theirs = arm.runs[0].configuration, baseline.runs[0].configuration
-    found = [
-        Unfairness(key, str(ours.get(key)), str(theirs.get(key)))
-        for key in differing_keys([ours, theirs])
-        if not _is_compared(key)
+def _pairs(arm: Arm, baseline: Arm) -> list[tuple[Run, Run]]:
+    """Return the completed runs of each seed that both have."""
+    runs = {run.record.seed: run for run in baseline.completed}
+    return [(run, runs[run.record.seed]) for run in arm.completed if run.record.seed in runs]
+
+
+def _fact_of(key: str) -> Fact | None:
+    """Return the fact that a key of the settings belongs to; None: arms are meant to differ in it."""
+    if key.startswith(_MEANT_TO_DIFFER):
+        return None
+    fitting = [
+        (len(name), fact)
+        for fact, names in _SETTINGS.items()
+        for name in names
+        if key == name or key.startswith(f"{name}.")
     ]
-    for name, fact in FACTS.items():
-        values = _values(arm, fact), _values(baseline, fact)
-        if all(values) and values[0] != values[1]:
-            found.append(Unfairness(name, *(" / ".join(sorted(one)) for one in values)))
-    return found
+    return max(fitting)[1] if fitting else None
 
 
-def unproven_quantization(arm: Arm) -> str | None:
-    """Says so where an arm asked for quantized weights and a run found none."""
-    bits = arm.runs[0].configuration.get("quantization.bits")
-    faulty = [
-        str(run.record.seed)
+def _settings(arm: Arm, baseline: Arm) -> Iterator[OtherCause]:
+    for key, (value, baseline_value) in differences(arm.settings, baseline.settings).items():
+        fact = _fact_of(key)
+        if fact is not None:
+            yield OtherCause(fact, key, _shown(value), _shown(baseline_value))
+
+
+def _shown(value: object) -> tuple[str, ...]:
+    return () if value is None else (str(value),)
+
+
+def _versions(arm: Arm, baseline: Arm) -> Iterator[OtherCause]:
+    """Yield each library, Python among them, whose versions differ."""
+    sides = [[run.record.environment.versions for run in side.completed or side.runs] for side in (arm, baseline)]
+    for library in sorted({name for side in sides for versions in side for name in versions}):
+        found = [tuple(sorted({versions[library] for versions in side if library in versions})) for side in sides]
+        if found[0] != found[1]:
+            yield OtherCause(Fact.VERSIONS, library, found[0], found[1])
+
+
+def _asks(arm: Arm, baseline: Arm) -> bool:
+    return any(side.settings.known.get("evaluation.benchmark") is not None for side in (arm, baseline))
+
+
+def _is_told(fact: Fact, arm: Arm, baseline: Arm) -> bool:
+    """Return whether both arms record a setting itself, not only what stands in for it."""
+    first, second = arm.settings, baseline.settings
+    content = {Fact.WEIGHTS: "model", Fact.ROWS: "rows", Fact.QUESTIONS: "questions", Fact.PRECISION: "precision"}
+    if fact in content:
+        return is_recorded(content[fact], first, second)
+    if fact is Fact.ARGUMENTS or (first.complete and second.complete):
+        return True
+    return any(_fact_of(key) is fact for key in first.known.keys() & second.known.keys())
+
+
+@dataclass(frozen=True)
+class UnprovenQuantization:
+    """An arm that asked for quantized weights, in whose loaded model none were found."""
+
+    arm: str
+    bits: int
+    seeds: tuple[int, ...]
+
+
+def unproven_quantization(arm: Arm) -> UnprovenQuantization | None:
+    """Return None where every run has what it asked for, as far as it was counted."""
+    bits = arm.settings.known.get("quantization.bits")
+    faulty = tuple(
+        run.record.seed
         for run in arm.completed
         if run.record.evidence is not None and run.record.evidence.quantized_modules == 0
-    ]
-    if not bits or not faulty:
-        return None
-    return (
-        f"{arm.label} asked for {bits}-bit weights, but no quantized layer was found in its loaded model "
-        f"(seed {', '.join(faulty)}): its figures are not those of a quantized base."
     )
+    return UnprovenQuantization(arm.label, bits, faulty) if isinstance(bits, int) and bits and faulty else None

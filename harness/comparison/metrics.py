@@ -1,93 +1,61 @@
-"""What is compared: each metric's column, name, unit, direction and way of being written."""
+"""What is compared: each metric's column, unit and direction. How it is called and written is the report's."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Literal
 
 from harness.devices.reading import Quantity
+from harness.runs.folder import RunFolder, TargetFolder
 
 
-def number(value: float, decimals: int | None = None, sign: bool = False) -> str:
-    """`decimals` None: three digits that tell, none after the point from 100 on."""
-    if decimals is None:
-        size = abs(value)
-        decimals = 0 if size >= 99.95 or size == 0 else 1 if size >= 9.995 else 2
-    text = f"{value:{'+' if sign else ''},.{decimals}f}"
-    return text.replace("+", "").replace("-", "") if float(text.replace(",", "")) == 0 else text
-
-
-def percent(value: float) -> str:
-    """A relative difference in percent, with its sign."""
-    return f"{number(value, 0 if abs(value) >= 99.95 else 1, sign=True)}%"
+class Unit(StrEnum):
+    SHARE = "share"
+    """Of right answers, 0 to 1."""
+    MIB = "mib"
+    SECONDS = "seconds"
+    TOKENS_PER_SECOND = "tokens_per_second"
+    NATS_PER_TOKEN = "nats_per_token"
+    WATT_HOURS = "watt_hours"
+    COUNT = "count"
 
 
 @dataclass(frozen=True)
 class Metric:
     key: str
     """Column of `load_runs`."""
-    title: str
-    unit: str
+    unit: Unit
     better: Literal["lower", "higher"] | None
     """None: neither is; the metric describes."""
-    decimals: int | None = None
-    scale: float = 1.0
-    difference_unit: str | None = None
-    """Where it is another than `unit`."""
     quantity: Quantity | None = None
     """The memory that it is about."""
-    answers: str | None = None
-    """Of a share of right answers: where they are, relative to a run's folder."""
-
-    def format(self, value: float) -> str:
-        """Without the unit, for tables that name it once."""
-        return number(value * self.scale, self.decimals)
-
-    def write(self, value: float) -> str:
-        text = self.format(value)
-        return f"{text}{self.unit}" if self.unit == "%" else f"{text} {self.unit}".rstrip()
-
-    def format_difference(self, value: float) -> str:
-        return number(value * self.scale, self.decimals, sign=True)
-
-    @property
-    def unit_of_differences(self) -> str:
-        return self.unit if self.difference_unit is None else self.difference_unit
+    target: Callable[[RunFolder], TargetFolder] | None = None
+    """Of a share of right answers: where the answers are."""
 
 
-def _peak(quantity: Quantity, title: str) -> Metric:
-    return Metric(f"peak_{quantity}_mib", title, "MiB", "lower", quantity=quantity)
+def _peak(quantity: Quantity) -> Metric:
+    return Metric(f"peak_{quantity}_mib", Unit.MIB, "lower", quantity)
 
 
-def _accuracy(key: str, title: str, answers: str) -> Metric:
-    return Metric(key, title, "%", "higher", 1, 100.0, "points", answers=answers)
-
-
-ADAPTER_ANSWERS, MERGED_ANSWERS = "evaluation/answers.jsonl", "evaluation-merged/answers.jsonl"
-"""As harness.execution.scoring names their folders."""
-ACCURACY = _accuracy("accuracy", "Accuracy", ADAPTER_ANSWERS)
-MERGED_ACCURACY = _accuracy("merged_accuracy", "Accuracy merged into the unquantized base", MERGED_ANSWERS)
-DEVICE_ABOVE_BASELINE = Metric(
-    "peak_device_above_baseline_mib",
-    "Peak device memory above its level before the run",
-    "MiB",
-    "lower",
-    quantity=Quantity.DEVICE,
-)
-DEVICE = _peak(Quantity.DEVICE, "Peak device memory")
-PROCESS = _peak(Quantity.PROCESS, "Peak device memory of the run's processes")
-ALLOCATOR_RESERVED = _peak(Quantity.ALLOCATOR_RESERVED, "Peak memory reserved by the allocator")
-ALLOCATOR_ALLOCATED = _peak(Quantity.ALLOCATOR_ALLOCATED, "Peak memory allocated by tensors")
-HOST = _peak(Quantity.HOST, "Peak private host memory")
-RESIDENT = _peak(Quantity.RESIDENT, "Peak resident host memory")
-WEIGHTS = Metric("weights_mib", "Weights of the base in memory", "MiB", "lower")
-TRAIN_SECONDS = Metric("train_seconds", "Training time", "s", "lower")
-TOKENS_PER_SECOND = Metric("tokens_per_second", "Training speed", "tokens/s", "higher")
-TRAIN_LOSS = Metric("train_loss", "Training loss, last", "nats/token", "lower", 4)
-VALIDATION_LOSS = Metric("validation_loss", "Validation loss, last", "nats/token", "lower", 4)
-WATT_HOURS = Metric("watt_hours", "Energy of the whole run", "Wh", "lower")
-TRAINABLE = Metric("trainable_parameters", "Trainable parameters", "", None, 0)
-ADAPTER = Metric("adapter_mib", "Adapter on disk", "MiB", None)
+ACCURACY = Metric("accuracy", Unit.SHARE, "higher", target=lambda folder: folder.evaluation)
+MERGED_ACCURACY = Metric("merged_accuracy", Unit.SHARE, "higher", target=lambda folder: folder.evaluation_merged)
+DEVICE_ABOVE_BASELINE = Metric("peak_device_above_baseline_mib", Unit.MIB, "lower", Quantity.DEVICE)
+DEVICE = _peak(Quantity.DEVICE)
+PROCESS = _peak(Quantity.PROCESS)
+ALLOCATOR_RESERVED = _peak(Quantity.ALLOCATOR_RESERVED)
+ALLOCATOR_ALLOCATED = _peak(Quantity.ALLOCATOR_ALLOCATED)
+HOST = _peak(Quantity.HOST)
+RESIDENT = _peak(Quantity.RESIDENT)
+WEIGHTS = Metric("weights_mib", Unit.MIB, "lower")
+TRAIN_SECONDS = Metric("train_seconds", Unit.SECONDS, "lower")
+TOKENS_PER_SECOND = Metric("tokens_per_second", Unit.TOKENS_PER_SECOND, "higher")
+TRAIN_LOSS = Metric("train_loss", Unit.NATS_PER_TOKEN, "lower")
+VALIDATION_LOSS = Metric("validation_loss", Unit.NATS_PER_TOKEN, "lower")
+WATT_HOURS = Metric("watt_hours", Unit.WATT_HOURS, "lower")
+TRAINABLE = Metric("trainable_parameters", Unit.COUNT, None)
+ADAPTER = Metric("adapter_mib", Unit.MIB, None)
 
 METRICS = (
     ACCURACY,

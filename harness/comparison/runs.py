@@ -5,23 +5,26 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
 import pandas
 
 from harness.comparison.columns import to_frame
-from harness.comparison.pooling import Configuration, configuration, labels
-from harness.runs import record as records
-from harness.runs.record import DamagedRecordError, Outcome, Record
-
-RUN_FOLDER = re.compile(r".+-seed\d+-[0-9a-f]+")
+from harness.comparison.pooling import labels, started
+from harness.comparison.settings import Settings, settings_of
+from harness.runs import store
+from harness.runs.folder import RunFolder, SweepFolder
+from harness.runs.record import Outcome, Record
+from harness.runs.store import DamagedRecordError
 
 
 @dataclass(frozen=True)
 class Run:
-    folder: Path
+    """One run that left a record."""
+
+    folder: RunFolder
     record: Record
     label: str
     """The arm's name, extended where runs of that name differ in more than their seed."""
@@ -30,9 +33,24 @@ class Run:
     def completed(self) -> bool:
         return self.record.status is Outcome.COMPLETED
 
+    @property
+    def diverged(self) -> bool:
+        """False also where nobody looked."""
+        return self.record.diverged is True
+
     @cached_property
-    def configuration(self) -> Configuration:
-        return configuration(self.record)
+    def settings(self) -> Settings:
+        return settings_of(self.record)
+
+
+@dataclass(frozen=True)
+class Superseded:
+    """A run that is left out, since another is the same run with the same seed."""
+
+    folder: Path
+    by: Path
+    is_older: bool
+    """False: the other is chosen because it alone is completed."""
 
 
 @dataclass(frozen=True)
@@ -43,33 +61,27 @@ class Sweep:
     runs: list[Run] = field(default_factory=list)
     """By arm's first start, then seed; one for each label and seed."""
     damaged: list[str] = field(default_factory=list)
-    """One message for each record that cannot be read."""
+    """For each record that cannot be read its path and what is wrong with it."""
     unfinished: list[Path] = field(default_factory=list)
-    """Folders of runs that left no record: still running, or stopped with their parent."""
-    superseded: list[str] = field(default_factory=list)
-    """One message for each run left out because another has its configuration and seed."""
-
-
-def _started(record: Record) -> datetime:
-    started = record.started_at
-    return started if started.tzinfo else started.replace(tzinfo=UTC)
+    """Folders of runs that were started and left no record: still running, or stopped with their parent."""
+    planned: list[Path] = field(default_factory=list)
+    """Folders of runs that a dry run has planned and nobody has started."""
+    superseded: list[Superseded] = field(default_factory=list)
 
 
 def _natural(label: str) -> list[tuple[bool, int, str]]:
-    """Sorts `rank=8` before `rank=16`."""
+    """Return a key that sorts `rank=8` before `rank=16`."""
     return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", label)]
 
 
-def _newest_of_each(runs: Iterable[Run]) -> tuple[list[Run], list[str]]:
+def _newest_of_each(runs: Iterable[Run]) -> tuple[list[Run], list[Superseded]]:
     kept: dict[tuple[str, int], Run] = {}
     superseded = []
-    for run in sorted(runs, key=lambda run: (run.completed, _started(run.record))):
+    for run in sorted(runs, key=lambda run: (run.completed, started(run.record))):
         key = run.label, run.record.seed
         if key in kept:
-            superseded.append(
-                f"{kept[key].folder} is left out: {run.folder} has the same configuration and seed "
-                + ("and is newer" if run.completed == kept[key].completed else "and is completed")
-            )
+            before = kept[key]
+            superseded.append(Superseded(before.folder.path, run.folder.path, run.completed == before.completed))
         kept[key] = run
     return list(kept.values()), superseded
 
@@ -77,45 +89,41 @@ def _newest_of_each(runs: Iterable[Run]) -> tuple[list[Run], list[str]]:
 def load_sweep(*folders: Path, only: Collection[Path] | None = None) -> Sweep:
     """Read the runs in `folders`, each the folder of one sweep: every one, or those whose folder is among `only`.
 
-    Damage is reported in the result, not raised."""
-    found: list[tuple[Path, Record]] = []
+    Damage is reported in the result, not raised. Raises OSError where a folder itself cannot be read."""
+    found: list[tuple[RunFolder, Record]] = []
     damaged: list[str] = []
     unfinished: list[Path] = []
-    for folder in sorted(path for sweep in dict.fromkeys(folders) for path in sweep.iterdir() if path.is_dir()):
-        if only is not None and folder not in only:
+    planned: list[Path] = []
+    for folder in sorted(
+        (run for sweep in dict.fromkeys(folders) for run in SweepFolder(sweep).runs()), key=lambda run: run.path
+    ):
+        if only is not None and folder.path not in only:
             continue
         try:
-            record = records.load(folder)
-        except DamagedRecordError as error:
+            record = store.load(folder)
+        except (DamagedRecordError, OSError) as error:
             damaged.append(str(error))
             continue
         if record is not None:
             found.append((folder, record))
-        elif RUN_FOLDER.fullmatch(folder.name):
-            unfinished.append(folder)
-    names = labels([(record.arm, configuration(record)) for _, record in found])
+        else:
+            (unfinished if folder.has_been_started() else planned).append(folder.path)
+    names = labels([record for _, record in found])
     runs, superseded = _newest_of_each(
         Run(folder, record, label) for (folder, record), label in zip(found, names, strict=True)
     )
     first_start: dict[str, datetime] = {}
     for run in runs:
-        first_start[run.label] = min(first_start.get(run.label, _started(run.record)), _started(run.record))
+        first_start[run.label] = min(first_start.get(run.label, started(run.record)), started(run.record))
     runs.sort(key=lambda run: (first_start[run.label], _natural(run.label), run.record.seed))
-    return Sweep(folders, runs, damaged, unfinished, superseded)
-
-
-def _is_sweep(folder: Path) -> bool:
-    return any(
-        path.is_dir() and ((path / records.FILE_NAME).exists() or RUN_FOLDER.fullmatch(path.name))
-        for path in folder.iterdir()
-    )
+    return Sweep(folders, runs, damaged, unfinished, planned, superseded)
 
 
 def load_runs(path: str | Path) -> pandas.DataFrame:
     """One row for each run under `path`: a sweep's folder, or a folder that holds several sweeps.
 
-    What was not measured is NaN (numbers) or None (texts), never 0. Of runs with the same configuration and
-    seed only the newest completed one is there. Memory is in MiB; its peaks are those of the training
+    What was not measured is NaN (numbers) or None (texts), never 0. Of the same run made twice only the newest
+    completed one is there. Memory is in MiB; its peaks are those of the training
     process, the highest of loading, training, validating and saving.
 
     sweep, arm, seed            arm: the label that also tells apart configurations of the same name
@@ -146,7 +154,8 @@ def load_runs(path: str | Path) -> pandas.DataFrame:
     train_seconds               the training loop without loading and validation
     validation_seconds          the validation loss in the midst of training
     tokens_per_second           tokens / train_seconds
-    train_loss, validation_loss the last ones reported, nats a token
+    train_loss, validation_loss the last ones reported, nats a token; infinite or NaN where the loss was
+    diverged                    whether the loss was not finite or ended no lower than it began; None: not recorded
     wall_seconds                the whole run
     watt_hours, mean_watts      energy and mean power of the whole run
     max_temperature_celsius     highest of the chips
@@ -156,7 +165,7 @@ def load_runs(path: str | Path) -> pandas.DataFrame:
     folder = Path(path)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder; give the folder of a sweep, or one that holds sweeps")
-    sweeps = (
-        [folder] if _is_sweep(folder) else sorted(one for one in folder.iterdir() if one.is_dir() and _is_sweep(one))
-    )
-    return to_frame((run.label, run.record, run.folder) for run in load_sweep(*sweeps).runs)
+    sweep = SweepFolder(folder)
+    below = sorted(path for path in folder.iterdir() if path.is_dir() and SweepFolder(path).is_sweep())
+    sweeps = [folder] if sweep.is_sweep() else below
+    return to_frame((run.label, run.record, run.folder.path) for run in load_sweep(*sweeps).runs)

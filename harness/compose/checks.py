@@ -1,123 +1,134 @@
-"""Every rule that a combination of keys can break. A mistake names the key, what is wrong and what would be right."""
+"""Every rule that a configuration can break. A mistake names the key, what is wrong and what would be right.
+
+Nothing is downloaded and nothing is written here.
+"""
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
-from pathlib import Path
+from operator import attrgetter
+from typing import Any
 
-from harness.config.schema import MERGED, TARGETS, Config, SourceConfig
-from harness.data.check import mapping_problems, row_problems
-from harness.data.sources import SourceError, locate, read_records
-from harness.devices.device import Device, DeviceError, Wish, choose
-from harness.launch import torchrun as launch
-from harness.trainer.known_arguments import near_argument, training_argument_names
+from harness.base.folders import NAME_RULE, is_name, obstacle
+from harness.compose.data_checks import question_mistakes, row_mistakes
+from harness.compose.launch_checks import launch_mistakes
+from harness.config.schema import MERGED, TARGETS, Config, arm_of
+from harness.data.sources import SourceReader
+from harness.devices.device import Device
+from harness.trainer.fields import holds_secret, own_key
+from harness.trainer.known_arguments import training_argument_names, unknown_argument
 
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 HUBS = ("huggingface", "modelscope", "local")
-SECRETS = ("token", "api_key", "password", "secret")
-"""How the names of arguments that hold one end; `tokenized_path` and `max_new_tokens` hold none."""
+_POSITIVE = (
+    *("method.rank", "method.alpha", "dataset.train_samples", "dataset.max_samples", "dataset.val_size"),
+    *("training.learning_rate", "training.epochs", "training.max_steps", "training.batch_size"),
+    *("training.gradient_accumulation", "training.cutoff_length", "training.logging_steps"),
+    *("training.validation_steps", "training.save_steps", "evaluation.limit", "evaluation.batch_size"),
+    *("evaluation.max_new_tokens", "device.interval_seconds", "device.threads"),
+)
+_NOT_NEGATIVE = ("dataset.validation_samples", "evaluation.few_shot", "training.warmup_steps")
+_CHOICES = {
+    "training.precision": PRECISIONS,
+    "method.finetuning_type": ("lora", "full"),
+    "quantization.type": ("nf4", "fp4"),
+    "tracking.mode": ("local", "cloud", "offline", "disabled"),
+    "model.hub": HUBS,
+}
+_BOUNDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    **dict.fromkeys(_POSITIVE, (lambda value: value > 0, "must be greater than 0")),
+    **dict.fromkeys(_NOT_NEGATIVE, (lambda value: value >= 0, "must be 0 or greater")),
+    **{key: (known.__contains__, f"must be one of {', '.join(known)}") for key, known in _CHOICES.items()},
+    # What numpy's generator takes.
+    "seed": (lambda value: 0 <= value < 2**32, "must be 0 or greater, and below 2**32"),
+    "method.dropout": (lambda value: 0 <= value < 1, "must be at least 0 and below 1"),
+    "training.warmup_ratio": (lambda value: 0 <= value < 1, "a share of all steps, at least 0 and below 1"),
+    "dataset.validation_fraction": (lambda value: 0 < value < 1, "must be between 0 and 1"),
+    "quantization.bits": ((4, 8).__contains__, "use 4 or 8, or null for weights as they are"),
+}
 
 
-def check(config: Config) -> list[str]:
-    """All mistakes of one configuration; an empty list when there is none."""
+def check(config: Config, device: Device | None, sources: SourceReader, *, reported: bool = True) -> list[str]:
+    """Return all mistakes of one configuration; an empty list when there is none.
+
+    Without a device, what concerns it is left out; rows on a hub that were not fetched are left out too.
+    `reported`: whether a report will be made of the run, so that `reports` must be a folder that can be written."""
     return [
         *_values(config),
+        *_validation(config),
+        *_places(config, sources, reported),
         *_quantization(config),
-        *_model(config),
-        *_data(config),
+        *_model(config, sources),
+        *row_mistakes(config, sources),
+        *question_mistakes(config.evaluation, sources),
         *_evaluation(config),
-        *_device(config),
+        *_precision(config, device),
+        *launch_mistakes(config.launch, device),
         *_llamafactory(config),
     ]
 
 
-def check_rows(config: Config) -> list[str]:
-    """Those of them that concern the rows alone."""
-    all_mistakes = (*_values(config), *_model(config), *_data(config))
+def check_rows(config: Config, sources: SourceReader) -> list[str]:
+    """Return those of them that concern the rows alone."""
+    all_mistakes = (*_values(config), *_validation(config), *row_mistakes(config, sources))
     return [mistake for mistake in all_mistakes if mistake.startswith(("dataset.", "model.hub="))]
 
 
 def _values(config: Config) -> Iterator[str]:
-    method, training, evaluation = config.method, config.training, config.evaluation
-    positive = {
-        "method.rank": method.rank,
-        "method.alpha": method.alpha,
-        "training.learning_rate": training.learning_rate,
-        "training.epochs": training.epochs,
-        "training.max_steps": training.max_steps,
-        "training.batch_size": training.batch_size,
-        "training.gradient_accumulation": training.gradient_accumulation,
-        "training.cutoff_length": training.cutoff_length,
-        "training.logging_steps": training.logging_steps,
-        "training.validation_steps": training.validation_steps,
-        "training.save_steps": training.save_steps,
-        "dataset.train_samples": config.dataset.train_samples,
-        "dataset.max_samples": config.dataset.max_samples,
-        "dataset.val_size": config.dataset.val_size,
-        "evaluation.limit": evaluation.limit,
-        "evaluation.batch_size": evaluation.batch_size,
-        "evaluation.max_new_tokens": evaluation.max_new_tokens,
-        "device.interval_seconds": config.device.interval_seconds,
-        "device.threads": config.device.threads,
-    }
-    for key, value in positive.items():
-        if value is not None and value <= 0:
-            yield f"{key}={value}: must be greater than 0"
-    for key, value in {
-        "seed": config.seed,
-        "dataset.validation_samples": config.dataset.validation_samples,
-        "evaluation.few_shot": evaluation.few_shot,
-        "training.warmup_steps": training.warmup_steps,
-    }.items():
-        if value is not None and value < 0:
-            yield f"{key}={value}: must be 0 or greater"
-    if not 0 <= method.dropout < 1:
-        yield f"method.dropout={method.dropout}: must be at least 0 and below 1"
-    if not 0 <= training.warmup_ratio < 1:
-        yield f"training.warmup_ratio={training.warmup_ratio}: a share of all steps, at least 0 and below 1"
-    if not 0 < config.dataset.validation_fraction < 1:
-        yield f"dataset.validation_fraction={config.dataset.validation_fraction}: must be between 0 and 1"
-    if training.precision not in PRECISIONS:
-        yield f"training.precision={training.precision}: must be one of {', '.join(PRECISIONS)}"
-    if method.finetuning_type not in ("lora", "full"):
-        yield f"method.finetuning_type={method.finetuning_type}: must be lora or full"
-    if config.tracking.mode not in ("local", "cloud", "offline", "disabled"):
-        yield f"tracking.mode={config.tracking.mode}: must be local, cloud, offline or disabled"
-    if config.dataset.val_size and config.dataset.validation_samples:
+    for key, (is_right, rule) in _BOUNDS.items():
+        value = attrgetter(key)(config)
+        if isinstance(value, float) and not math.isfinite(value):
+            yield f"{key}={value}: must be a finite number"
+        elif value is not None and not is_right(value):
+            yield f"{key}={value}: {rule}"
+    try:
+        (config.tracking.experiment or "").format(arm="lora", seed=0)
+    except (LookupError, ValueError, TypeError, AttributeError):
+        yield f"tracking.experiment={config.tracking.experiment}: {{arm}} and {{seed}} are filled in, and nothing else"
+
+
+def _validation(config: Config) -> Iterator[str]:
+    """Which rows the validation loss is taken of."""
+    dataset, steps = config.dataset, config.training.validation_steps
+    if dataset.val_size and dataset.validation_samples:
         yield (
-            f"dataset.val_size={config.dataset.val_size}: the rows are held out already; "
+            f"dataset.val_size={dataset.val_size}: the rows are held out already; "
             "set dataset.validation_samples=0, or leave val_size out"
         )
-    dataset = config.dataset
     if dataset.validation and (dataset.val_size or dataset.validation_samples):
         yield (
             "dataset.validation: rows are held out already; leave it out, or set dataset.val_size=null and "
             "dataset.validation_samples=0"
         )
-    if training.validation_steps and not (dataset.validation_samples or dataset.val_size or dataset.validation):
+    if steps and not (dataset.validation_samples or dataset.val_size or dataset.validation):
         yield (
-            f"training.validation_steps={training.validation_steps}: there are no rows to validate on; "
+            f"training.validation_steps={steps}: there are no rows to validate on; "
             "set dataset.validation_samples, or training.validation_steps=null"
         )
-    try:
-        (config.tracking.experiment or "").format(arm="lora", seed=0)
-    except (KeyError, IndexError, ValueError):
-        yield f"tracking.experiment={config.tracking.experiment}: {{arm}} and {{seed}} are filled in, and nothing else"
-    if "," in (full := str(Path(config.output).resolve())):
+
+
+def _places(config: Config, sources: SourceReader, reported: bool) -> Iterator[str]:
+    """Where the run and its report are written."""
+    wrong_names = {
+        key: name for key, name in {"sweep": config.sweep, "arm": arm_of(config)}.items() if not is_name(name)
+    }
+    for key, name in wrong_names.items():
+        yield f"{key}={name!r}: names a folder; {NAME_RULE}"
+    output = sources.path(config.output)
+    if "," in (full := str(output.resolve())):
         yield f"output={config.output}: LLaMA-Factory parts paths at the comma in {full}; use a folder without one"
-    for key, name in {"sweep": config.sweep, "arm": config.arm or "arm"}.items():
-        if not re.fullmatch(r"\w[\w.-]*", name):
-            yield f"{key}={name!r}: names a folder; use letters, digits, dots, dashes and underscores"
+    if "sweep" in wrong_names:
+        return
+    for key, name in {"output": config.output, **({"reports": config.reports} if reported else {})}.items():
+        if reason := obstacle(sources.path(name) / config.sweep):
+            yield f"{key}={name}: {reason}; give a folder that can be written"
 
 
 def _quantization(config: Config) -> Iterator[str]:
     quantization, method = config.quantization, config.method
-    if quantization.bits not in (None, 4, 8):
-        yield f"quantization.bits={quantization.bits}: use 4 or 8, or null for weights as they are"
-    if quantization.type not in ("nf4", "fp4"):
-        yield f"quantization.type={quantization.type}: must be nf4 or fp4"
     if quantization.bits and method.finetuning_type == "full":
         yield (
             f"quantization={quantization.name}: a quantized base cannot be trained in full (method={method.name}); "
@@ -127,19 +138,17 @@ def _quantization(config: Config) -> Iterator[str]:
         yield "quantization.bits=null: method=qlora needs a quantized base; use 4 or 8, or method=lora"
 
 
-def _model(config: Config) -> Iterator[str]:
+def _model(config: Config, sources: SourceReader) -> Iterator[str]:
     model = config.model
-    if model.hub not in HUBS:
-        yield f"model.hub={model.hub}: must be one of {', '.join(HUBS)}"
     if model.path is None:
         if model.shape is None:
             yield "model.path: a value is needed; give a folder or a hub id, or model=random with a model.shape"
         elif model.shape not in model.shapes:
             yield f"model.shape={model.shape}: there is {', '.join(model.shapes)}"
         return
-    folder = Path(model.path).expanduser()
-    owner = model.path.partition("/")[0]
-    looks_like_hub_id = re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model.path) and not Path(owner).exists()
+    folder = sources.path(model.path)
+    owner = sources.path(model.path.partition("/")[0])
+    looks_like_hub_id = re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model.path) and not owner.exists()
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             yield f"model.path={model.path}: is not a model: there is no config.json in this folder"
@@ -154,29 +163,6 @@ def _model(config: Config) -> Iterator[str]:
         )
 
 
-def _data(config: Config) -> Iterator[str]:
-    dataset, evaluation = config.dataset, config.evaluation
-    yield from _source(config, "dataset", dataset)
-    for key, sources in (("also", dataset.also), ("validation", dataset.validation)):
-        for number, source in enumerate(sources):
-            yield from _source(config, f"dataset.{key}[{number}]", source)
-    for key, name in {"train_name": dataset.train_name, "validation_name": dataset.validation_name}.items():
-        if not re.fullmatch(r"\w[\w.-]*", name):
-            yield f"dataset.{key}={name!r}: names a file; use letters, digits, dots, dashes and underscores"
-        if name == "dataset_info":
-            yield f"dataset.{key}={name}: is the name of LLaMA-Factory's own list of datasets; use another"
-    if dataset.train_name == dataset.validation_name:
-        yield f"dataset.validation_name={dataset.validation_name}: is dataset.train_name too; give each its own"
-    if evaluation.path is not None:
-        if evaluation.benchmark in (None, "arithmetic"):
-            yield (
-                f"evaluation.path={evaluation.path}: evaluation={evaluation.name} takes no file; "
-                "use evaluation=gsm8k for GSM8K's questions"
-            )
-        elif not Path(evaluation.path).expanduser().exists():
-            yield f"evaluation.path={evaluation.path}: no such file"
-
-
 def _evaluation(config: Config) -> Iterator[str]:
     evaluation = config.evaluation
     key = f"evaluation.targets=[{','.join(evaluation.targets)}]"
@@ -188,84 +174,38 @@ def _evaluation(config: Config) -> Iterator[str]:
         yield f"{key}: {what} has nothing to ask; name some of {', '.join(TARGETS)}"
     if MERGED in evaluation.targets and config.method.finetuning_type == "full":
         yield f"{key}: method={config.method.name} has no adapter to merge; leave {MERGED} out"
-    for number, one in enumerate(evaluation.prompts):
-        if not one.prompt.strip():
+    for number, prompt in enumerate(evaluation.prompts):
+        if not prompt.prompt.strip():
             yield f"evaluation.prompts[{number}].prompt: a text is needed"
-        if one.expected is not None and not one.expected.strip():
+        if prompt.expected is not None and not prompt.expected.strip():
             yield (
                 f"evaluation.prompts[{number}].expected: every answer holds an empty text; "
                 "give one that a right answer must hold, or leave expected out"
             )
 
 
-def _source(config: Config, key: str, source: SourceConfig) -> Iterator[str]:
-    dataset, hub = config.dataset, config.model.hub
-    wrong = [f"{key}.{problem}" for problem in mapping_problems(source)]
-    if source.path is None and source.repository is not None:
-        if hub == "local":
-            wrong.append(f"{key}.repository={source.repository}: model.hub=local fetches nothing; use modelscope")
-        elif source.file is None:
-            wrong.append(f"{key}.file: a value is needed, the path of a file inside of {source.repository}")
-    elif source.path is None and (source is not dataset or dataset.name != "arithmetic"):
-        given = f"{key}.path=FILE" if source is dataset else f"'{key.partition('[')[0]}=[{{path: FILE}}]'"
-        wrong.append(f"{key}.path: dataset={dataset.name} needs a file; give {given} (JSON, JSONL or parquet)")
-    yield from wrong
-    if wrong:
+def _precision(config: Config, device: Device | None) -> Iterator[str]:
+    if device is None:
         return
-    place = f"{key}.path={source.path}" if source.path is not None else f"{key}.repository={source.repository}"
-    try:
-        path = locate(source, hub)
-        problems = [] if path is None else row_problems(read_records(path), source, dataset.append_answer)
-    except SourceError as error:
-        problems = [str(error)]
-    yield from (f"{place}: {problem}" for problem in problems)
-
-
-def _device(config: Config) -> Iterator[str]:
-    try:
-        device = device_of(config)
-    except DeviceError as error:
-        elsewhere = "; a dry run needs none: device=cpu device.chips=null training.precision=auto"
-        yield f"{error}{elsewhere if config.dry_run else ''}"
-        return
-    precision = config.training.precision
-    if precision == "bf16" and device.supports_bf16 is False:
+    if config.training.precision == "bf16" and device.supports_bf16 is False:
         yield f"training.precision=bf16: {device.product} has no bf16; use fp16 or auto"
-    if precision == "fp16" and device.torch_device == "cpu":
+    if config.training.precision == "fp16" and device.torch_device == "cpu":
         yield "training.precision=fp16: mixed fp16 needs an accelerator; on a CPU use fp32, bf16 or auto"
-    yield from launch.problems(config.launch, device)
-
-
-def device_of(config: Config, kind: str | None = None) -> Device:
-    """The device that is asked for, or one of another kind (auto, cpu, cuda, ascend). Raises DeviceError."""
-    wanted = config.device
-    return choose(kind or wanted.name, Wish(wanted.chips, wanted.sensor, wanted.stand_in))
-
-
-def resolve_precision(config: Config, device: Device) -> str:
-    """fp32, fp16 or bf16: what `auto` means on this device."""
-    if config.training.precision != "auto":
-        return config.training.precision
-    if device.torch_device == "cpu":
-        return "fp32"
-    return "fp16" if device.supports_bf16 is False else "bf16"
 
 
 def _llamafactory(config: Config) -> Iterator[str]:
-    from harness.trainer.arguments import OWN_ARGUMENTS
-
     known = training_argument_names()
     for name in config.llamafactory:
         key = f"llamafactory.{name}"
-        if name.endswith(SECRETS):
+        if holds_secret(name):
             yield (
                 f"{key}: a secret does not belong in a configuration; "
                 "set it as an environment variable (HF_TOKEN, SWANLAB_API_KEY)"
             )
-        elif name in OWN_ARGUMENTS:
-            yield f"{key}: the harness sets this itself; use {OWN_ARGUMENTS[name]}"
+        elif own := own_key(name):
+            yield f"{key}: the harness sets this itself; use {own}"
         elif name not in known:
-            yield f"{key}: LLaMA-Factory has no such training argument; {near_argument(name)}".rstrip("; ")
+            yield f"{key}: {unknown_argument(name)}"
     if config.llamafactory.get("deepspeed"):
         if config.launch.name == "single":
             yield "llamafactory.deepspeed: DeepSpeed is started by torchrun alone; add launch=cards, or launch=nodes"

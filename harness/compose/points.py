@@ -5,100 +5,34 @@ Hydra itself stops at the first mistake. Here each override is tried by itself f
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
-from hydra.core.config_search_path import ConfigSearchPath
-from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
-from hydra.plugins.config_source import ConfigResult, ConfigSource
-from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from harness.base import paths
 from harness.base.errors import UserError
-from harness.compose import checks as rules
+from harness.base.suggest import did_you_mean
+from harness.compose import hydra_plugins
+from harness.compose.hydra_values import admit
 from harness.config.schema import Config
 
 CONFIG_NAME = "config"
-SEPARATE = ("llamafactory", "hydra")
+_SEPARATE = ("llamafactory", "hydra")
 """Parts of the configuration whose keys the schema does not name."""
-_OPEN = ("llamafactory.", "dataset.columns", "dataset.tags")
-
-
-class SweepsSource(ConfigSource):
-    """Serves a folder as the config group `sweeps`, so that sweeps/ can stand beside conf/ and not inside it."""
-
-    def __init__(self, provider: str, path: str) -> None:
-        super().__init__(provider, path)
-        self._files = FileConfigSource(provider, f"file://{self.path}")
-
-    @staticmethod
-    def scheme() -> str:
-        return "sweeps"
-
-    def available(self) -> bool:
-        return bool(self._files.available())
-
-    def load_config(self, config_path: str) -> ConfigResult:
-        return self._files.load_config(_inside(config_path) or "")
-
-    def is_group(self, config_path: str) -> bool:
-        inside = _inside(config_path)
-        return config_path == "" or (inside is not None and bool(self._files.is_group(inside)))
-
-    def is_config(self, config_path: str) -> bool:
-        inside = _inside(config_path)
-        return inside is not None and inside != "" and bool(self._files.is_config(inside))
-
-    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
-        if config_path == "":
-            return ["sweeps"] if results_filter in (None, ObjectType.GROUP) else []
-        inside = _inside(config_path)
-        return [] if inside is None else self._files.list(inside, results_filter)
-
-
-def _inside(config_path: str) -> str | None:
-    """The path below the group `sweeps`; None for another group."""
-    group, _, rest = config_path.partition("/")
-    return rest if group == "sweeps" else None
-
-
-class HarnessSearchPath(SearchPathPlugin):
-    """The user's own ./conf and ./sweeps are found before those of the package."""
-
-    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        packaged = paths.configuration_folder("sweeps")
-        search_path.append("harness", f"sweeps://{packaged}")
-        for name, scheme, folder in (("conf", "file", "conf"), ("sweeps", "sweeps", "sweeps")):
-            own = Path.cwd() / folder
-            if own.is_dir() and own.resolve() != paths.configuration_folder(name).resolve():
-                search_path.prepend("user", f"{scheme}://{own}")
-
-
-def register() -> None:
-    """Teach Hydra the schema, the search path and the resolver that conf/ uses. May be called again."""
-    ConfigStore.instance().store(name="schema", node=Config)
-    OmegaConf.register_new_resolver("package", lambda path: str(paths.PACKAGE / path), replace=True)
-    # qwen2-7b of Qwen/Qwen2-7B and of /models/Qwen2-7B.
-    OmegaConf.register_new_resolver("basename", lambda path: Path(path or "random").name.lower(), replace=True)
-    Plugins.instance().register(SweepsSource)
-    Plugins.instance().register(HarnessSearchPath)
+_OPEN = ("model.shapes.", "dataset.columns.", "dataset.tags.")
+"""Mappings of the schema, which take any key."""
 
 
 @dataclass(frozen=True)
@@ -109,151 +43,151 @@ class Point:
     config: Config
 
 
+def points(overrides: Sequence[str], multirun: bool, check: Callable[[Config], list[str]]) -> list[Point]:
+    """Return every run that a command line asks for, typed; one without `multirun`.
+
+    `check` tells what is wrong with a configuration. Raises UserError with all mistakes of all points. Nothing is
+    written and no model library is imported."""
+    hydra_plugins.register()
+    with _config_loader() as loader:
+        command_line = _CommandLine(loader)
+        given, mistakes = command_line.parse(admit(overrides))
+        combinations, more = command_line.combinations(given) if multirun else _only_combination(given)
+        mistakes += more
+        found = []
+        for combination in combinations:
+            try:
+                point = Point(tuple(combination), typed(_composed(combination)))
+            except UserError as error:
+                mistakes += error.mistakes
+                continue
+            mistakes += check(point.config)
+            found.append(point)
+    if mistakes:
+        raise UserError(list(dict.fromkeys(mistakes)))
+    return found
+
+
 def typed(config: DictConfig) -> Config:
-    """The composed configuration as dataclasses, interpolations resolved."""
-    task = OmegaConf.masked_copy(config, [str(key) for key in config if key not in ("hydra", "sweeps")])
-    with open_dict(task):
-        task.llamafactory = OmegaConf.create(OmegaConf.to_container(config.llamafactory, resolve=True))
-    config_object = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), task))
+    """Return a composed configuration as dataclasses, its interpolations resolved.
+
+    Raises UserError where a value is missing or does not fit its type."""
+    try:
+        task = OmegaConf.masked_copy(config, [str(key) for key in config if key not in ("hydra", "sweeps")])
+        with open_dict(task):
+            task.llamafactory = OmegaConf.create(OmegaConf.to_container(config.llamafactory, resolve=True))
+        config_object = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), task))
+    except OmegaConfBaseException as error:
+        key = getattr(error, "full_key", None)
+        raise UserError(f"{key}: a value is needed; give {key}=..." if key else _first_line(error)) from None
     assert isinstance(config_object, Config)
     return config_object
 
 
-def admit(overrides: Iterable[str]) -> list[str]:
-    """The overrides as Hydra takes them: `llamafactory.x=1` with `++`, since the schema does not know which arguments
-    LLaMA-Factory has nor which columns a file, and words in other letters than ASCII ones in quotes."""
-    return ["++" + text if text.startswith(_OPEN) else text for text in map(_quoted, overrides)]
-
-
-def _quoted(override: str) -> str:
-    """`[{prompt: 你是谁}]` with quotes: without them Hydra 1.3's grammar knows no letters but ASCII ones."""
-    key, equals, value = override.partition("=")
-    if value.isascii() or "${" in value:
-        return override
-    # Only in lists and mappings do more signs than the comma stand between words.
-    between = r",:=()\[\]{}" if value.lstrip()[:1] in ("[", "{") else ","
-
-    def quote(piece: re.Match[str]) -> str:
-        word = piece[0].strip()
-        plain = word.isascii() or word[0] in "'\""
-        return piece[0] if plain else piece[0].replace(word, f'"{word}"')
-
-    return key + equals + re.sub(rf"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|[^{between}'"]+""", quote, value)
-
-
-def points(overrides: Sequence[str], multirun: bool, check: Callable[[Config], list[str]] = rules.check) -> list[Point]:
-    """Every run that a command line asks for, typed and checked.
-
-    Raises UserError with all mistakes of all points. Nothing is written and no model library is imported."""
-    register()
+@contextmanager
+def _config_loader() -> Iterator[ConfigLoaderImpl]:
     GlobalHydra.instance().clear()
-    overrides = admit(overrides)
-    with initialize_config_dir(
-        str(paths.configuration_folder("conf").resolve()), version_base="1.3", job_name="harness"
-    ):
+    folder = str(paths.configuration_folder("conf").resolve())
+    with initialize_config_dir(folder, version_base="1.3", job_name="harness"):
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
-        loader = hydra.config_loader
-        assert isinstance(loader, ConfigLoaderImpl)
-        parsed, mistakes = _parse(loader, overrides)
-        if multirun:
-            fixed = [o.input_line or "" for o in parsed if not o.is_sweep_override()]
-            sweeper = _compose_or_mistake(fixed, mistakes)
-            defaults = [] if sweeper is None else sweeper.hydra.sweeper.get("params") or {}
-            swept = [f"{key}={value}" for key, value in dict(defaults).items()]
-            swept_parsed, swept_mistakes = _parse(loader, swept)
-            mistakes += swept_mistakes
-            try:
-                combinations = BasicSweeper.split_arguments(swept_parsed + parsed, None)[0]
-            except HydraException as error:
-                raise UserError([*mistakes, str(error)]) from None
-        else:
-            mistakes += [
-                f"{o.input_line}: several values make a sweep; use `harness sweep`, or --multirun, or give one value"
-                for o in parsed
-                if o.is_sweep_override()
-            ]
-            combinations = [[o.input_line or "" for o in parsed if not o.is_sweep_override()]]
-        result: list[Point] = []
-        for combination in combinations:
-            composed = _compose_or_mistake(combination, mistakes)
-            if composed is None:
-                continue
-            try:
-                config = typed(composed)
-            except OmegaConfBaseException as error:
-                mistakes.append(_missing(error))
-                continue
-            mistakes += check(config)
-            result.append(Point(tuple(combination), config))
-    if mistakes:
-        raise UserError(list(dict.fromkeys(mistakes)))
-    return result
+        assert isinstance(hydra.config_loader, ConfigLoaderImpl)
+        yield hydra.config_loader
 
 
-def _compose_or_mistake(overrides: list[str], mistakes: list[str]) -> DictConfig | None:
+def _only_combination(given: Sequence[Override]) -> tuple[list[list[str]], list[str]]:
+    """The overrides of a single run, and which of those given have several values."""
+    reason = "several values make a sweep; use `harness sweep`, or --multirun, or give one value"
+    mistakes = [f"{override.input_line}: {reason}" for override in given if override.is_sweep_override()]
+    return [_single(given)], mistakes
+
+
+def _composed(overrides: list[str]) -> DictConfig:
+    """Hydra's configuration of one point. Raises UserError."""
     try:
         composed: DictConfig = compose(CONFIG_NAME, overrides, return_hydra_config=True)
-        return composed
     except (HydraException, OmegaConfBaseException) as error:
-        mistakes.append(_first_line(error))
-        return None
+        raise UserError(_first_line(error)) from None
+    return composed
 
 
-def _parse(loader: ConfigLoaderImpl, overrides: Sequence[str]) -> tuple[list[Override], list[str]]:
-    """The overrides that are right by themselves, and what is wrong with the others."""
-    parser = OverridesParser.create(config_loader=loader)
-    groups = [group for group in loader.list_groups("") if group != "hydra"]
-    good: list[Override] = []
-    mistakes: list[str] = []
-    for text in overrides:
+class _CommandLine:
+    """Looks at overrides one by one, before Hydra composes anything of them."""
+
+    def __init__(self, loader: ConfigLoaderImpl) -> None:
+        self._loader = loader
+        self._parser = OverridesParser.create(config_loader=loader)
+        self._groups = [group for group in loader.list_groups("") if group != "hydra"]
+        self._scratch: DictConfig = OmegaConf.structured(Config)
+        """Takes every value once, to see whether it fits."""
+
+    def parse(self, overrides: Iterable[str]) -> tuple[list[Override], list[str]]:
+        """Return the overrides that are right by themselves, and what is wrong with the others."""
+        right: list[Override] = []
+        mistakes: list[str] = []
+        for text in overrides:
+            try:
+                override = self._parser.parse_override(text)
+            except HydraException as error:
+                mistakes.append(f"{text}: {_first_line(error)}")
+                continue
+            if mistake := self._mistake(override):
+                mistakes.append(mistake)
+            else:
+                right.append(override)
+        return right, mistakes
+
+    def combinations(self, given: Sequence[Override]) -> tuple[list[list[str]], list[str]]:
+        """Return the overrides of each point of a multirun, and what is wrong with those that its sweep's file holds.
+
+        What the file sweeps over comes first, so that the command line takes its place."""
         try:
-            override = parser.parse_override(text)
+            swept = dict(_composed(_single(given)).hydra.sweeper.get("params") or {})
+            right, mistakes = self.parse([f"{key}={value}" for key, value in swept.items()])
+            return BasicSweeper.split_arguments([*right, *given], None)[0], mistakes
+        except UserError as error:
+            return [], error.mistakes
         except HydraException as error:
-            mistakes.append(f"{text}: {_first_line(error)}")
-            continue
-        mistake = _mistake(loader, parser, groups, override)
-        if mistake:
-            mistakes.append(mistake)
-        else:
-            good.append(override)
-    return good, mistakes
+            return [], [str(error)]
 
-
-def _mistake(loader: ConfigLoaderImpl, parser: OverridesParser, groups: list[str], override: Override) -> str | None:
-    key = override.key_or_group
-    if key.split(".")[0].split("/")[0] in SEPARATE:
-        return None
-    values = list(override.sweep_string_iterator()) if override.is_sweep_override() else None
-    if values is None:
-        values = [] if override.is_delete() else [override.get_value_element_as_str()]
-    if key in groups:
-        options = loader.get_group_options(key)
-        wrong = [value for value in values if value not in options and value != "null"]
-        if not wrong:
+    def _mistake(self, override: Override) -> str | None:
+        key = override.key_or_group
+        if key.split(".")[0].split("/")[0] in _SEPARATE:
             return None
-        return f"{key}={wrong[0]}: {near(wrong[0], options)}there is {', '.join(options)}"
-    known = list(_known_keys())
-    if "." not in key and key not in known:
-        known += groups
-    if key not in known and not key.startswith(("model.shapes.", "dataset.columns.", "dataset.tags.")):
-        candidates = [name for name in known if "." in name] + groups
-        return f"{key}: no such key; {near(key, candidates) or '`harness run --cfg job` prints all of them'}".rstrip(
-            "; "
-        )
-    for value in values:
-        try:
-            OmegaConf.update(_schema(), key, parser.parse_override(f"{key}={value}").value())
-        except (HydraException, OmegaConfBaseException) as error:
-            return f"{key}={value}: {_first_line(error)}"
-    return None
+        if key in self._groups:
+            return self._mistake_in_choice(key, _values(override))
+        known = _known_keys()
+        if key in known or key.startswith(_OPEN):
+            return self._mistake_in_value(key, _values(override))
+        near = did_you_mean(key, [name for name in known if "." in name] + self._groups)
+        return f"{key}: no such key; {near or '`harness run --cfg job` prints all of them'}".rstrip()
+
+    def _mistake_in_choice(self, group: str, values: Sequence[str]) -> str | None:
+        options = self._loader.get_group_options(group)
+        for value in values:
+            if value not in options and value != "null":
+                return f"{group}={value}: {did_you_mean(value, options)}there is {', '.join(options)}"
+        return None
+
+    def _mistake_in_value(self, key: str, values: Sequence[str]) -> str | None:
+        for value in values:
+            try:
+                OmegaConf.update(self._scratch, key, self._parser.parse_override(f"{key}={value}").value())
+            except (HydraException, OmegaConfBaseException) as error:
+                return f"{key}={value}: {_first_line(error)}"
+        return None
 
 
-@cache
-def _schema() -> DictConfig:
-    """One for all overrides that are tried by themselves: to make it takes longer than to try."""
-    schema: DictConfig = OmegaConf.structured(Config)
-    return schema
+def _single(given: Sequence[Override]) -> list[str]:
+    """Those with one value."""
+    return [override.input_line or "" for override in given if not override.is_sweep_override()]
+
+
+def _values(override: Override) -> list[str]:
+    """All values of an override, of a sweep too, each as it would be written by itself."""
+    if override.is_sweep_override():
+        return list(override.sweep_string_iterator())
+    return [] if override.is_delete() else [override.get_value_element_as_str()]
 
 
 @cache
@@ -261,18 +195,12 @@ def _known_keys() -> tuple[str, ...]:
     return tuple(_keys(OmegaConf.structured(Config)))
 
 
-def _keys(node: Any, prefix: str = "") -> Iterable[str]:
+def _keys(node: Any, prefix: str = "") -> Iterator[str]:
     for key in node:
         full = f"{prefix}{key}"
         yield full
-        if OmegaConf.is_config(node._get_node(key)) and not OmegaConf.is_missing(node, key):
-            yield from _keys(node[key], f"{full}.") if OmegaConf.is_dict(node._get_node(key)) else ()
-
-
-def near(wrong: str, options: Iterable[str]) -> str:
-    """`did you mean x? ` where something is near, else nothing."""
-    close = difflib.get_close_matches(wrong, list(options), n=1, cutoff=0.6)
-    return f"did you mean {close[0]}? " if close else ""
+        if OmegaConf.is_dict(node._get_node(key)) and not OmegaConf.is_missing(node, key):
+            yield from _keys(node[key], f"{full}.")
 
 
 _LISTED = {
@@ -286,8 +214,3 @@ def _first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     first = lines[0] if lines else type(error).__name__
     return next((f"each must be {form}" for name, form in _LISTED.items() if name in first), first)
-
-
-def _missing(error: OmegaConfBaseException) -> str:
-    key = getattr(error, "full_key", None)
-    return f"{key}: a value is needed; give {key}=..." if key else _first_line(error)

@@ -1,7 +1,7 @@
 """The schema of conf/: what a run can be told, typed. Units stand in the names.
 
 Hydra merges the YAML files of conf/ into these dataclasses, so a misspelt key or a value of the wrong type is
-refused while composing. Rules that join several keys are in rules.py.
+refused while composing. Which values are right, and which go together, is checked in harness/compose/checks.py.
 """
 
 from __future__ import annotations
@@ -242,7 +242,7 @@ class Config:
 
 
 def arm_of(config: Config) -> str:
-    """The name of the thing compared: `lora`, `qlora`, `lora-int8`."""
+    """Return the name of the thing compared: `lora`, `qlora`, `lora-int8`."""
     if config.arm:
         return config.arm
     if config.quantization.name == config.method.quantization:

@@ -16,6 +16,8 @@ from typing import Literal
 
 Split = Literal["train", "validation", "test"]
 
+DEFAULT_TRAIN_ROWS, DEFAULT_QUESTIONS = 1600, 200
+"""Where a configuration names no count."""
 MAX_TERM = 20
 """Largest number that a story adds or subtracts."""
 MAX_FACTOR = 9
@@ -179,8 +181,8 @@ def draw(split: Split, count: int, seed: int) -> list[Problem]:
 
     Raises ValueError if the split has fewer problems than `count`.
     """
-    if count > (available := _available(split)):
-        raise ValueError(f"{count} {split} rows asked for, but only {available} different ones exist")
+    if count > (most := available(split)):
+        raise ValueError(f"{count} {split} rows asked for, but only {most} different ones exist")
     rng = random.Random(f"{split}-{seed}")
     problems = []
     for position, template in enumerate(TEMPLATES):
@@ -205,8 +207,8 @@ def _to_row(problem: Problem) -> Row:
     return Row(f"{problem.story} {problem.question}", "", output, str(problem.answer))
 
 
-def _available(split: Split) -> int:
-    """Rows that can be drawn evenly over the templates: the smallest template's share sets the limit."""
+def available(split: Split) -> int:
+    """Return how many rows can be drawn evenly over the templates: the smallest template's share sets the limit."""
     return len(TEMPLATES) * min(_size(template, split) for template in TEMPLATES)
 
 

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from harness.config.schema import SourceConfig
-from harness.data.sources import Record
 
+Record = dict[str, Any]
+"""A row as it stands in the file."""
 SHOWN = 5
 """Problems told of one file; the others are counted."""
 COLUMNS = frozenset({"prompt", "query", "response", "history", "messages", "system", "tools"}) | {
@@ -40,7 +41,7 @@ these are Qwen's)."""
 
 
 def mapping_problems(source: SourceConfig) -> Iterator[str]:
-    """What is wrong with a source's description, without looking at its rows: `key: what and what would be right`."""
+    """Yield what is wrong with a source's description, whatever its rows are: `key: what; what would be right`."""
     if source.formatting not in _DEFAULT_COLUMNS:
         yield f"formatting={source.formatting}: must be alpaca or sharegpt"
     for key, given, known in (("columns", source.columns, COLUMNS), ("tags", source.tags, TAGS)):
@@ -57,7 +58,7 @@ def mapping_problems(source: SourceConfig) -> Iterator[str]:
 
 
 def row_problems(records: Sequence[Record], source: SourceConfig, append_answer: bool = False) -> list[str]:
-    """Which row is wrong in which field, and why; the first few, then how many more."""
+    """Return which row is wrong in which field, and why: the first few, then how many there are."""
     if append_answer and source.formatting != "alpaca":
         return [f"append_answer: formatting={source.formatting} has no output to append an answer to; set it to false"]
     found: list[str] = []
@@ -66,22 +67,24 @@ def row_problems(records: Sequence[Record], source: SourceConfig, append_answer:
     output = columns_of(source).get("response")
     for number, record in enumerate(records, start=1):
         # Where the answer is appended, an output that is empty does not stay so; Math10K's kind has some.
-        problems = [one for one in look(record, source) if not (append_answer and one == f"{output} is empty")]
+        problems = [text for text in look(record, source) if not (append_answer and text == f"{output} is empty")]
         if append_answer and record.get("answer") is None:
             problems.append(_absent("answer", record) if "answer" not in record else "answer is empty")
         broken += bool(problems)
         found += [f"row {number}: {problem}" for problem in problems[: max(0, SHOWN - len(found))]]
-    if broken > len({one.partition(":")[0] for one in found}):
+    if broken > len({problem.partition(":")[0] for problem in found}):
         found.append(f"{broken} of {len(records)} rows are wrong")
     return found
 
 
 def columns_of(source: SourceConfig) -> dict[str, str]:
-    """Every column that is read, LLaMA-Factory's name first. As there: where one is named, no default is left."""
+    """Return the file's name of every column that is read, by LLaMA-Factory's name. As there, where one is named no
+    default is left."""
     return dict(source.columns or _DEFAULT_COLUMNS[source.formatting])
 
 
 def tags_of(source: SourceConfig) -> dict[str, str]:
+    """Return all tags of sharegpt's turns, those of the source in place of LLaMA-Factory's own."""
     return {**_DEFAULT_TAGS, **source.tags}
 
 

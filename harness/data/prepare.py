@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.base.files import write_atomically
 from harness.config.schema import DatasetConfig, SourceConfig
 from harness.data import arithmetic
-from harness.data.check import columns_of, tags_of
-from harness.data.sources import Record, SourceError, locate, read_records
+from harness.data.check import Record, columns_of, tags_of
+from harness.data.sources import SourceReader
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Rows:
 
     @property
     def train_names(self) -> list[str]:
-        """As they are registered, one for each source that has such rows."""
+        """What they are registered as, one name for each source that has such rows."""
         return _numbered(self.train_name, self.train_parts)
 
     @property
@@ -59,10 +60,12 @@ class Rows:
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def draw(dataset: DatasetConfig, hub: str = "local") -> Rows:
-    """The rows of a dataset, the same for every arm and seed of a sweep. Raises SourceError."""
-    drawn = [_draw(dataset, source, hub) for source in (dataset, *dataset.also)]
-    given = [_part(_records(source, hub), source, dataset) for source in dataset.validation]
+def draw(dataset: DatasetConfig, sources: SourceReader) -> Rows:
+    """Return the rows of a dataset, the same for every arm and seed of a sweep. What is on a hub was fetched before.
+
+    Raises SourceError, and ValueError where more rows are to be generated than there are."""
+    drawn = [_draw(dataset, source, sources) for source in (dataset, *dataset.also)]
+    given = [_part(sources.read(source), source, dataset) for source in dataset.validation]
     return Rows(
         [train for train, _ in drawn if train.rows],
         [part for part in (*(held_out for _, held_out in drawn), *given) if part.rows],
@@ -71,27 +74,28 @@ def draw(dataset: DatasetConfig, hub: str = "local") -> Rows:
     )
 
 
-def _records(source: SourceConfig, hub: str) -> list[Record]:
-    path = locate(source, hub)
-    if path is None:
-        raise SourceError("a file is needed: a path, or a repository with a file")
-    return read_records(path)
+def is_generated(dataset: DatasetConfig) -> bool:
+    """Return whether the project generates the dataset's rows: nothing says from where to take them."""
+    return dataset.path is None and dataset.repository is None
 
 
-def _draw(dataset: DatasetConfig, source: SourceConfig, hub: str) -> tuple[Part, Part]:
+def boundary(dataset: DatasetConfig, count: int) -> int:
+    """Return how many of the `count` rows of a file may be trained on: the first ones, before those held out."""
+    return int(count * (1 - dataset.validation_fraction)) if dataset.validation_samples else count
+
+
+def _draw(dataset: DatasetConfig, source: SourceConfig, sources: SourceReader) -> tuple[Part, Part]:
     """The rows of a source that are trained on, and those that are held out of it."""
-    path = locate(source, hub)
-    if path is None:
-        train = arithmetic.generate("train", dataset.train_samples or 1600, dataset.seed)
+    if source is dataset and is_generated(dataset):
+        count = dataset.train_samples or arithmetic.DEFAULT_TRAIN_ROWS
+        train = arithmetic.generate("train", count, dataset.seed)
         validation = arithmetic.generate("validation", dataset.validation_samples, dataset.seed)
         return Part(_generated(train), {}), Part(_generated(validation), {})
-    records = read_records(path)
-    boundary = len(records)
-    if dataset.validation_samples:
-        boundary = int(len(records) * (1 - dataset.validation_fraction))
+    records = sources.read(source)
+    first_held_out = boundary(dataset, len(records))
     # One generator for both draws, first train, then validation: the order of the tutorial's own data step.
     generator = random.Random(dataset.seed)
-    drawn, held_out = records[:boundary], records[boundary:]
+    drawn, held_out = records[:first_held_out], records[first_held_out:]
     if dataset.train_samples is not None:
         drawn = generator.sample(drawn, min(dataset.train_samples, len(drawn)))
     held_out = generator.sample(held_out, min(dataset.validation_samples, len(held_out)))
@@ -121,15 +125,14 @@ def _kept(record: Record, columns: dict[str, str], append_answer: bool) -> Recor
 
 
 def write(rows: Rows, folder: Path) -> None:
-    """Write `folder` as a LLaMA-Factory `dataset_dir`."""
+    """Write `folder` as a LLaMA-Factory `dataset_dir`, its dataset_info.json last. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     info = {}
     named = zip((*rows.train_names, *rows.validation_names), (*rows.train_parts, *rows.validation_parts), strict=True)
     for name, part in named:
         info[name] = {"file_name": f"{name}.json", **part.description}
-        text = json.dumps(part.rows, ensure_ascii=False, indent=1, default=str)
-        (folder / f"{name}.json").write_text(text, encoding="utf-8")
-    (folder / "dataset_info.json").write_text(json.dumps(info, indent=1), encoding="utf-8")
+        write_atomically(folder / f"{name}.json", json.dumps(part.rows, ensure_ascii=False, indent=1, default=str))
+    write_atomically(folder / "dataset_info.json", json.dumps(info, indent=1))
 
 
 def _numbered(name: str, parts: list[Part]) -> list[str]:

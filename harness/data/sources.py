@@ -3,75 +3,132 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from functools import cache
+import os
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from harness.base import redaction
+from harness.base.errors import UserError
 from harness.config.schema import SourceConfig
+from harness.data.check import Record, row_problems
+from harness.processes import start
+from harness.processes.jobs import FetchJob
 
 SUFFIXES = (".json", ".jsonl", ".parquet")
-Record = dict[str, Any]
-"""A row as it stands in the file."""
 
 
-class SourceError(Exception):
-    """The file cannot be used; the message says what is wrong with it and what would be right."""
+class SourceError(UserError):
+    """A file of rows cannot be used."""
+
+    def __init__(self, place: object, problem: str) -> None:
+        """`place`: the file, or the key that names it."""
+        super().__init__(f"{place}: {problem}")
+        self.problem = problem
+        """What is wrong with the file and what would be right, without its name."""
 
 
-def locate(source: SourceConfig, hub: str) -> Path | None:
-    """The source's file on this machine, fetched if it has to be; None where the project generates the rows.
+class SourceReader:
+    """Reads each file of rows once, fetches it once and checks its rows once, for all runs of a sweep.
 
-    Raises SourceError."""
-    if source.path is not None:
-        return Path(source.path).expanduser()
-    if source.repository is None:
-        return None
-    fetched = _fetch(source.repository, source.file or "", hub)
-    if isinstance(fetched, SourceError):
-        raise fetched
-    return fetched
+    Make one for a sweep: what a file held when it was read first is what every run of the sweep gets."""
+
+    def __init__(self, root: Path) -> None:
+        """Relative paths of a configuration are meant from the folder `root`."""
+        self.root = root
+        self._files: dict[tuple[str, str], Path] = {}
+        self._fetched: dict[tuple[str, str, str], Path | SourceError] = {}
+        self._read: dict[Path, list[Record] | SourceError] = {}
+        self._problems: dict[str, list[str]] = {}
+
+    def path(self, name: str) -> Path:
+        """Return the absolute path that `name`, of a configuration, means."""
+        return self.root.absolute() / Path(name).expanduser()
+
+    def is_here(self, source: SourceConfig) -> bool:
+        """Return whether the source's rows can be read without asking a hub; a path counts, whatever is at it."""
+        return source.path is not None or (source.repository or "", source.file or "") in self._files
+
+    def fetch(self, source: SourceConfig, hub: str) -> None:
+        """Download the source's file from `hub` (huggingface or modelscope), or find it in the hub's own cache.
+
+        A source with a path needs none. A hub is asked once for a file, also when it fails. Raises SourceError."""
+        if source.path is not None or source.repository is None:
+            return
+        key = (hub, source.repository, source.file or "")
+        if key not in self._fetched:
+            self._fetched[key] = _fetch(*key)
+        fetched = self._fetched[key]
+        if isinstance(fetched, SourceError):
+            raise fetched
+        self._files[key[1:]] = fetched
+
+    def read(self, source: SourceConfig) -> list[Record]:
+        """Return all rows of the source's file, which is not asked of a hub. Raises SourceError."""
+        file = self._file(source)
+        if file not in self._read:
+            try:
+                self._read[file] = _rows(file)
+            except SourceError as error:
+                self._read[file] = error
+        rows = self._read[file]
+        if isinstance(rows, SourceError):
+            raise rows
+        return rows
+
+    def row_problems(self, source: SourceConfig, append_answer: bool) -> list[str]:
+        """Return what is wrong with the source's rows, as `data.check.row_problems` tells. Raises SourceError."""
+        rows = self.read(source)
+        described = {field.name: getattr(source, field.name) for field in fields(SourceConfig)}
+        key = repr((self._file(source), described, append_answer))
+        if key not in self._problems:
+            self._problems[key] = row_problems(rows, source, append_answer)
+        return self._problems[key]
+
+    def _file(self, source: SourceConfig) -> Path:
+        if source.path is not None:
+            return self.path(source.path)
+        if source.repository is None:
+            raise SourceError("dataset", "a file is needed: a path, or a repository with a file")
+        if not self.is_here(source):
+            raise SourceError(f"dataset.repository={source.repository}", f"{source.file} was not fetched from its hub")
+        return self._files[source.repository, source.file or ""]
 
 
-def read_records(path: Path) -> list[Record]:
-    """All rows of a file. Raises SourceError."""
-    records = _records(path, path.stat().st_mtime_ns if path.exists() else 0)
-    if not records:
-        raise SourceError("the file has no rows")
-    for number, record in enumerate(records, start=1):
-        if not isinstance(record, dict):
-            raise SourceError(f"row {number} is {type(record).__name__}, not an object with columns")
-    return records
-
-
-@cache
-def _records(path: Path, modified_ns: int) -> list[Any]:
-    """The file's records; kept, since every point of a sweep reads the same file."""
-    if path.suffix not in SUFFIXES:
-        raise SourceError(f"unknown kind of file; it must end in {', '.join(SUFFIXES)}")
-    if not path.is_file():
-        raise SourceError("no such file")
+def _rows(file: Path) -> list[Record]:
+    if file.suffix not in SUFFIXES:
+        raise SourceError(file, f"unknown kind of file; it must end in {', '.join(SUFFIXES)}")
     try:
-        if path.suffix == ".parquet":
-            from pyarrow import parquet
+        rows = _parsed(file)
+    except FileNotFoundError:
+        raise SourceError(file, "no such file") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise SourceError(file, f"cannot be read: {(str(error).splitlines() or [repr(error)])[0]}") from error
+    if not isinstance(rows, list):
+        raise SourceError(file, "holds one object; a list of rows is needed")
+    if not rows:
+        raise SourceError(file, "the file has no rows")
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict):
+            raise SourceError(file, f"row {number} is {type(row).__name__}, not an object with columns")
+    return rows
 
-            return list(parquet.read_table(path).to_pylist())
-        text = path.read_text(encoding="utf-8")
-        if path.suffix == ".jsonl":
-            return _lines(text)
-        try:
-            records = json.loads(text)
-        except ValueError:
-            # Some publish an object a line as .json, which LLaMA-Factory's reader takes.
-            if not text.lstrip().startswith("{"):
-                raise
-            records = _lines(text)
-    except (OSError, ValueError) as error:
-        raise SourceError(f"cannot be read: {str(error).splitlines()[0]}") from error
-    if not isinstance(records, list):
-        raise SourceError("holds one object; a list of rows is needed")
-    return records
+
+def _parsed(file: Path) -> Any:
+    if file.suffix == ".parquet":
+        from pyarrow import parquet
+
+        return parquet.read_table(file).to_pylist()
+    text = file.read_text(encoding="utf-8")
+    if file.suffix == ".jsonl":
+        return _lines(text)
+    try:
+        return json.loads(text)
+    except ValueError:
+        # Some publish an object a line as .json, which LLaMA-Factory's reader takes.
+        if not text.lstrip().startswith("{"):
+            raise
+        return _lines(text)
 
 
 def _lines(text: str) -> list[Any]:
@@ -79,15 +136,14 @@ def _lines(text: str) -> list[Any]:
     return [json.loads(line) for line in text.split("\n") if line.strip()]
 
 
-@cache
-def _fetch(repository: str, file: str, hub: str) -> Path | SourceError:
-    """The error is kept too: a hub that does not answer is waited for once, not for every point of a sweep."""
-    command = [sys.executable, "-m", "harness.workers.fetch_dataset", hub, repository, file]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
-    said = (done.stdout.splitlines() or [f"it ended with status {done.returncode}"])[-1]
-    if done.returncode:
-        return SourceError(
-            f"cannot be fetched from {hub}: {said.removeprefix('error: ')}; look at its name there and at the network, "
-            "or fetch it elsewhere and give dataset.path"
-        )
-    return Path(said)
+def _fetch(hub: str, repository: str, file: str) -> Path | SourceError:
+    job = FetchJob(hub=hub, repository=repository, file=file)  # type: ignore[arg-type]
+    done = start.run_to_end(job, redaction.for_child(os.environ), errors_shown=True)
+    last = (done.stdout.splitlines() or [f"it ended with status {done.returncode}"])[-1]
+    if done.returncode == 0:
+        return Path(last)
+    return SourceError(
+        f"dataset.repository={repository}",
+        f"cannot be fetched from {hub}: {last.removeprefix('error: ')}; look at its name there and at the network, "
+        "or fetch it elsewhere and give dataset.path",
+    )

@@ -10,7 +10,10 @@ import psutil
 
 from harness.devices.host import MIB, HostSensor
 from harness.devices.reading import Sensor
-from harness.devices.selection import DeviceError, TorchDevice, Wish
+from harness.devices.request import DeviceError, DeviceRequest, TorchDevice
+
+NO_ACCELERATOR = {"CUDA_VISIBLE_DEVICES": "", "ASCEND_RT_VISIBLE_DEVICES": "-1"}
+"""What hides every accelerator: the runtimes read their lists up to the first id that is none, so -1 leaves nothing."""
 
 
 @dataclass(frozen=True)
@@ -25,19 +28,18 @@ class CpuDevice:
     stand_in: None = None
 
     def environment(self) -> dict[str, str]:
-        # The runtimes read their lists up to the first id that is none, so that -1 leaves nothing.
-        return {"CUDA_VISIBLE_DEVICES": "", "ASCEND_RT_VISIBLE_DEVICES": "-1"}
+        return dict(NO_ACCELERATOR)
 
     def sensors(self, interval_seconds: float) -> list[Sensor]:
         return [HostSensor()]
 
 
-def find(wish: Wish) -> CpuDevice:
-    """The processor of this machine. Raises DeviceError."""
-    wish.refuse_npu_keys("the CPU")
-    if wish.chips:
+def find(request: DeviceRequest) -> CpuDevice:
+    """Return the processor of this machine. Raises DeviceError where chips or an NPU's keys were asked for."""
+    request.refuse_npu_keys("the CPU")
+    if request.chips:
         raise DeviceError(
-            f"device.chips={list(wish.chips)}: the device is the CPU, which has no chips; "
+            f"device.chips={list(request.chips)}: the device is the CPU, which has no chips; "
             "set device.chips=null, or device.name to an accelerator that this machine has"
         )
     return CpuDevice(_product(Path("/proc/cpuinfo")), psutil.virtual_memory().total / MIB)

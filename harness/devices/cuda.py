@@ -11,7 +11,7 @@ import pynvml
 from harness.devices.host import HostSensor
 from harness.devices.nvml import MIB, Gpu, NoGpuError, NvmlSensor, ask, opened
 from harness.devices.reading import Sensor, SensorError
-from harness.devices.selection import AbsentError, DeviceError, TorchDevice, Wish, select
+from harness.devices.request import AbsentError, DeviceError, DeviceRequest, TorchDevice, select
 
 _BF16_CAPABILITY = (8, 0)
 """Ampere, the first with bf16 in hardware: CUDA C++ Programming Guide, "Compute Capabilities"."""
@@ -37,15 +37,15 @@ class CudaDevice:
         return [NvmlSensor(self.chips), HostSensor()]
 
 
-def find(wish: Wish) -> CudaDevice:
-    """The GPUs with these logic ids; the first where none are named. Raises AbsentError, DeviceError."""
+def find(request: DeviceRequest) -> CudaDevice:
+    """Return the GPUs that are asked for, or the first. Raises AbsentError, DeviceError."""
     try:
         with opened() as gpus:
             if not gpus:
                 raise NoGpuError("NVML finds no GPU that CUDA_VISIBLE_DEVICES leaves visible")
             names = [str(pynvml.nvmlDeviceGetName(gpu.handle)) for gpu in gpus]
-            wish.refuse_npu_keys("an NVIDIA GPU")
-            selected = select(wish.chips, names)
+            request.refuse_npu_keys("an NVIDIA GPU")
+            selected = select(request.chips, names)
             return _describe(selected, [gpus[chip] for chip in selected], [names[chip] for chip in selected])
     except NoGpuError as error:
         raise AbsentError(

@@ -8,12 +8,14 @@ from typing import Protocol
 from harness.devices import cpu, cuda
 from harness.devices.ascend import device as ascend
 from harness.devices.reading import Sensor
-from harness.devices.selection import AbsentError, DeviceError, TorchDevice, Wish
+from harness.devices.request import AbsentError, DeviceError, DeviceRequest, TorchDevice
 
-__all__ = ["AbsentError", "Device", "DeviceError", "Wish", "choose"]
+__all__ = ["AbsentError", "Device", "DeviceError", "DeviceRequest", "choose"]
 
 
 class Device(Protocol):
+    """The chips of one run, or the processor: what they are, how a worker gets them, how they are read."""
+
     @property
     def kind(self) -> str:
         """cpu, cuda or ascend."""
@@ -51,23 +53,24 @@ class Device(Protocol):
         """New ones, to be read at this interval: that of the chips, if any, and that of the host."""
 
 
-_ACCELERATORS: dict[str, Callable[[Wish], Device]] = {"cuda": cuda.find, "ascend": ascend.find}
+_ACCELERATORS: dict[str, Callable[[DeviceRequest], Device]] = {"cuda": cuda.find, "ascend": ascend.find}
 """In the order in which `auto` tries them."""
-_DEVICES: dict[str, Callable[[Wish], Device]] = {"cpu": cpu.find, **_ACCELERATORS}
+_DEVICES: dict[str, Callable[[DeviceRequest], Device]] = {"cpu": cpu.find, **_ACCELERATORS}
 
 
-def choose(kind: str, wish: Wish) -> Device:
-    """What `device.name` and the other keys of `device` mean here. auto: the first accelerator there is, else the CPU.
+def choose(kind: str, request: DeviceRequest) -> Device:
+    """Return what `device.name` and the other keys of `device` mean on this machine.
 
-    Raises DeviceError; for auto too if an accelerator is here but cannot be used, since a run that falls
-    back to the CPU in silence would measure something else than was meant."""
+    auto: the first accelerator that is found, else the CPU. Raises DeviceError; for auto too if an accelerator is
+    found but cannot be used, since a run that falls back to the CPU in silence would measure something else than was
+    meant."""
     if kind == "auto":
         for find in _ACCELERATORS.values():
             try:
-                return find(wish)
+                return find(request)
             except AbsentError:
                 continue
-        return cpu.find(wish)
+        return cpu.find(request)
     if kind not in _DEVICES:
         raise DeviceError(f"device.name={kind}: unknown; use one of auto, {', '.join(_DEVICES)}")
-    return _DEVICES[kind](wish)
+    return _DEVICES[kind](request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from harness.devices.reading import Reading, SensorError
 MIB = 2**20
 _MAPPED_STEP_KIB = 1024
 """So much more or less mapped from files, and smaps is read again."""
+_LIBRARY = re.compile(rb"[^/]+\.so(\.[0-9]\w*)*( \(deleted\))?")
+"""The name of a file that holds a library: libx.so, libx.so.6, x.cpython-311-x86_64-linux-gnu.so."""
 
 
 class HostSensor:
@@ -121,11 +124,16 @@ def _private_bytes(process: psutil.Process) -> int:
         return 0
     kib = 0
     counted = b"Pss:"
-    for line in mappings.splitlines():
+    for line in mappings.split(b"\n"):
         if line.startswith(counted):
             kib += int(line.split()[1])
         elif line[:1] in b"0123456789abcdef":  # 7f00-7f01 r-xp 00000000 fe:00 1234   /usr/lib/libc.so.6
             path = line.split(maxsplit=5)[5:]
             # Of a library only what the process wrote to is its own.
-            counted = b"Anonymous:" if path and b".so" in path[0] else b"Pss:"
+            counted = b"Anonymous:" if path and _is_library(path[0]) else b"Pss:"
     return kib * 1024
+
+
+def _is_library(path: bytes) -> bool:
+    """Whether the file at `path`, as the kernel writes it into smaps, is a library by its own name."""
+    return _LIBRARY.fullmatch(path.rpartition(b"/")[2]) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Protocol
 
@@ -57,4 +58,21 @@ class Quantity(StrEnum):
     HOST = "host"
     """Private memory of the run's process tree on the host."""
     RESIDENT = "resident"
-    """The kernel's own high-water mark of the child's resident memory; misses no peak, holds shared pages too."""
+    """The kernel's own high-water mark of a worker's resident memory; misses no peak, holds shared pages too."""
+
+
+SAMPLED = (Quantity.DEVICE, Quantity.PROCESS, Quantity.HOST)
+"""The quantities that sensors read; the others are high-water marks that a worker reports."""
+
+
+def total_mib(readings: Iterable[Reading], quantity: Quantity) -> float | None:
+    """Return the sum of a sampled quantity over the chips of one round; None where a chip of them does not tell it.
+
+    A sum without a chip would pass for a smaller need, so it is not made."""
+    values = [
+        reading.device_used_mib if quantity is Quantity.DEVICE else reading.process_mib
+        for reading in readings
+        if (reading.chip is None) == (quantity is Quantity.HOST)
+    ]
+    known = [value for value in values if value is not None]
+    return sum(known) if known and len(known) == len(values) else None

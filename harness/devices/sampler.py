@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.devices.poll import Poll
-from harness.devices.quantities import total_mib
-from harness.devices.reading import Quantity, Reading, Sensor
+from harness.devices.reading import Quantity, Reading, Sensor, total_mib
 from harness.devices.tally import Sampled, Tally
 
 __all__ = ["Sampled", "Sampler"]

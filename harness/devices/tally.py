@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from harness.devices.journal import Journal
-from harness.devices.quantities import SAMPLED, total_mib
-from harness.devices.reading import Quantity, Reading
+from harness.base import json_lines
+from harness.devices.reading import SAMPLED, Quantity, Reading, total_mib
 
 _MAX_ERRORS = 20
 """Distinct messages that are kept: one that holds a changing number must not fill the record."""
@@ -17,6 +16,8 @@ _MAX_ERRORS = 20
 
 @dataclass
 class Sampled:
+    """What came of the sampling of one run."""
+
     readings: int = 0
     """The baselines included."""
     gaps: int = 0
@@ -28,18 +29,19 @@ class Sampled:
 
 
 class Tally:
-    """Keeps the newest readings and the peaks in memory, and every reading in the journal."""
+    """Keeps the newest readings and the peaks in memory, and every reading in the readings.jsonl at `path`."""
 
     def __init__(self, path: Path) -> None:
-        self._journal = Journal(path)
+        self._path = path
         self._lock = threading.Lock()
+        self._file_lock = threading.Lock()
         self._sampled = Sampled()
         self._latest: dict[tuple[str, int | None], Reading] = {}
         self._peaks: dict[Quantity, float] = {}
         self._closed = False
 
     def add(self, readings: Sequence[Reading]) -> None:
-        """One round of one sensor. After `close` it is dropped."""
+        """Take in one round of one sensor. After `close` it is dropped. A full disk costs an error, no more."""
         with self._lock:
             if self._closed:
                 return
@@ -50,12 +52,13 @@ class Tally:
                     self._peaks[quantity] = max(mib, self._peaks.get(quantity, mib))
         # Outside the lock: a disk that hangs must not hold up who looks.
         try:
-            self._journal.append(readings)
+            with self._file_lock:
+                json_lines.append(self._path, readings)
         except OSError as error:
-            self.miss(0, f"{self._journal.path}: {error.strerror}")
+            self.miss(0, f"{self._path}: {error.strerror}")
 
     def miss(self, ticks: int, reason: str | None = None) -> None:
-        """So many readings did not come. `reason`: what stood in their way, if it is known."""
+        """Count `ticks` readings that did not come. `reason`: what stood in their way, if it is known."""
         with self._lock:
             self._sampled.gaps += ticks
             errors = self._sampled.errors
@@ -63,14 +66,17 @@ class Tally:
                 errors.append(reason)
 
     def latest(self) -> list[Reading]:
+        """Return the newest reading of each sensor and chip."""
         with self._lock:
             return list(self._latest.values())
 
     def peak_mib(self, quantity: Quantity) -> float | None:
+        """Return the highest sum over the chips so far; None where no sensor told one."""
         with self._lock:
             return self._peaks.get(quantity)
 
     def close(self, baselines: list[Reading]) -> Sampled:
+        """Return what came of the sampling; from now on nothing is taken in."""
         with self._lock:
             self._closed = True
             return replace(self._sampled, errors=list(self._sampled.errors), baselines=baselines)

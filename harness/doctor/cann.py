@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.doctor.finding import Finding, failed, ok, warning
-from harness.doctor.machine import Surroundings
+from harness.doctor.machine import Machine
 from harness.doctor.pairings import CANN_OF, newest_for, release_of
 
 _VARIABLES = ("ASCEND_TOOLKIT_HOME", "ASCEND_HOME_PATH")
@@ -17,17 +17,17 @@ _INFO = "ascend_toolkit_install.info"
 _TRIAL = 'python -c "import torch, torch_npu; print(torch.ones(2).npu() + 1)"'
 
 
-def find_home(surroundings: Surroundings) -> Path | None:
-    """The folder that its environment variables name, else one where the installer puts it."""
-    named = (surroundings.environment.get(variable) for variable in _VARIABLES)
+def find_home(machine: Machine) -> Path | None:
+    """Return the folder that its environment variables name, else one where the installer puts it."""
+    named = (machine.environment.get(variable) for variable in _VARIABLES)
     places = [Path(value) for value in named if value]
-    for parent in (surroundings.below("usr/local/Ascend"), surroundings.home / "Ascend"):
+    for parent in (machine.below("usr/local/Ascend"), machine.home / "Ascend"):
         places += [parent / default for default in _DEFAULTS]
     return next((place for place in places if place.is_dir()), None)
 
 
 def version(home: Path) -> str | None:
-    """8.1.RC1, from the file that the installer leaves; None where it left none."""
+    """Return 8.1.RC1, from the file that the installer leaves; None where it left none."""
     for info in (home / _INFO, *sorted(home.glob(f"*-linux/{_INFO}"))):
         try:
             text = info.read_text(encoding="utf-8", errors="replace")
@@ -38,28 +38,29 @@ def version(home: Path) -> str | None:
     return None
 
 
-def series(surroundings: Surroundings) -> str | None:
-    """9.1 of 9.1.0, which is what decides the torch-npu; None where no CANN, or no version of it, is to be found."""
-    home = find_home(surroundings)
+def series(machine: Machine) -> str | None:
+    """Return 9.1 of 9.1.0, which decides the torch-npu; None where no CANN, or no version of it, is to be found."""
+    home = find_home(machine)
     return _series(version(home)) if home else None
 
 
-def examine(surroundings: Surroundings) -> Iterator[Finding]:
-    home = find_home(surroundings)
+def examine(machine: Machine) -> Iterator[Finding]:
+    """Look whether CANN is there, sourced, and of a version that fits torch-npu."""
+    home = find_home(machine)
     if home is None:
-        yield from _missing(surroundings)
+        yield from _missing(machine)
         return
     number = version(home)
-    yield _sourced(surroundings, home, number)
-    own = surroundings.package("torch-npu")
+    yield _sourced(machine, home, number)
+    own = machine.package("torch-npu")
     if own is not None and number is not None:
-        yield _fit(own.public, number)
+        yield _fit(own.version.public, number)
 
 
-def _missing(surroundings: Surroundings) -> Iterator[Finding]:
-    own = surroundings.package("torch-npu")
-    wanted = CANN_OF.get(own.public) if own else None
-    named = [f"{name}={surroundings.environment[name]}" for name in _VARIABLES if surroundings.environment.get(name)]
+def _missing(machine: Machine) -> Iterator[Finding]:
+    own = machine.package("torch-npu")
+    wanted = CANN_OF.get(own.version.public) if own else None
+    named = [f"{name}={machine.environment[name]}" for name in _VARIABLES if machine.environment.get(name)]
     where = f"{' and '.join(named)} names no folder, and " if named else ""
     yield failed(
         "CANN",
@@ -70,11 +71,11 @@ def _missing(surroundings: Surroundings) -> Iterator[Finding]:
     )
 
 
-def _sourced(surroundings: Surroundings, home: Path, number: str | None) -> Finding:
+def _sourced(machine: Machine, home: Path, number: str | None) -> Finding:
     script = next((script for script in (home / "set_env.sh", home.parent / "set_env.sh") if script.is_file()), None)
     source = f"source {script or home / 'set_env.sh'}"
     what = f"{number or 'of a version that is not told'} in {home}"
-    environment = surroundings.environment
+    environment = machine.environment
     missing = [] if any(environment.get(name) for name in _VARIABLES) else [" or ".join(_VARIABLES)]
     operators = environment.get("ASCEND_OPP_PATH")
     if not operators:
@@ -95,11 +96,11 @@ def _sourced(surroundings: Surroundings, home: Path, number: str | None) -> Find
 
 
 def _fit(torch_npu: str, number: str) -> Finding:
-    wanted, here = CANN_OF.get(torch_npu), _series(number)
+    wanted, present = CANN_OF.get(torch_npu), _series(number)
     check = "CANN for torch-npu"
-    if wanted is not None and wanted == here:
+    if wanted is not None and wanted == present:
         return ok(check, f"{number} is the one for torch-npu {torch_npu}")
-    pair = newest_for(here) if here else None
+    pair = newest_for(present) if present else None
     instead = (
         f"pip install torch=={release_of(pair)} --index-url https://download.pytorch.org/whl/cpu && "
         f"pip install torch-npu=={pair}"

@@ -8,40 +8,51 @@ from functools import partial
 from threading import Thread
 
 from harness.base.redaction import redact
-from harness.doctor import cann, libraries, limits, npu, nvidia, quantization, storage
-from harness.doctor import detect as signs
-from harness.doctor import listening as ports
-from harness.doctor import swanlab as tracking
+from harness.devices.request import TorchDevice
+from harness.doctor import (
+    cann,
+    detect,
+    libraries,
+    limits,
+    listening,
+    npu,
+    nvidia,
+    quantization,
+    storage,
+    swanlab,
+)
 from harness.doctor.finding import Finding, failed
-from harness.doctor.machine import Surroundings
+from harness.doctor.machine import Machine
 
-_TORCH_DEVICE = {"cuda": "cuda", "ascend": "npu"}
-_SIGNS = {"cuda": signs.of_nvidia, "ascend": signs.of_ascend}
+_TORCH_DEVICE: dict[str, TorchDevice] = {"cuda": "cuda", "ascend": "npu"}
+_DETECTORS = {"cuda": detect.shows_nvidia, "ascend": detect.shows_ascend}
 _DEVICES = ("cpu", *_TORCH_DEVICE, "auto")
 
 
 @dataclass(frozen=True)
 class Check:
+    """One look at one thing."""
+
     name: str
     """Stands in the table if the check itself breaks."""
     look: Callable[[], Iterable[Finding]]
 
 
-def examine(device: str | None, surroundings: Surroundings | None = None) -> list[Finding]:
-    """Everything about this machine that can keep a run on `device` (auto, cpu, cuda, ascend) from working.
+def examine(device: str | None, machine: Machine | None = None) -> list[Finding]:
+    """Return all about this machine that can keep a run on `device` (auto, cpu, cuda, ascend) from working.
 
-    None and auto: whichever accelerators it seems to have. Never raises."""
+    None and auto: on whichever accelerators it seems to have. Never raises."""
     try:
-        here = surroundings or Surroundings.here()
+        machine = machine or Machine.current()
     except Exception as error:  # The working folder was deleted, say.
-        return [failed("surroundings", f"cannot be looked at: {type(error).__name__}: {error}", "cd ~")]
+        return [failed("machine", f"cannot be looked at: {type(error).__name__}: {error}", "cd ~")]
     findings: list[Finding] = []
     if device is not None and device not in _DEVICES:
         findings.append(
             failed("device", f"{device} is not known", f"harness doctor --device cpu (or {', '.join(_DEVICES[1:])})")
         )
         device = None
-    checks = _checks(here, tuple(kind for kind in _TORCH_DEVICE if _concerns(kind, device, here)))
+    checks = _checks(machine, tuple(kind for kind in _TORCH_DEVICE if _concerns(kind, device, machine)))
     results: list[list[Finding]] = [[] for _ in checks]
     # Daemons, so that Ctrl-C need not wait for a driver that does not answer.
     threads = [
@@ -55,48 +66,48 @@ def examine(device: str | None, surroundings: Surroundings | None = None) -> lis
     return findings + [finding for found in results for finding in found]
 
 
-def _concerns(kind: str, device: str | None, here: Surroundings) -> bool:
+def _concerns(kind: str, device: str | None, machine: Machine) -> bool:
     """Whether the checks of cuda or ascend are to be made."""
     if device in (None, "auto"):
         try:
-            return _SIGNS[kind](here)
+            return _DETECTORS[kind](machine)
         except Exception:  # What cannot even be looked for is worth a look.
             return True
     return device == kind
 
 
-def _checks(here: Surroundings, kinds: tuple[str, ...]) -> list[Check]:
+def _checks(machine: Machine, kinds: tuple[str, ...]) -> list[Check]:
     checks = [
-        Check("Python", lambda: libraries.python(here)),
-        Check("torch", lambda: libraries.torch(here, kinds)),
-        Check("torchvision and torchaudio", lambda: libraries.companions(here, kinds)),
+        Check("Python", lambda: libraries.python(machine)),
+        Check("torch", lambda: libraries.torch(machine, kinds)),
+        Check("torchvision and torchaudio", lambda: libraries.companions(machine, kinds)),
     ]
     if "cuda" in kinds:
-        checks.append(Check("NVIDIA driver", lambda: nvidia.gpus(here)))
+        checks.append(Check("NVIDIA driver", lambda: nvidia.gpus(machine)))
     if "ascend" in kinds:
         checks += [
-            Check("torch-npu", lambda: libraries.torch_npu(here)),
-            Check("CANN", lambda: cann.examine(here)),
-            Check("NPU driver", lambda: npu.chips(here)),
-            Check("NPU device files", lambda: npu.device_files(here)),
-            Check("allocator settings", lambda: npu.allocator_settings(here)),
-            Check("deepspeed", lambda: libraries.deepspeed(here)),
+            Check("torch-npu", lambda: libraries.torch_npu(machine)),
+            Check("CANN", lambda: cann.examine(machine)),
+            Check("NPU driver", lambda: npu.chips(machine)),
+            Check("NPU device files", lambda: npu.device_files(machine)),
+            Check("allocator settings", lambda: npu.allocator_settings(machine)),
+            Check("deepspeed", lambda: libraries.deepspeed(machine)),
         ]
     for device in [_TORCH_DEVICE[kind] for kind in kinds] or ["cpu"]:
-        checks.append(Check(f"bitsandbytes on {device}", partial(quantization.bitsandbytes, here, device)))
+        checks.append(Check(f"bitsandbytes on {device}", partial(quantization.bitsandbytes, machine, device)))
     return [
         *checks,
-        Check("disk", lambda: storage.disk(here)),
-        Check("memory", lambda: storage.memory(here)),
-        Check("/dev/shm", lambda: storage.shared_memory(here)),
-        Check("limits", lambda: limits.limits(here, accelerator=bool(kinds))),
-        Check("ports", lambda: ports.ports(here)),
-        Check("SwanLab", lambda: tracking.swanlab(here)),
+        Check("disk", lambda: storage.disk(machine)),
+        Check("memory", lambda: storage.memory(machine)),
+        Check("/dev/shm", lambda: storage.shared_memory(machine)),
+        Check("limits", lambda: limits.limits(machine, accelerator=bool(kinds))),
+        Check("ports", lambda: listening.ports(machine)),
+        Check("SwanLab", lambda: swanlab.swanlab(machine)),
     ]
 
 
 def carry_out(check: Check) -> list[Finding]:
-    """What a check found; that it broke is one more finding, after those it still made."""
+    """Return what a check found; that it broke is one more finding, after those that it still made."""
     findings: list[Finding] = []
     try:
         for finding in check.look():

@@ -6,22 +6,24 @@ from harness.devices.ascend.query import COMMAND
 from harness.devices.nvml import NoGpuError, opened
 from harness.devices.reading import SensorError
 from harness.doctor import cann
-from harness.doctor.machine import Surroundings
+from harness.doctor.machine import Machine
 
 
-def of_ascend(surroundings: Surroundings) -> bool:
+def shows_ascend(machine: Machine) -> bool:
+    """Return whether anything on the machine is there for NPUs."""
     return bool(
-        surroundings.command(COMMAND)
-        or next(surroundings.below("dev").glob("davinci*"), None)
-        or surroundings.package("torch-npu")
-        or cann.find_home(surroundings)
+        machine.command(COMMAND)
+        or next(machine.below("dev").glob("davinci*"), None)
+        or machine.package("torch-npu")
+        or cann.find_home(machine)
     )
 
 
-def of_nvidia(surroundings: Surroundings) -> bool:
-    if surroundings.environment.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):  # It is meant to stay out of this.
+def shows_nvidia(machine: Machine) -> bool:
+    """Return whether anything on the machine is there for NVIDIA GPUs that are not hidden on purpose."""
+    if machine.environment.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):  # It is meant to stay out of this.
         return False
-    if surroundings.command("nvidia-smi") or next(surroundings.below("dev").glob("nvidia[0-9]*"), None):
+    if machine.command("nvidia-smi") or next(machine.below("dev").glob("nvidia[0-9]*"), None):
         return True
     try:
         # In WSL there is neither.

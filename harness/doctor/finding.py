@@ -8,6 +8,8 @@ from pydantic import BaseModel
 
 
 class State(StrEnum):
+    """How bad a finding is."""
+
     OK = "ok"
     WARNING = "warning"
     """Runs work, or most do: something is slow, unusual, or in the way of a part."""
@@ -16,6 +18,8 @@ class State(StrEnum):
 
 
 class Finding(BaseModel):
+    """One line of the doctor's table."""
+
     check: str
     state: State
     message: str
@@ -25,12 +29,15 @@ class Finding(BaseModel):
 
 
 def ok(check: str, message: str) -> Finding:
+    """Return a finding that nothing is wrong with."""
     return Finding(check=check, state=State.OK, message=message)
 
 
 def warning(check: str, message: str, fix: str) -> Finding:
+    """Return a finding that is in the way of a part."""
     return Finding(check=check, state=State.WARNING, message=message, fix=fix)
 
 
 def failed(check: str, message: str, fix: str) -> Finding:
+    """Return a finding that a run would fail of."""
     return Finding(check=check, state=State.FAILED, message=message, fix=fix)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from harness.doctor.cann import series
 from harness.doctor.finding import Finding, failed, ok, warning
-from harness.doctor.machine import Surroundings
+from harness.doctor.machine import Machine
 from harness.doctor.packages import Package
 from harness.doctor.pairings import torch_npu_for
 
@@ -16,9 +16,10 @@ _INDEX = "https://download.pytorch.org/whl"
 _WHOLE_SET = "pip install . --constraint constraints/constraints.txt"
 
 
-def python(surroundings: Surroundings) -> Iterator[Finding]:
-    version = ".".join(map(str, surroundings.python))
-    if surroundings.python >= OLDEST_PYTHON:
+def python(machine: Machine) -> Iterator[Finding]:
+    """Look whether Python is new enough."""
+    version = ".".join(map(str, machine.python))
+    if machine.python >= OLDEST_PYTHON:
         yield ok("Python", version)
     else:
         oldest = ".".join(map(str, OLDEST_PYTHON))
@@ -29,13 +30,13 @@ def python(surroundings: Surroundings) -> Iterator[Finding]:
         )
 
 
-def torch(surroundings: Surroundings, kinds: tuple[str, ...]) -> Iterator[Finding]:
-    """torch itself, and whether its build is one for these accelerators (cuda, ascend)."""
-    package = surroundings.package("torch")
+def torch(machine: Machine, kinds: tuple[str, ...]) -> Iterator[Finding]:
+    """Look at torch itself, and whether its build is one for these accelerators (cuda, ascend)."""
+    package = machine.package("torch")
     if package is None:
         yield failed("torch", "is not installed", _WHOLE_SET)
         return
-    wanted = _wanted_build(surroundings, package, kinds)
+    wanted = _wanted_build(machine, package, kinds)
     reinstall = f"pip uninstall -y torch && pip install torch=={package.release}"
     if wanted == "cuda":
         yield failed("torch", f"{package.version} is a CPU build and cannot use the NVIDIA GPU", reinstall)
@@ -47,25 +48,26 @@ def torch(surroundings: Surroundings, kinds: tuple[str, ...]) -> Iterator[Findin
             f"{reinstall} --index-url {_INDEX}/cpu",
         )
     else:
-        told = package.build is None or package.build in package.version
-        yield ok("torch", package.version + ("" if told else f" ({package.build} build)"))
+        build = "" if package.build in (None, package.version.local) else f" ({package.build} build)"
+        yield ok("torch", f"{package.version}{build}")
 
 
-def _wanted_build(surroundings: Surroundings, torch: Package, kinds: tuple[str, ...]) -> str | None:
+def _wanted_build(machine: Machine, torch: Package, kinds: tuple[str, ...]) -> str | None:
     """cpu or cuda, where these accelerators need another build of torch than this one."""
     if torch.build is None:
         return None
     if torch.build == "cpu":
         return "cuda" if "cuda" in kinds else None
-    npu = "ascend" in kinds and ("cuda" not in kinds or surroundings.package("torch-npu") is not None)
+    npu = "ascend" in kinds and ("cuda" not in kinds or machine.package("torch-npu") is not None)
     return "cpu" if npu else None
 
 
-def torch_npu(surroundings: Surroundings) -> Iterator[Finding]:
-    torch, own = surroundings.package("torch"), surroundings.package("torch-npu")
+def torch_npu(machine: Machine) -> Iterator[Finding]:
+    """Look whether torch-npu is there, of the same number as torch."""
+    torch, own = machine.package("torch"), machine.package("torch-npu")
     if torch is None:
         return
-    fitting = f"pip install torch-npu=={torch_npu_for(torch.release, series(surroundings))}"
+    fitting = f"pip install torch-npu=={torch_npu_for(torch.release, series(machine))}"
     if own is None:
         yield failed("torch-npu", "is not installed: torch cannot use the NPU without it", fitting)
     elif own.release != torch.release:
@@ -79,17 +81,17 @@ def torch_npu(surroundings: Surroundings) -> Iterator[Finding]:
         yield ok("torch-npu", f"{own.version}, as torch is")
 
 
-def companions(surroundings: Surroundings, kinds: tuple[str, ...]) -> Iterator[Finding]:
-    """torchvision and torchaudio. Without them text is trained just as well, so nothing here is a failure."""
-    torch = surroundings.package("torch")
-    found = [package for name in ("torchvision", "torchaudio") if (package := surroundings.package(name))]
+def companions(machine: Machine, kinds: tuple[str, ...]) -> Iterator[Finding]:
+    """Look whether torchvision and torchaudio fit torch. Text is trained without them, so nothing is a failure."""
+    torch = machine.package("torch")
+    found = [package for name in ("torchvision", "torchaudio") if (package := machine.package(name))]
     # A torch that has to make way for another build first says nothing of what fits.
-    if torch is None or not found or _wanted_build(surroundings, torch, kinds):
+    if torch is None or not found or _wanted_build(machine, torch, kinds):
         return
     misfits = [f"{package.name} {why}" for package in found if (why := _misfit(package, torch))]
     names = " and ".join(package.name for package in found)
     if not misfits:
-        yield ok(names, ", ".join(package.version for package in found) + f" beside torch {torch.version}")
+        yield ok(names, ", ".join(str(package.version) for package in found) + f" beside torch {torch.version}")
         return
     index = f" --index-url {_INDEX}/{torch.build}" if torch.build else ""
     plain = " ".join(package.name for package in found)
@@ -101,16 +103,16 @@ def companions(surroundings: Surroundings, kinds: tuple[str, ...]) -> Iterator[F
 
 
 def _misfit(package: Package, torch: Package) -> str | None:
-    if package.needs_torch and package.needs_torch != torch.release:
-        return f"{package.version} was built for torch {package.needs_torch}, not {torch.release}"
+    if package.torch is not None and not package.torch.contains(torch.version, prereleases=True):
+        return f"{package.version} was built for torch {str(package.torch).lstrip('=')}, not {torch.release}"
     if package.build and torch.build and package.build != torch.build:
         return f"{package.version} is a {package.build} build, torch {torch.version} a {torch.build} build"
     return None
 
 
-def deepspeed(surroundings: Surroundings) -> Iterator[Finding]:
-    """Beside QLoRA on an NPU: SwanLab's LLaMA-Factory tutorial found that its mere presence ends the run."""
-    package = surroundings.package("deepspeed")
+def deepspeed(machine: Machine) -> Iterator[Finding]:
+    """Look for deepspeed, whose mere presence ends a QLoRA run on an NPU: SwanLab's LLaMA-Factory tutorial."""
+    package = machine.package("deepspeed")
     if package is not None:
         yield failed(
             "deepspeed",

@@ -6,7 +6,7 @@ import resource
 from collections.abc import Iterator
 
 from harness.doctor.finding import Finding, ok, warning
-from harness.doctor.machine import Surroundings
+from harness.doctor.machine import Machine
 
 _LEAST_FILES = 1024
 """What most systems give; each worker of a data loader opens some."""
@@ -16,10 +16,11 @@ _LEAST_LOCKED = 2**20
 """Some systems give 64 KiB, where drivers that register memory for transfers fail; since Linux 5.16 it is 8 MiB."""
 
 
-def limits(surroundings: Surroundings, accelerator: bool) -> Iterator[Finding]:
-    files = surroundings.soft_limit(resource.RLIMIT_NOFILE)
-    processes = _lower(surroundings.soft_limit(resource.RLIMIT_NPROC), _pids_of_container(surroundings))
-    locked = surroundings.soft_limit(resource.RLIMIT_MEMLOCK)
+def limits(machine: Machine, accelerator: bool) -> Iterator[Finding]:
+    """Look whether a limit is lower than a training needs; locked memory matters where there is an `accelerator`."""
+    files = machine.soft_limit(resource.RLIMIT_NOFILE)
+    processes = _lower(machine.soft_limit(resource.RLIMIT_NPROC), _pids_of_container(machine))
+    locked = machine.soft_limit(resource.RLIMIT_MEMLOCK)
     low = []
     if _below(files, _LEAST_FILES):
         low.append(warning("limits", f"{files} open files: `Too many open files` is near", "ulimit -n 65535"))
@@ -51,18 +52,18 @@ def _below(limit: int, least: int) -> bool:
     return 0 <= limit < least
 
 
-def _lower(one: int, other: int) -> int:
-    return max(one, other) if resource.RLIM_INFINITY in (one, other) else min(one, other)
+def _lower(*limits: int) -> int:
+    return min((limit for limit in limits if limit != resource.RLIM_INFINITY), default=resource.RLIM_INFINITY)
 
 
 def _shown(limit: int) -> str:
     return "unlimited" if limit == resource.RLIM_INFINITY else str(limit)
 
 
-def _pids_of_container(surroundings: Surroundings) -> int:
+def _pids_of_container(machine: Machine) -> int:
     for name in ("sys/fs/cgroup/pids.max", "sys/fs/cgroup/pids/pids.max"):
         try:
-            return int(surroundings.below(name).read_text(encoding="ascii"))
+            return int(machine.below(name).read_text(encoding="ascii"))
         except (OSError, ValueError):  # `max` is no number
             continue
     return resource.RLIM_INFINITY

@@ -9,17 +9,18 @@ import psutil
 
 from harness.base.ports import refusal
 from harness.doctor.finding import Finding, ok, warning
-from harness.doctor.machine import Surroundings
+from harness.doctor.machine import Machine
 
 _TORCHRUN = 29500
 
 
-def ports(surroundings: Surroundings) -> Iterator[Finding]:
-    named = surroundings.environment.get("MASTER_PORT", "")
+def ports(machine: Machine) -> Iterator[Finding]:
+    """Look whether the ports that a run or the dashboard would listen on are free."""
+    named = machine.environment.get("MASTER_PORT", "")
     training = int(named) if named.isdecimal() else _TORCHRUN
     uses = {
         training: ("torchrun, for a run over several chips", "MASTER_PORT={free} before the command"),
-        surroundings.dashboard_port: ("harness watch", "harness watch --port {free}"),
+        machine.dashboard_port: ("harness watch", "harness watch --port {free}"),
     }
     taken = {port: use for port, use in uses.items() if refusal(port)}
     for port, (use, instead) in taken.items():

@@ -17,12 +17,16 @@ from harness.doctor.packages import Package, find
 
 @dataclass(frozen=True)
 class Disk:
+    """How large a file system is, and how much of it is free."""
+
     total_bytes: int
     free_bytes: int
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class Machine:
+    """What the checks may ask."""
+
     environment: Mapping[str, str]
     working_folder: Path
     home: Path
@@ -40,7 +44,8 @@ class Surroundings:
     """Of one of resource's RLIMIT_*."""
 
     @classmethod
-    def here(cls) -> Surroundings:
+    def current(cls) -> Machine:
+        """Return the machine that this process is on. Raises OSError where its working folder is gone."""
         return cls(
             environment=dict(os.environ),
             working_folder=Path.cwd(),
@@ -55,14 +60,15 @@ class Surroundings:
         )
 
     def below(self, path: str) -> Path:
-        """A file of the system: `below("dev/shm")`."""
+        """Return a file of the system: `below("dev/shm")`."""
         return self.root / path
 
     def package(self, name: str) -> Package | None:
+        """Return an installed package; None where it is not."""
         return find(name, self.package_folders)
 
     def command(self, name: str) -> str | None:
-        """Where a command is; None where PATH leads to none."""
+        """Return where a command is; None where PATH leads to none."""
         return shutil.which(name, path=self.environment.get("PATH", os.defpath))
 
 

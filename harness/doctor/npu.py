@@ -9,11 +9,11 @@ from pathlib import Path
 
 from harness.devices.ascend.device import VISIBLE, visible_ids
 from harness.devices.ascend.query import COMMAND, TIMEOUT_SECONDS, NpuSmiQuery, explain, npu_smi
-from harness.devices.ascend.shared_driver import Node
+from harness.devices.ascend.shared_driver import SharedDriver
 from harness.devices.npu_smi import InfoTable, NpuReading, parse_error, read_info
 from harness.devices.reading import SensorError
 from harness.doctor.finding import Finding, failed, ok, warning
-from harness.doctor.machine import Surroundings
+from harness.doctor.machine import Machine
 
 _DRIVER, _CHIPS, _FILES = "NPU driver", "NPU chips", "NPU device files"
 _SHARED_FILES = ("davinci_manager", "devmm_svm", "hisi_hdc")
@@ -29,12 +29,12 @@ _BUSY_SHARE = 0.25
 """An idle 910B2 shows 3.3 of its 64 GiB as used. The 310s' own system lives in their memory: 2.8 of 8 GiB."""
 
 
-def chips(surroundings: Surroundings) -> Iterator[Finding]:
-    """The driver's own answer, and what it says of each chip."""
+def chips(machine: Machine) -> Iterator[Finding]:
+    """Look at the driver's own answer, and at what it says of each chip."""
     readings: list[NpuReading] = []
     try:
         # As a shell would say it, so that it is explained with the other errors.
-        text = _info() if surroundings.command(COMMAND) else f"{COMMAND}: command not found"
+        text = _info() if machine.command(COMMAND) else f"{COMMAND}: command not found"
     except SensorError as error:
         yield failed(_DRIVER, str(error), _ASK_KERNEL)
     else:
@@ -43,12 +43,12 @@ def chips(surroundings: Surroundings) -> Iterator[Finding]:
         yield from _driver(text, table)
     if readings:
         yield from _chips(readings)
-    yield from _visible(surroundings.environment.get(VISIBLE), len(readings) or None)
+    yield from _visible(machine.environment.get(VISIBLE), len(readings) or None)
 
 
 def _info() -> str:
     """Not what other runs were told lately, but while none of them asks."""
-    with Node(NpuSmiQuery(), 0).alone(TIMEOUT_SECONDS) as lock:
+    with SharedDriver(NpuSmiQuery(), 0).alone(TIMEOUT_SECONDS) as lock:
         return npu_smi(["info"], lock=lock)
 
 
@@ -149,9 +149,9 @@ def _export(numbers: list[int]) -> str:
     return f"export {VISIBLE}={','.join(map(str, numbers))}"
 
 
-def device_files(surroundings: Surroundings) -> Iterator[Finding]:
-    """/dev/davinciN and its helpers. Without them a container shows npu-smi's table at best and trains nowhere."""
-    folder = surroundings.below("dev")
+def device_files(machine: Machine) -> Iterator[Finding]:
+    """Look for /dev/davinciN and its helpers, without which a container trains nowhere."""
+    folder = machine.below("dev")
     numbered = sorted(folder.glob("davinci[0-9]*"))
     missing = [name for name in _SHARED_FILES if not (folder / name).exists()]
     if not numbered:
@@ -188,13 +188,13 @@ def _group(file: Path) -> str:
         return str(file.stat().st_gid)
 
 
-def allocator_settings(surroundings: Surroundings) -> Iterator[Finding]:
-    """torch-npu from 2.10 on ends the process when it finds its own variable and torch's."""
+def allocator_settings(machine: Machine) -> Iterator[Finding]:
+    """Look whether torch-npu's own variable and torch's are both set: from 2.10 on that ends the process."""
     both = ("PYTORCH_NPU_ALLOC_CONF", "PYTORCH_ALLOC_CONF")
-    own = surroundings.package("torch-npu")
-    if own is not None and own.release_numbers < (2, 10):
+    own = machine.package("torch-npu")
+    if own is not None and own.version.release < (2, 10):
         return
-    if all(name in surroundings.environment for name in both):
+    if all(name in machine.environment for name in both):
         yield failed(
             "allocator settings", f"{' and '.join(both)} are both set, on which torch-npu aborts", f"unset {both[0]}"
         )

@@ -11,21 +11,22 @@ import pynvml
 from harness.devices.nvml import MIB, Gpu, ask, opened
 from harness.devices.reading import SensorError
 from harness.doctor.finding import Finding, failed, ok, warning
-from harness.doctor.machine import Surroundings
+from harness.doctor.machine import Machine
 
 _DRIVER, _GPUS = "NVIDIA driver", "GPUs"
 _BUSY_SHARE = 0.25
 """One that draws a desktop may have 10% of its memory in use."""
 
 
-def gpus(surroundings: Surroundings) -> Iterator[Finding]:
+def gpus(machine: Machine) -> Iterator[Finding]:
+    """Look whether the driver answers and fits torch, and who holds the memory of each visible GPU."""
     try:
         with opened() as visible:
-            yield _driver(surroundings)
+            yield _driver(machine)
             if visible:
                 yield from _gpus(visible)
             else:
-                listed = surroundings.environment.get("CUDA_VISIBLE_DEVICES")
+                listed = machine.environment.get("CUDA_VISIBLE_DEVICES")
                 yield failed(
                     _GPUS,
                     "none is visible" + ("" if listed is None else f": CUDA_VISIBLE_DEVICES={listed!r} hides them"),
@@ -39,18 +40,17 @@ def gpus(surroundings: Surroundings) -> Iterator[Finding]:
         )
 
 
-def _driver(surroundings: Surroundings) -> Finding:
+def _driver(machine: Machine) -> Finding:
     driver = ask(pynvml.nvmlSystemGetDriverVersion)
     number = ask(pynvml.nvmlSystemGetCudaDriverVersion)
     cuda = None if number is None else (number // 1000, number % 1000 // 10)
-    torch = surroundings.package("torch")
-    build = torch.build if torch else None
+    torch = machine.package("torch")
     shown = f"{driver or 'of a version that is not told'}" + (f", for CUDA up to {cuda[0]}.{cuda[1]}" if cuda else "")
     # Within one major version a newer minor one runs on an older driver: CUDA Compatibility, "Minor Version".
-    if torch and build and build != "cpu" and cuda and int(build[2:-1]) > cuda[0]:
+    if torch and torch.cuda and cuda and torch.cuda.major > cuda[0]:
         return failed(
             _DRIVER,
-            f"{shown}, is too old for torch {torch.version}, which was built for CUDA {build[2:-1]}.{build[-1]}",
+            f"{shown}, is too old for torch {torch.version}, which was built for CUDA {torch.cuda}",
             "upgrade the driver, or pip uninstall -y torch && pip install 'torch>=2.9' --index-url "
             "https://download.pytorch.org/whl/cu126",
         )
@@ -58,9 +58,9 @@ def _driver(surroundings: Surroundings) -> Finding:
 
 
 def _gpus(visible: list[Gpu]) -> Iterator[Finding]:
-    held = [finding for chip, gpu in enumerate(visible) if (finding := _holders(chip, gpu))]
-    yield from held
-    if not held:
+    troubles = [finding for chip, gpu in enumerate(visible) if (finding := _holders(chip, gpu))]
+    yield from troubles
+    if not troubles:
         names = ", ".join(sorted({str(pynvml.nvmlDeviceGetName(gpu.handle)) for gpu in visible}))
         yield ok(_GPUS, f"{len(visible)} x {names}, and nobody holds their memory")
 

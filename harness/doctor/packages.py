@@ -4,48 +4,56 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
 
 @dataclass(frozen=True)
 class Package:
+    """An installed package."""
+
     name: str
-    version: str
-    needs_torch: str | None
-    """The release of torch that it was built for, from `torch==X` in its metadata; None: it names none."""
+    version: Version
+    torch: SpecifierSet | None
+    """`==X`, the one torch that it was built for; None: it names none."""
     build: str | None
     """cpu, or cu130 for CUDA 13.0, from the package's version.py; None: it does not tell."""
 
     @property
-    def public(self) -> str:
-        """The version without the build: 2.9.0.post2."""
-        return self.version.partition("+")[0]
-
-    @property
     def release(self) -> str:
-        """The numbers alone: 2.9.0."""
-        found = re.match(r"\d+(\.\d+)*", self.version)
-        return found[0] if found else self.version
+        """The numbers alone: 2.9.0 of 2.9.0.post2+cpu."""
+        return self.version.base_version
 
     @property
-    def release_numbers(self) -> tuple[int, ...]:
-        return tuple(int(number) for number in self.release.split(".") if number.isdecimal())
+    def cuda(self) -> Version | None:
+        """The CUDA that it was built for; None: for none, or it does not tell."""
+        # The last digit is the minor version: cu128 is 12.8.
+        label = re.fullmatch(r"cu(\d+)(\d)", self.build or "")
+        return Version(f"{label[1]}.{label[2]}") if label else None
 
 
 def find(name: str, folders: Sequence[str]) -> Package | None:
-    """The package as `import` would find it; None where it is not installed."""
+    """Return the package as `import` would find it in these folders; None where it is not installed.
+
+    Raises InvalidVersion where its version is none that pip knows."""
     distribution = next(iter(distributions(name=name, path=list(folders))), None)
     if distribution is None:
         return None
-    return Package(name, distribution.version, _needs_torch(distribution), _build(name, distribution))
+    return Package(name, Version(distribution.version), _torch(distribution), _build(name, distribution))
 
 
-def _needs_torch(distribution: Distribution) -> str | None:
-    for requirement in distribution.requires or []:
-        if found := re.match(r"torch\s*\(?==\s*([0-9.]*[0-9])", requirement):
-            return found[1]
+def _torch(distribution: Distribution) -> SpecifierSet | None:
+    for text in distribution.requires or []:
+        with suppress(InvalidRequirement):
+            requirement = Requirement(text)
+            if requirement.name == "torch" and str(requirement.specifier).startswith("=="):
+                return requirement.specifier
     return None
 
 

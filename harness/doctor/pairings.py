@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from packaging.version import Version
+
 CANN_OF = {
     "2.12.0": "9.1",
     "2.11.0": "9.1",
@@ -18,27 +20,22 @@ CANN_OF = {
     "2.7.1": "8.3",
 }
 """Newest first. 2.13.0 and 2.14.0 are published; the table names no CANN for them."""
-_OLDEST_TORCH = (2, 9)
+_OLDEST_TORCH = Version("2.9")
 """What this project needs: pyproject.toml."""
 
 
 def torch_npu_for(torch_release: str, cann: str | None) -> str:
-    """The torch-npu to install beside this torch: the one for this CANN (9.1) if the table has it, else the newest."""
+    """Return the torch-npu to install beside this torch: for this CANN (9.1) if the table has it, else the newest."""
     posts = [version for version in CANN_OF if release_of(version) == torch_release]
     fitting = [version for version in posts if CANN_OF[version] == cann]
     return next(iter(fitting or posts), torch_release)
 
 
 def newest_for(cann: str) -> str | None:
-    """The newest torch-npu for this CANN that the project can use; None: this CANN is too old or not in the table."""
-    usable = (version for version, of in CANN_OF.items() if of == cann and _numbers(version) >= _OLDEST_TORCH)
-    return next(usable, None)
+    """Return the newest torch-npu for this CANN that the project can use; None: too old, or not in the table."""
+    return next((version for version, of in CANN_OF.items() if of == cann and Version(version) >= _OLDEST_TORCH), None)
 
 
 def release_of(version: str) -> str:
-    """2.9.0.post2 -> 2.9.0, the torch that it belongs to."""
-    return version.partition(".post")[0]
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in release_of(version).split("."))
+    """Return the torch that a torch-npu belongs to: 2.9.0 of 2.9.0.post2."""
+    return Version(version).base_version

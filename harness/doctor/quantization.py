@@ -1,21 +1,21 @@
-"""Whether bitsandbytes works on this device: tried in a child process, since only that imports torch."""
+"""Whether bitsandbytes works on this device: tried by a worker, since only those import torch."""
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
+from subprocess import TimeoutExpired
 
 from pydantic import ValidationError
 
 from harness.base.redaction import for_child
+from harness.devices.request import TorchDevice
 from harness.doctor.finding import Finding, failed, ok, warning
-from harness.doctor.machine import Surroundings
+from harness.doctor.machine import Machine
 from harness.doctor.trial import ARGUMENTS, Trial
+from harness.processes import start
+from harness.processes.jobs import QuantizationTrialJob
 from harness.processes.symptoms import diagnose
 
 TIMEOUT_SECONDS = 120.0
@@ -28,18 +28,18 @@ _SOURCE_BUILD = (
 
 
 def bitsandbytes(
-    surroundings: Surroundings,
-    device: str,
-    command: Sequence[str] = (sys.executable, "-m", "harness.workers.try_quantization"),
+    machine: Machine,
+    device: TorchDevice,
+    job: type[QuantizationTrialJob] = QuantizationTrialJob,
     timeout_seconds: float = TIMEOUT_SECONDS,
 ) -> Iterator[Finding]:
-    """`device`: cpu, cuda or npu, as torch calls it."""
+    """Look which quantizations work on `device` (cpu, cuda or npu), by trying each in a worker that does `job`."""
     check = f"bitsandbytes on {device}"
-    missing = [name for name in ("torch", "bitsandbytes") if surroundings.package(name) is None]
+    missing = [name for name in ("torch", "bitsandbytes") if machine.package(name) is None]
     if missing:
         yield failed(check, f"{' and '.join(missing)} is not installed", f"pip install {' '.join(missing)}")
         return
-    output, errors, ended = _call([*command, device], surroundings, timeout_seconds)
+    output, errors, end = _try(job(device=device), machine, timeout_seconds)
     trials = list(_trials(output))
     working = [trial.quantization for trial in trials if trial.problem is None]
     if working:
@@ -49,7 +49,26 @@ def bitsandbytes(
             yield _not_working(check, trial.quantization, trial.problem, device, working)
     untried = [name for name in ARGUMENTS if name not in {trial.quantization for trial in trials}]
     if untried:
-        yield _untried(check, untried, errors, ended, device)
+        yield _untried(check, untried, errors, end, device)
+
+
+def _try(job: QuantizationTrialJob, machine: Machine, timeout_seconds: float) -> tuple[str, str, str | None]:
+    """The worker's output, its errors, and how it ended where that was not by itself."""
+    hidden = {"CUDA_VISIBLE_DEVICES": ""} if job.device == "cpu" else {}
+    environment = for_child(machine.environment) | hidden
+    try:
+        done = start.run_to_end(job, environment, timeout_seconds)
+    except TimeoutExpired as expired:
+        return str(expired.output), str(expired.stderr), f"no answer within {timeout_seconds:g} s"
+    end = f"{signal.Signals(-done.returncode).name} ended it" if done.returncode < 0 else None
+    return done.stdout, done.stderr, end
+
+
+def _trials(output: str) -> Iterator[Trial]:
+    for line in output.splitlines():
+        # Libraries print to the same stream as they like.
+        with suppress(ValidationError):
+            yield Trial.model_validate_json(line)
 
 
 def _not_working(check: str, quantization: str, problem: str, device: str, working: list[str]) -> Finding:
@@ -60,55 +79,14 @@ def _not_working(check: str, quantization: str, problem: str, device: str, worki
     return failed(check, what, _SOURCE_BUILD if device == "npu" else "pip install --force-reinstall bitsandbytes")
 
 
-def _untried(check: str, untried: list[str], errors: str, ended: str | None, device: str) -> Finding:
+def _untried(check: str, untried: list[str], errors: str, end: str | None, device: str) -> Finding:
     what = f"{', '.join(untried)} could not be tried"
-    if ended is not None:
-        return failed(
-            check, f"{what}: {ended}", f"python -m harness.workers.try_quantization {device} shows where it stops"
-        )
+    by_hand = f"""echo '{{"device": "{device}"}}' | python -m harness.workers.try_quantization /dev/stdin"""
+    if end is not None:
+        return failed(check, f"{what}: {end}", f"{by_hand} shows where it stops")
     known = diagnose(errors)
     if known is not None:
         return failed(check, f"{what}: {known.cause} ({known.line})", known.fix)
     last = next((line.strip() for line in reversed(errors.splitlines()) if line.strip()), "it said nothing")
     first = "" if device == "cpu" else "mend what is said above of torch and the driver, then "
-    return failed(
-        check, f"{what}: {last[:300]}", f"{first}python -m harness.workers.try_quantization {device} shows all of it"
-    )
-
-
-def _trials(output: str) -> Iterator[Trial]:
-    for line in output.splitlines():
-        # Libraries print to the same stream as they like.
-        with suppress(ValidationError):
-            yield Trial.model_validate_json(line)
-
-
-def _call(command: list[str], surroundings: Surroundings, timeout_seconds: float) -> tuple[str, str, str | None]:
-    """Its output, its errors, and how it ended where that was not by itself."""
-    hidden = {"CUDA_VISIBLE_DEVICES": ""} if command[-1] == "cpu" else {}
-    # Files, not pipes: a compiler that an NPU starts would hold a pipe open for longer than the child lives.
-    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=errors,
-            env=for_child(surroundings.environment) | hidden,
-            start_new_session=True,
-        )
-        ended = None
-        try:
-            status = process.wait(timeout_seconds)
-            if status < 0:
-                ended = f"{signal.Signals(-status).name} ended it"
-        except subprocess.TimeoutExpired:
-            ended = f"no answer within {timeout_seconds:g} s"
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            # One that waits for the driver cannot even be killed.
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(1)
-        output.seek(0)
-        errors.seek(0)
-        return output.read().decode(errors="replace"), errors.read().decode(errors="replace"), ended
+    return failed(check, f"{what}: {last[:300]}", f"{first}{by_hand} shows all of it")

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import netrc
-import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
-from urllib.parse import urlsplit
-from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
+
+import httpx
 
 from harness.doctor.finding import Finding, ok, warning
-from harness.doctor.machine import Surroundings
+from harness.doctor.machine import Machine
 
 _HOST = "https://api.swanlab.cn"
 _PATIENCE_SECONDS = 3.0
 
 
-def swanlab(surroundings: Surroundings) -> Iterator[Finding]:
-    missing = [name for name in ("swanlab", "swanboard") if surroundings.package(name) is None]
+def swanlab(machine: Machine) -> Iterator[Finding]:
+    """Look for what tracking=local needs, and whether an account's server answers within 3 s."""
+    missing = [name for name in ("swanlab", "swanboard") if machine.package(name) is None]
     if missing:
         yield warning(
             "SwanLab",
@@ -28,10 +28,10 @@ def swanlab(surroundings: Surroundings) -> Iterator[Finding]:
             "pip install 'swanlab[dashboard]', or tracking=disabled",
         )
         return
-    account = _account(surroundings)
+    account = _account(machine)
     if account is None:
         yield ok("SwanLab", "no account is found, and tracking=local needs none (swanlab login, for tracking=cloud)")
-    elif _answers(account.host, surroundings.environment):
+    elif _answers(account.host):
         yield ok("SwanLab", f"there is an account ({account.source}), and {account.host} answers")
     else:
         yield warning(
@@ -50,13 +50,13 @@ class _Account:
     host: str
 
 
-def _account(surroundings: Surroundings) -> _Account | None:
+def _account(machine: Machine) -> _Account | None:
     """As swanlab 0.10.3 looks for its key: the environment, .swanlab of this folder, then that of the user."""
-    named = surroundings.environment.get("SWANLAB_API_HOST")
-    if surroundings.environment.get("SWANLAB_API_KEY"):
+    named = machine.environment.get("SWANLAB_API_HOST")
+    if machine.environment.get("SWANLAB_API_KEY"):
         return _Account("SWANLAB_API_KEY", named or _HOST)
-    own = surroundings.environment.get("SWANLAB_ROOT") or surroundings.environment.get("SWANLAB_SAVE_DIR")
-    for folder in (surroundings.working_folder / ".swanlab", Path(own) if own else surroundings.home / ".swanlab"):
+    own = machine.environment.get("SWANLAB_ROOT") or machine.environment.get("SWANLAB_SAVE_DIR")
+    for folder in (machine.working_folder / ".swanlab", Path(own) if own else machine.home / ".swanlab"):
         file = folder / ".netrc"
         try:
             hosts = netrc.netrc(str(file)).hosts
@@ -68,35 +68,21 @@ def _account(surroundings: Surroundings) -> _Account | None:
     return None
 
 
-def _answers(url: str, environment: Mapping[str, str]) -> bool:
-    """Whether somebody listens there, or at the proxy that leads there."""
-    address = _address(_proxy(url, environment) or url)
+def _answers(url: str) -> bool:
+    """Whether that server answers, whatever it says, or the proxy that leads to it does so in its place."""
     answers: Queue[bool] = Queue()
 
-    def connect() -> None:
+    def ask() -> None:
         try:
-            socket.create_connection(address, _PATIENCE_SECONDS).close()
-        except OSError:
+            httpx.head(url, timeout=_PATIENCE_SECONDS, trust_env=True)
+        except Exception:  # A proxy of an unknown kind is no error of httpx's own; no run would get through either.
             answers.put(False)
         else:
             answers.put(True)
 
     # A name server that does not answer is waited for without end; a daemon thread keeps nobody.
-    Thread(target=connect, daemon=True).start()
+    Thread(target=ask, daemon=True).start()
     try:
         return answers.get(timeout=_PATIENCE_SECONDS)
     except Empty:
         return False
-
-
-def _proxy(url: str, environment: Mapping[str, str]) -> str | None:
-    scheme = urlsplit(url).scheme or "https"
-    names = (f"{scheme}_proxy", "all_proxy")
-    proxy = next((value for name in names if (value := environment.get(name) or environment.get(name.upper()))), None)
-    around = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
-    return None if proxy_bypass_environment(urlsplit(url).hostname or "", {"no": around}) else proxy
-
-
-def _address(url: str) -> tuple[str, int]:
-    parts = urlsplit(url if "://" in url else f"https://{url}")
-    return parts.hostname or "", parts.port or (80 if parts.scheme == "http" else 443)

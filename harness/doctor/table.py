@@ -16,6 +16,7 @@ _STYLES = {State.OK: "green", State.WARNING: "yellow", State.FAILED: "bold red"}
 
 
 def render(findings: Sequence[Finding], console: Console) -> None:
+    """Print all findings, and how many of each state there are."""
     if console.is_terminal:
         console.print(_table(findings))
     else:
@@ -25,6 +26,7 @@ def render(findings: Sequence[Finding], console: Console) -> None:
 
 
 def summary(findings: Sequence[Finding]) -> str:
+    """Return `1 ok, 2 warning, 0 failed`."""
     counts = Counter(finding.state for finding in findings)
     return f"{counts[State.OK]} ok, {counts[State.WARNING]} warning, {counts[State.FAILED]} failed"
 

@@ -1,4 +1,4 @@
-"""What the child that tries quantization tells the doctor."""
+"""What the worker that tries quantizations tells the doctor."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from pydantic import BaseModel
 
 
 class Trial(BaseModel):
+    """What came of one quantization: a line of JSON on the worker's stdout."""
+
     quantization: str
     """As the key `quantization` names it: int8, nf4, nf4_double, fp4."""
     problem: str | None
-    """None: it works here."""
+    """Why it does not work; None: it does."""
 
 
 ARGUMENTS: dict[str, dict[str, object]] = {

@@ -1,1 +1,1 @@
-"""Scores a model on a benchmark: evalscope asks and marks, the model answers in a child process of its own."""
+"""What is asked of a run's base, adapter and merged model, and what they have answered already."""

@@ -2,19 +2,47 @@
 
 from __future__ import annotations
 
+import math
 import time
+import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TypeVar
 
-from harness.devices.journal import read_readings
+from pydantic import BaseModel
+
+from harness.base.redaction import redact
 from harness.devices.reading import Reading
-from harness.plan import machine as environment
-from harness.plan.spec import Plan
+from harness.plan import machine
+from harness.plan.spec import RunSpec
 from harness.processes.child import Ended
-from harness.processes.symptoms import Diagnosis
-from harness.runs.events import Event, Evidence, RowsTokenized, TrainingFinished, TrainingLoss, ValidationLoss, read
-from harness.runs.measurements import energy, memory_peaks
-from harness.runs.record import Outcome, Record, Reply, Sampling, Score, Tracking, Training
+from harness.runs.events import (
+    ComputeDtypeMeasured,
+    Event,
+    Evidence,
+    RowsTokenized,
+    TrainingFinished,
+    TrainingLoss,
+    ValidationLoss,
+)
+from harness.runs.folder import RunFolder
+from harness.runs.measurements import energy, memory_peaks, read
+from harness.runs.record import (
+    Diagnosis,
+    Divergence,
+    DivergenceKind,
+    Outcome,
+    Record,
+    Reply,
+    Sampling,
+    Score,
+    Tracking,
+    Training,
+)
+
+_TAIL_LINES = 20
+E = TypeVar("E", bound=BaseModel)
 
 
 @dataclass
@@ -35,67 +63,102 @@ class Progress:
     tracking: Tracking | None = None
 
     def end(self, ended: Ended, stage: str = "") -> None:
+        """Take in how a worker ended that did not complete. `stage` stands before its reason."""
         self.outcome, self.reason = ended.outcome, f"{stage}{ended.reason}"
         self.log_tail, self.diagnosis = ended.log_tail, ended.diagnosis
 
     def fail(self, reason: str, outcome: Outcome = Outcome.FAILED) -> None:
-        self.outcome, self.reason = outcome, reason
+        """Take in why the run cannot go on."""
+        self.outcome, self.reason = outcome, redact(reason)
+
+    def fail_with(self, error: BaseException) -> None:
+        """Take in an exception that nobody foresaw, with where it came from."""
+        self.fail(f"{type(error).__name__}: {error}")
+        self.log_tail = redact("".join(traceback.format_exception(error))).splitlines()[-_TAIL_LINES:]
 
 
-def record_of(it: Plan, progress: Progress) -> Record:
-    """The record of a run as it ended, before the base and the merged model are scored."""
-    events = read(it.folder / "events.jsonl")
-    readings = read_readings(it.folder / "readings.jsonl")
-    evidence = [event for event in events if isinstance(event, Evidence)]
-    rows = [event for event in events if isinstance(event, RowsTokenized)]
+def build_record(spec: RunSpec, progress: Progress) -> Record:
+    """Return the record of a run as it ended, before the base and the merged model are scored."""
+    measured = read(spec.folder)
+    losses = [event for event in measured.events if isinstance(event, TrainingLoss)]
+    validation = [event for event in measured.events if isinstance(event, ValidationLoss)]
+    divergence = divergence_of(losses, validation)
+    dtype = _last(measured.events, ComputeDtypeMeasured)
     return Record(
         status=progress.outcome,
         reason=progress.reason,
-        sweep=it.config.sweep,
-        arm=it.arm,
-        seed=it.config.seed,
-        baseline=it.config.baseline,
-        identity=it.identity,
-        device=it.device.kind,
-        stand_in=it.device.stand_in,
-        command=it.command,
-        config=it.resolved(),
-        environment=environment.describe(it.device),
+        sweep=spec.config.sweep,
+        arm=spec.arm,
+        seed=spec.config.seed,
+        baseline=spec.config.baseline,
+        identity=spec.identity,
+        identity_parts=spec.parts,
+        device=spec.device.kind,
+        stand_in=spec.device.stand_in,
+        command=spec.command,
+        config=spec.resolved(),
+        environment=machine.describe(spec.device),
         started_at=datetime.fromtimestamp(progress.started, UTC),
         wall_seconds=(progress.ended or time.time()) - progress.started,
         base_weights=progress.base_weights,
-        rows=rows[-1] if rows else None,
-        memory=memory_peaks(readings, events, progress.baselines),
-        evidence=evidence[-1] if evidence else None,
-        training=_training(it, events),
+        rows=_last(measured.events, RowsTokenized),
+        memory=memory_peaks(measured.readings, measured.events, progress.baselines),
+        evidence=_last(measured.events, Evidence),
+        compute_dtype=None if dtype is None else dtype.dtype,
+        training=_training(spec.folder, measured.events, losses, validation),
+        diverged=None if divergence is None and len(losses) < 2 else divergence is not None,
+        divergence=divergence,
         score=progress.score,
         replies=progress.replies,
         sampling=progress.sampling,
-        energy=energy(readings),
+        energy=energy(measured.readings, spec.config.device.interval_seconds),
         tracking=progress.tracking,
+        unread_lines=measured.unread_lines,
         log_tail=progress.log_tail,
         diagnosis=progress.diagnosis,
     )
 
 
-def _training(it: Plan, events: list[Event]) -> Training | None:
-    """What the training came to; None if it did not come to its end."""
-    finished = [event for event in events if isinstance(event, TrainingFinished)]
-    if not finished:
+def divergence_of(losses: Sequence[TrainingLoss], validation: Sequence[ValidationLoss]) -> Divergence | None:
+    """Return why a run counts as diverged; None where its losses do not show that.
+
+    A loss that is not finite always does. Otherwise the mean of the last fifth of the training losses is held against
+    that of the first fifth, so that the noise of one batch decides nothing."""
+    fifth = max(1, len(losses) // 5)
+    first = _mean(losses[:fifth])
+    reported: list[TrainingLoss | ValidationLoss] = [*losses, *validation]
+    for event in sorted(reported, key=lambda event: event.time):
+        if not math.isfinite(event.loss):
+            return Divergence(kind=DivergenceKind.NOT_FINITE, step=event.step, first_loss=first, last_loss=event.loss)
+    last = _mean(losses[-fifth:])
+    if len(losses) < 2 or last < first:
         return None
-    end = finished[-1]
-    losses = [event.loss for event in events if isinstance(event, TrainingLoss)]
-    validation = [event.loss for event in events if isinstance(event, ValidationLoss)]
-    weights = [
-        file.stat().st_size for file in (it.folder / "adapter").glob("*") if file.suffix in (".safetensors", ".bin")
-    ]
+    return Divergence(kind=DivergenceKind.NOT_LOWER, step=losses[-1].step, first_loss=first, last_loss=last)
+
+
+def _mean(losses: Sequence[TrainingLoss]) -> float:
+    return sum(event.loss for event in losses) / len(losses) if losses else math.nan
+
+
+def _last(events: Sequence[Event], kind: type[E]) -> E | None:
+    return next((event for event in reversed(events) if isinstance(event, kind)), None)
+
+
+def _training(
+    folder: RunFolder, events: Sequence[Event], losses: Sequence[TrainingLoss], validation: Sequence[ValidationLoss]
+) -> Training | None:
+    """What the training came to; None if it did not come to its end."""
+    end = _last(events, TrainingFinished)
+    if end is None:
+        return None
+    weights = [file.stat().st_size for file in folder.adapter.glob("*") if file.suffix in (".safetensors", ".bin")]
     return Training(
         train_seconds=end.train_seconds,
         validation_seconds=end.validation_seconds,
         steps=end.steps,
         tokens=end.tokens,
         tokens_per_second=end.tokens / end.train_seconds,
-        train_loss=losses[-1] if losses else None,
-        validation_loss=validation[-1] if validation else None,
+        train_loss=losses[-1].loss if losses else None,
+        validation_loss=validation[-1].loss if validation else None,
         adapter_mib=sum(weights) / 2**20 if weights else None,
     )

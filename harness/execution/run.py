@@ -5,160 +5,188 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from filelock import FileLock
-
 from harness.base.errors import UserError
-from harness.cli.display import Display
-from harness.config.schema import ADAPTER, Config
+from harness.config.schema import ADAPTER
+from harness.data.prepare import Rows
+from harness.devices.device import Device
 from harness.devices.reading import Reading
 from harness.devices.sampler import Sampler
-from harness.execution import scoring
-from harness.execution.build_record import Progress, record_of
-from harness.execution.session import Children, environment, settings
-from harness.launch import nodes
-from harness.launch import torchrun as launch
-from harness.models import synthetic as random
-from harness.plan import identity
-from harness.plan import spec as plan
-from harness.plan.spec import Plan
+from harness.evaluation import targets
+from harness.execution.build_record import Progress, build_record
+from harness.execution.observer import Observer, RunLabel, RunStarted
+from harness.execution.scoring import backfill, score
+from harness.execution.session import Session
+from harness.launch import torchrun
+from harness.launch.nodes import Nodes
+from harness.models import fingerprint, synthetic
+from harness.plan import device as devices
+from harness.plan import files
+from harness.plan.planner import Planner
+from harness.plan.spec import RunSpec
 from harness.processes.child import Ended, StopChild
-from harness.runs import record
+from harness.processes.environment import added_settings, worker_environment
+from harness.processes.jobs import TrackingJob
+from harness.runs import store
 from harness.runs.events import Event, Evidence
 from harness.runs.record import Outcome, Record, Sampling
-from harness.tracking.job import TrackingJob
 from harness.tracking.tracker import Tracker
 
-SWANLOG = "swanlog"
-"""In a sweep's folder: SwanLab's own files, which `harness watch` shows."""
+
+@dataclass
+class Shared:
+    """What the runs of a sweep share while they go on."""
+
+    observer: Observer
+    planner: Planner
+    nodes: Nodes = field(default_factory=Nodes)
 
 
-def run(config: Config, overrides: tuple[str, ...], display: Display, number: int = 0) -> Record | None:
-    """Train and score one point, the `number`th of its sweep, unless that was done before. Returns its record; None
-    after a dry run, or where node 0 is past that run.
+def run(spec: RunSpec, shared: Shared) -> Record | None:
+    """Train and score one run, unless that was done before. Returns its record; None after a dry run, or where node 0
+    is past that run.
 
-    A run that fails, is killed or runs out of memory returns a record that says so. Ctrl-C leaves a record too, and
-    goes on up as KeyboardInterrupt."""
-    it = plan.make(config, overrides, number)
-    if not config.dry_run:
-        nodes.start_point(config.launch, number)
-    it.folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(it.folder.with_name(f".{it.folder.name}.lock")):
+    A run that fails in whatever way returns a record that says so. Ctrl-C leaves a record too, and goes on up as
+    KeyboardInterrupt. Raises UserError where node 0 cannot be joined, and OSError where no record can be written."""
+    observer, label, is_dry = shared.observer, RunLabel(spec.name, spec.number + 1), spec.config.dry_run
+    if not is_dry:
+        shared.nodes.start_run(spec.config.launch, spec.number)
+    spec = as_recorded(spec)
+    spec.folder.path.parent.mkdir(parents=True, exist_ok=True)
+    with store.locked(spec.folder.lock, lambda: observer.note(f"{spec.name}: another process is at it; waiting")):
         # Whether a run is needed is node 0's to say.
-        done = None if it.is_helper else _completed(it, display)
+        done = None if spec.is_helper else _completed(spec, observer)
         if done is not None:
-            display.skipped(it, "completed before")
-            return done if config.dry_run else _made_up(it, done, display)
-        if it.is_helper and not config.dry_run and not _joins(it, display):
-            display.skipped(it, "node 0 is past it")
+            observer.skipped(label, "completed before")
+            return done if is_dry else _with_all_targets(spec, done, shared)
+        if spec.is_helper and not is_dry and not _joins(spec, shared):
+            observer.skipped(label, "node 0 is past it")
             return None
-        _put_aside(it.folder, display)
-        it.folder.mkdir(exist_ok=True)
-        plan.write(it, _training_command(it), settings(it.config, it.device))
-        if config.dry_run:
-            display.planned(it)
+        if aside := store.put_aside(spec.folder):
+            observer.note(f"the earlier attempt is kept in {aside}")
+        if is_dry:
+            files.write(spec, shared.planner.rows(spec.config.dataset)[0], _settings_if_seen(spec))
+            observer.planned(label, spec.folder.train)
             return None
-        result = _attempt(it, display)
-        display.run_finished(result)
-        if result.status is Outcome.INTERRUPTED:
+        record = _attempt(spec, label, shared)
+        observer.run_finished(record)
+        if record.status is Outcome.INTERRUPTED:
             raise KeyboardInterrupt
-        return _made_up(it, result, display)
+        return _with_all_targets(spec, record, shared)
 
 
-def _joins(it: Plan, display: Display) -> bool:
+def as_recorded(spec: RunSpec) -> RunSpec:
+    """The spec under whose name a run lies: the version before may have given the same run another identity."""
+    former = spec.former()
+    return former if former is not None and former.folder.record.exists() and not spec.folder.path.exists() else spec
+
+
+def _completed(spec: RunSpec, observer: Observer) -> Record | None:
+    try:
+        record = store.load(spec.folder)
+    except store.DamagedRecordError as error:
+        observer.warn(f"damaged record, run again: {error}")
+        return None
+    return record if record is not None and record.status is Outcome.COMPLETED else None
+
+
+def _joins(spec: RunSpec, shared: Shared) -> bool:
     """Whether node 0 trains this run, now or in a while. Raises UserError."""
     # Before, since node 0 waits for nobody who is still at it.
-    _make_random_weights(it.config, display)
-    wanted = it.config.launch
-    display.note(f"{it.name}: waiting for node 0 at {wanted.master_addr}:{wanted.master_port}; Ctrl-C ends it")
-    return nodes.join(wanted, it.announced, environment(it.config, it.device, offline=True))
+    _make_random_weights(spec, shared.observer)
+    launch = spec.config.launch
+    shared.observer.note(
+        f"{spec.name}: waiting for node 0 at {launch.master_addr}:{launch.master_port}; Ctrl-C ends it"
+    )
+    environment = worker_environment(spec.config, devices.choose(spec.config, spec.device.kind), offline=True)
+    return shared.nodes.join(launch, spec.announced, environment)
 
 
-def _completed(it: Plan, display: Display) -> Record | None:
-    try:
-        found = record.load(it.folder)
-    except record.DamagedRecordError as error:
-        display.warn(f"damaged record, run again: {error}")
-        return None
-    return found if found is not None and found.status is Outcome.COMPLETED else None
+def _settings_if_seen(spec: RunSpec) -> dict[str, str]:
+    """What the device adds to a command's environment; nothing where a run is planned without its device."""
+    if spec.device.product is None:
+        return {}
+    return added_settings(spec.config, devices.choose(spec.config, spec.device.kind))
 
 
-def _put_aside(folder: Path, display: Display) -> None:
-    """Keep what an earlier attempt left: nothing is overwritten but what a dry run planned."""
-    if not (folder / "events.jsonl").exists() and not (folder / record.FILE_NAME).exists():
-        return
-    aside = folder.parent / "earlier" / f"{folder.name}-{datetime.now(UTC):%Y%m%dT%H%M%S.%f}"
-    aside.parent.mkdir(exist_ok=True)
-    folder.rename(aside)
-    display.note(f"the earlier attempt is kept in {aside}")
-
-
-def _attempt(it: Plan, display: Display) -> Record:
+def _attempt(spec: RunSpec, label: RunLabel, shared: Shared) -> Record:
     """Whatever happens from here on ends in a record."""
-    display.run_started(it)
     progress = Progress()
+    spec.folder.path.mkdir(exist_ok=True)
     try:
-        _make_random_weights(it.config, display)
-        progress.base_weights = identity.of_weights(Path(it.model_path))
-        _train_and_score(it, progress, display)
+        device, rows = _as_planned(spec, shared.planner)
+        command = files.write(spec, rows, added_settings(spec.config, device))
+        product = spec.device.product or spec.device.kind
+        shared.observer.run_started(RunStarted(label, product, spec.precision, spec.folder.path))
+        _make_random_weights(spec, shared.observer)
+        progress.base_weights = fingerprint.of_weights(Path(spec.model_path))
+        _train_and_score(spec, device, command, progress, shared)
+    except KeyboardInterrupt:
+        progress.fail("interrupted by the user", Outcome.INTERRUPTED)
     except UserError as error:
         progress.fail(str(error))
-    result = record_of(it, progress)
-    record.write(it.folder, result)
-    return result
+    except Exception as error:
+        progress.fail_with(error)
+    record = build_record(spec, progress)
+    store.write(spec.folder, record)
+    return record
 
 
-def _made_up(it: Plan, result: Record, display: Display) -> Record:
-    """The record with what is asked for beside the run: the base's score, which comes after the run because that one
-    finds out within seconds whether the device can do what is asked of it, the merged model's, and what an earlier
-    start did not ask for. Where this is cut short, the run is completed all the same, and the next start makes up for
-    it."""
-    if result.status is not Outcome.COMPLETED:
-        return result
-    for target in scoring.lacking(it, result):
-        result = scoring.made_up(it, target, result, display)
-        plan.write_config(it.folder, result.config)
-        record.write(it.folder, result)
-    return result
+def _as_planned(spec: RunSpec, planner: Planner) -> tuple[Device, Rows]:
+    """The device and the rows of a run. Raises UserError where they, or the model, are no longer what was planned."""
+    device = devices.choose(spec.config, spec.device.kind)
+    seen = devices.describe(device)
+    changed = []
+    if (seen.product, seen.chips) != (spec.device.product, spec.device.chips):
+        changed.append(
+            f"device: the run was planned for {spec.device.product or spec.device.kind} x {max(1, spec.device.chips)}, "
+            f"and {seen.product} x {max(1, seen.chips)} is what this machine has; plan it again, with the command"
+        )
+    if planner.weights(spec.config)[1] != spec.parts.model:
+        changed.append(f"model.path={spec.config.model.path}: holds another model than when the run was planned")
+    planner.fetch(spec.config)
+    rows, digest = planner.rows(spec.config.dataset)
+    if digest != spec.parts.rows:
+        changed.append(f"dataset.path={spec.config.dataset.path}: holds other rows than when the run was planned")
+    if changed:
+        raise UserError(changed)
+    return device, rows
 
 
-def _make_random_weights(config: Config, display: Display) -> None:
-    if config.model.path is None:
-        assert config.model.shape is not None
-        display.note(f"random weights of {config.model.shape}, made once and kept in {random.cache_folder()}")
-        random.materialize(config.model.shape, config.model.shapes[config.model.shape])
+def _make_random_weights(spec: RunSpec, observer: Observer) -> None:
+    model = spec.config.model
+    if model.path is None:
+        assert model.shape is not None, "the checks ask for a path or a shape"
+        observer.note(f"random weights of {model.shape}, made once and kept in {synthetic.cache_folder()}")
+        synthetic.materialize(model.shape, model.shapes[model.shape])
 
 
-def _train_and_score(it: Plan, progress: Progress, display: Display) -> None:
-    with _watched(it, progress, display) as sampler:
-        children = Children(it, it.folder, display, sampler)
-        trained = _train(it, children, display)
+def _train_and_score(spec: RunSpec, device: Device, command: list[str], progress: Progress, shared: Shared) -> None:
+    folder = spec.folder
+    with _watched(spec, device, progress, shared.observer) as sampler:
+        session = Session(spec.config, device, folder.events, shared.observer, sampler)
+        trained = _train(spec, command, session, shared)
         if trained.outcome is not Outcome.COMPLETED:
             progress.end(trained)
-        elif scoring.is_asked(it, ADAPTER):
-            scored, told = scoring.score(it, ADAPTER, it.folder / "events.jsonl", children)
-            progress.score, progress.replies = told.score, told.replies
+        elif targets.is_asked(spec, ADAPTER):
+            scored, answered = score(spec, ADAPTER, session, folder.log("evaluation"))
+            progress.score, progress.replies = answered.score, answered.replies
             if scored.outcome is not Outcome.COMPLETED:
                 progress.end(scored, "evaluation: ")
 
 
 @contextmanager
-def _watched(it: Plan, progress: Progress, display: Display) -> Iterator[Sampler]:
+def _watched(spec: RunSpec, device: Device, progress: Progress, observer: Observer) -> Iterator[Sampler]:
     """Sample and track while the body runs, and take in what they saw however it ends."""
-    interval_seconds = it.config.device.interval_seconds
-    sampler = Sampler(it.device.sensors(interval_seconds), interval_seconds, it.folder / "readings.jsonl")
+    interval_seconds = spec.config.device.interval_seconds
+    sampler = Sampler(device.sensors(interval_seconds), interval_seconds, spec.folder.readings)
     sampler.start()
-    tracker = Tracker(_tracking_job(it), it.folder / "logs" / "tracking.log")
-    display.watch(sampler)
+    tracker = Tracker(tracking_job(spec), spec.folder.job("track"), spec.folder.log("tracking"))
+    observer.watch(sampler)
     try:
         yield sampler
-    except KeyboardInterrupt:
-        progress.fail("interrupted by the user", Outcome.INTERRUPTED)
-    except OSError as error:
-        progress.fail(f"{type(error).__name__}: {error}")
     finally:
         progress.baselines, progress.sampling = _stop(sampler, interval_seconds)
         progress.tracking = tracker.finish()
@@ -172,40 +200,53 @@ def _stop(sampler: Sampler, interval_seconds: float) -> tuple[list[Reading], Sam
     )
 
 
-def _train(it: Plan, children: Children, display: Display) -> Ended:
-    quantized = it.config.quantization.bits is not None
+def _train(spec: RunSpec, command: list[str], session: Session, shared: Shared) -> Ended:
+    quantization = spec.config.quantization
 
     def handle(event: Event) -> None:
-        if isinstance(event, Evidence) and quantized and not event.quantized_modules:
+        if isinstance(event, Evidence) and quantization.bits is not None and not event.quantized_modules:
             raise StopChild(
-                f"quantization={it.config.quantization.name} was not applied: none of {event.linear_modules} linear "
+                f"quantization={quantization.name} was not applied: none of {event.linear_modules} linear "
                 "modules is quantized, so this would have been a second LoRA run under the name of QLoRA"
             )
-        display.event(event)
+        session.observer.event(event)
 
-    with nodes.training(it.config.launch):
-        ended = children.run(_training_command(it), "training", Path(it.model_path).is_dir(), handle)
-    if ended.outcome is Outcome.FAILED and it.config.launch.name != "single":
-        named = launch.explain(it.config.launch, it.folder / "logs" / "training.log")
+    log = spec.folder.log("training")
+    with shared.nodes.training(spec.config.launch):
+        ended = session.run(command, log, Path(spec.model_path).is_dir(), handle)
+    if ended.outcome is Outcome.FAILED and spec.config.launch.name != "single":
+        named = torchrun.explain(spec.config.launch, log)
         return replace(ended, reason=f"{named} ({ended.reason})") if named else ended
     return ended
 
 
-def _training_command(it: Plan) -> list[str]:
-    arguments = [str(it.folder), it.device.torch_device]
-    return launch.command(it.config.launch, it.device, it.announced, "harness.workers.train", arguments)
-
-
-def _tracking_job(it: Plan) -> TrackingJob:
-    tracking = it.config.tracking
+def tracking_job(spec: RunSpec) -> TrackingJob:
+    """Return what the tracker of a run is told."""
+    tracking, folder = spec.config.tracking, spec.folder
+    experiment = tracking.experiment or f"{spec.config.sweep}/{spec.name}"
     return TrackingJob(
-        mode="disabled" if it.is_helper else tracking.mode,
+        mode="disabled" if spec.is_helper else tracking.mode,
         project=tracking.project,
         workspace=tracking.workspace,
-        experiment=(tracking.experiment or f"{it.config.sweep}/{it.name}").format(arm=it.arm, seed=it.config.seed),
-        group=it.config.sweep,
-        tags=[it.arm],
-        config=it.resolved(),
-        log_folder=it.sweep_folder / SWANLOG,
-        run_folder=it.folder,
+        experiment=experiment.format(arm=spec.arm, seed=spec.config.seed),
+        group=spec.config.sweep,
+        tags=[spec.arm],
+        config=spec.resolved(),
+        log_folder=spec.sweep_folder.swanlog,
+        events=folder.events,
+        readings=folder.readings,
+        score=folder.evaluation.score,
     )
+
+
+def _with_all_targets(spec: RunSpec, record: Record, shared: Shared) -> Record:
+    """The record with what is asked for beside the run: the base's score, which comes after the run because that one
+    finds out within seconds whether the device can do what is asked of it, the merged model's, and what an earlier
+    start did not ask for. Where this is cut short, the run is completed all the same, and the next start goes on."""
+    if record.status is not Outcome.COMPLETED:
+        return record
+    for target in targets.lacking(spec, record):
+        record = backfill(spec, target, record, shared.observer)
+        files.write_config(spec.folder, record.config)
+        store.write(spec.folder, record)
+    return record

@@ -1,131 +1,105 @@
-"""The Hydra application: composed configurations in, finished runs out, and the report at a multirun's end."""
+"""All runs of a sweep, and the report at its end."""
 
 from __future__ import annotations
 
-import signal
-import sys
-import traceback
-import types
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any
 
-import hydra
-from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
-from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from harness.base import paths
 from harness.base.errors import UserError
-from harness.cli.display import Display, make_display
-from harness.compose import points as compose
-from harness.devices.device import DeviceError
-from harness.execution.run import run
-from harness.launch import nodes
-from harness.plan import spec as plan
-from harness.runs import record
-from harness.runs.record import Outcome
+from harness.execution.observer import Observer
+from harness.execution.prepare import prepare
+from harness.execution.run import Shared, as_recorded, run
+from harness.plan.planner import Planner
+from harness.plan.spec import RunSpec
+from harness.runs import store
+from harness.runs.record import Outcome, Record
 
-MISTAKE, INTERRUPTED = 2, 130
-
-compose.register()
-
-_display: Display | None = None
-_points: list[compose.Point] = []
-_uncompleted: list[Outcome] = []
+MakeObserver = Callable[[int], Observer]
+"""Makes what shows the runs of a sweep, given their number."""
 
 
-def run_point(composed: DictConfig) -> str | None:
-    """One point; in a process of its own under a parallel launcher, which finds this function by its name."""
-    config = compose.typed(composed)
-    overrides = tuple(str(override) for override in HydraConfig.get().overrides.task)
-    # A run by itself has no number.
-    number = HydraConfig.get().job.num if _is_multirun() else 0
-    try:
-        result = run(config, overrides, _display or make_display(1), number)
-    except (UserError, DeviceError) as error:
-        # Hydra would show where in the code it was raised.
-        _end_with(error)
-    if result is None:
-        return None
-    if result.status is not Outcome.COMPLETED:
-        _uncompleted.append(result.status)
-        if not _is_multirun():
-            sys.exit(1)
-    return result.status.value
+class Stopped(SystemExit):
+    """Ends a sweep at a mistake that shows only now. Hydra lets it pass, and shows no traceback of it."""
+
+    def __init__(self, mistake: UserError) -> None:
+        super().__init__(2)
+        self.mistake = mistake
 
 
-_application = hydra.main(
-    version_base="1.3", config_path=str(paths.configuration_folder("conf").resolve()), config_name="config"
-)(run_point)
+class Sweep:
+    """The runs of one command line. A launcher that starts them elsewhere takes this along as plain data."""
 
+    def __init__(self, specs: list[RunSpec], make_observer: MakeObserver, planner: Planner | None = None) -> None:
+        self.specs = specs
+        self._make_observer = make_observer
+        self._shared = Shared(make_observer(len(specs)), planner or Planner(Path.cwd()))
+        self.failed: list[RunSpec] = []
+        """Those that this process ran and that did not complete."""
 
-def _is_multirun() -> bool:
-    return bool(HydraConfig.get().mode == hydra.types.RunMode.MULTIRUN)
+    def __getstate__(self) -> dict[str, Any]:
+        # A display, a node's beacon and rows that were read belong to the process that has them.
+        return {"specs": self.specs, "make_observer": self._make_observer}
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
 
-class ReportCallback(Callback):
-    """Renders the report when a multirun has ended, and gives it the exit status of its runs."""
+    @property
+    def observer(self) -> Observer:
+        return self._shared.observer
 
-    def on_multirun_end(self, config: DictConfig, **_: object) -> None:
-        if config.launch.node_rank > 0 and _uncompleted:
-            sys.exit(1)
-        if config.dry_run or not _points or config.launch.node_rank > 0:
-            return
+    def run_point(self, composed: DictConfig) -> str | None:
+        """Run what Hydra composed: one point, in another process where its launcher is a parallel one."""
+        job = HydraConfig.get()
+        spec = self._spec_of([str(override) for override in job.overrides.task])
         try:
-            completed = _report(Path(config.reports) / config.sweep)
-        except Exception:
-            # Hydra would turn it into a warning, and the sweep would seem to have gone well.
-            traceback.print_exc()
-            completed = False
-        if not completed:
-            sys.exit(1)
+            record = self.run(spec)
+        except UserError as error:
+            raise Stopped(error) from error
+        return None if record is None else record.status.value
+
+    def run(self, spec: RunSpec) -> Record | None:
+        """Run one spec. What keeps even its record from being written is told, and the sweep goes on."""
+        try:
+            record = run(spec, self._shared)
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            self.observer.warn(f"{spec.name}: {where}{error.strerror or error}; it has no record")
+            self.failed.append(spec)
+            return None
+        if record is not None and record.status is not Outcome.COMPLETED:
+            self.failed.append(spec)
+        return record
+
+    def dismiss_nodes(self) -> None:
+        """Let other machines go that still wait for this one."""
+        self._shared.nodes.dismiss()
+
+    def report(self) -> bool:
+        """Report on the runs of this sweep, not on others that share its folder; whether all of them completed."""
+        from harness.report.render import render
+
+        completed = True
+        for folder in dict.fromkeys(spec.sweep_folder for spec in self.specs):
+            specs = [as_recorded(spec) for spec in self.specs if spec.sweep_folder == folder]
+            records = [record for spec in specs if (record := _record(spec)) is not None]
+            output = specs[0].started_in / specs[0].config.reports / specs[0].config.sweep
+            rendered = render([folder.path], output, only=[spec.folder.path for spec in specs])
+            self.observer.sweep_finished(records, rendered.verdict, rendered.path)
+            completed &= len(records) == len(specs) and all(one.status is Outcome.COMPLETED for one in records)
+        return completed
+
+    def _spec_of(self, overrides: list[str]) -> RunSpec:
+        """The spec of a point; one that a sweeper thought of by itself is planned now."""
+        known = next((spec for spec in self.specs if list(spec.overrides) == overrides), None)
+        return known or prepare(overrides, multirun=False, planner=self._shared.planner).specs[0]
 
 
-def _report(output: Path) -> bool:
-    """Report on the points of this multirun, not on others that share its folder. Returns whether all are completed."""
-    from harness.report.render import render
-
-    plans = [plan.make(point.config, point.overrides) for point in _points]
-    folders = [it.folder for it in plans]
-    records = [found for folder in folders if (found := record.load(folder)) is not None]
-    rendered = render([plans[0].sweep_folder], output, only=folders)
-    (_display or make_display(1)).finished(records, rendered.said, rendered.path)
-    return len(records) == len(folders) and all(one.status is Outcome.COMPLETED for one in records)
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Run Hydra on a command line, after every mistake in it was told. Exits with 2 for a mistake, 130 for Ctrl-C."""
-    global _display, _points
-    parsed = get_args_parser().parse_args(list(arguments))
-    overrides = compose.admit(parsed.overrides)
-    flags = [argument for argument in arguments if argument not in parsed.overrides]
-    sys.argv = ["harness", *flags, *overrides]
-    asks = parsed.help or parsed.hydra_help or parsed.cfg or parsed.info or parsed.shell_completion
+def _record(spec: RunSpec) -> Record | None:
     try:
-        if not asks:
-            signal.signal(signal.SIGTERM, _interrupt)
-            _points = compose.points(parsed.overrides, multirun=parsed.multirun)
-            _display = make_display(len(_points))
-        with nodes.dismissed_afterwards():
-            _application()
-    except (UserError, DeviceError) as error:
-        _end_with(error)
-    except KeyboardInterrupt:
-        if _display is not None:
-            _display.close()
-        print("interrupted; the same command goes on where this stopped", file=sys.stderr)
-        # A second Ctrl-C must not cut short what Python does on its way out.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        sys.exit(INTERRUPTED)
-
-
-def _end_with(error: UserError | DeviceError) -> NoReturn:
-    for mistake in error.mistakes if isinstance(error, UserError) else [str(error)]:
-        print(f"error: {mistake}", file=sys.stderr)
-    sys.exit(MISTAKE)
-
-
-def _interrupt(number: int, frame: types.FrameType | None) -> None:
-    raise KeyboardInterrupt
+        return store.load(spec.folder)
+    except store.DamagedRecordError:  # The report names it.
+        return None

@@ -24,7 +24,7 @@ class Beacon:
         self._thread: threading.Thread | None = None
 
     def light(self) -> None:
-        """Where something else has the port, nothing is lit."""
+        """Answer from here on; where something else has the port, nothing is lit."""
         if self._listener is not None:
             return
         dual = socket.has_dualstack_ipv6()
@@ -35,7 +35,7 @@ class Beacon:
             self._thread.start()
 
     def put_out(self) -> None:
-        """Leave the port."""
+        """Leave the port to others."""
         listener, self._listener = self._listener, None
         if listener is None or self._thread is None:
             return
@@ -56,12 +56,12 @@ class Beacon:
 
 
 def ask(address: str, port: int, seconds: float) -> int | None:
-    """The number that a beacon tells; None where something listens that is none. Raises OSError where nothing does."""
+    """Return the number that a beacon tells; None where something listens that is none. Raises OSError where nothing does."""
     with socket.create_connection((address, port), seconds) as connection, suppress(TimeoutError):
         connection.settimeout(0.5)
-        told = b""
+        answer = b""
         while part := connection.recv(64):
-            told += part
-        if told.startswith(GREETING):
-            return int(told.removeprefix(GREETING))
+            answer += part
+        if answer.startswith(GREETING):
+            return int(answer.removeprefix(GREETING))
     return None

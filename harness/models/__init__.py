@@ -1,1 +1,1 @@
-"""The tiny base model that ships with the project, and the script that made it."""
+"""What a model's files say of it, random weights of a shape, and the tiny base that ships with the project."""

@@ -15,9 +15,9 @@ _LORA = re.compile(r"base_model\.model\.(.+)\.lora_([AB])\.weight")
 
 
 def problem(adapter: Path, base: str) -> str | None:
-    """What shows that `adapter` does not belong to `base`, a folder or a hub id, and what would; None: nothing does.
+    """Return what shows that `adapter` does not belong to `base`, a folder or a hub id, and what would be right.
 
-    Raises DamagedError."""
+    None: nothing does. Raises DamagedError."""
     described = _described(adapter / ADAPTER_CONFIG)
     named = str(described.get("base_model_name_or_path") or base)
     if not _same(named, base):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import struct
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError, safe_open
 
 CONFIG = "config.json"
 _DTYPES = ("float32", "float16", "bfloat16")
@@ -16,8 +17,9 @@ class DamagedError(Exception):
 
 
 def dtype_of(folder: Path) -> str | None:
-    """What transformers loads the weights as, as LLaMA-Factory's `infer_dtype` names it; None: config.json does not
-    tell."""
+    """Return what transformers loads the weights as, as LLaMA-Factory's `infer_dtype` names it.
+
+    None: config.json does not tell."""
     config = _config(folder)
     # The language model of one that sees or hears has a part of its own.
     for part in (config, config.get("text_config") or {}):
@@ -29,22 +31,23 @@ def dtype_of(folder: Path) -> str | None:
 
 
 def is_quantized(folder: Path) -> bool:
-    """Whether the weights on the disk are packed, so that their shapes are not the layers' own."""
+    """Return whether the weights on the disk are packed, so that their shapes are not the layers' own."""
     return bool(_config(folder).get("quantization_config"))
 
 
 def is_model(folder: Path) -> bool:
+    """Return whether a folder holds a model: its config.json and weights."""
     return (folder / CONFIG).is_file() and weights_bytes(folder) > 0
 
 
 def weights_bytes(folder: Path) -> int:
-    """Of all files that hold weights; of older formats only where there is no other."""
+    """Return the size of all files that hold weights; those of older formats only where there is no other."""
     files = [*folder.glob("*.safetensors")] or [*folder.glob("*.bin")]
     return sum(file.stat().st_size for file in files)
 
 
 def shapes_of(folder: Path) -> dict[str, tuple[int, ...]]:
-    """The shape of every weight in the folder's *.safetensors, from their headers; empty where there are none.
+    """Return the shape of every weight in the folder's *.safetensors, from their headers; none where there are none.
 
     Raises DamagedError."""
     return {name: shape for file in sorted(folder.glob("*.safetensors")) for name, shape in _header(file).items()}
@@ -59,13 +62,10 @@ def _config(folder: Path) -> dict[str, Any]:
 
 
 def _header(file: Path) -> dict[str, tuple[int, ...]]:
-    # The format: 8 bytes little-endian length, then JSON (huggingface/safetensors, README "Format").
     try:
-        with file.open("rb") as opened:
-            (length,) = struct.unpack("<Q", opened.read(8))
-            header = json.loads(opened.read(min(length, file.stat().st_size)))
-        return {name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
-    except (struct.error, ValueError, AttributeError, TypeError, KeyError) as error:
+        with safe_open(file, framework="np") as opened:
+            return {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
         raise DamagedError(
             f"{file}: is no safetensors file; it was cut off, or is a Git LFS pointer (then: git lfs pull)"
         ) from error

@@ -6,27 +6,31 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
 from filelock import FileLock
 
+from harness.base import redaction
 from harness.base.errors import UserError
+from harness.base.paths import PACKAGE
 from harness.config.schema import Shape
+from harness.devices.cpu import NO_ACCELERATOR
+from harness.processes.jobs import RandomWeightsJob
+from harness.processes.start import run_to_end
 
 _COMPLETE = "complete"
+"""Written last into a checkpoint's folder: without it the one who made it was killed."""
 
 
 def cache_folder() -> Path:
-    """$HARNESS_CACHE, else harness/ in $XDG_CACHE_HOME or ~/.cache."""
+    """Return $HARNESS_CACHE, else harness/ in $XDG_CACHE_HOME or ~/.cache."""
     own = os.environ.get("HARNESS_CACHE")
     return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "harness"
 
 
 def size_bytes(shape: Shape) -> int:
-    """Bytes of the bf16 weights: embeddings, attention and MLP; norms and biases are left out (below 0.1%)."""
+    """Return the bytes of the bf16 weights: embeddings, attention and MLP, without norms and biases (below 0.1%)."""
     head = shape.head_dim or shape.hidden_size // shape.num_attention_heads
     attention = 2 * shape.hidden_size * head * (shape.num_attention_heads + shape.num_key_value_heads)
     layer = attention + 3 * shape.hidden_size * shape.intermediate_size
@@ -35,32 +39,34 @@ def size_bytes(shape: Shape) -> int:
 
 
 def path_of(name: str, shape: Shape) -> Path:
+    """Return the folder that the checkpoint of a shape has or will have."""
     digest = hashlib.sha256(json.dumps(asdict(shape), sort_keys=True).encode()).hexdigest()[:8]
     return cache_folder() / "models" / f"{name}-{digest}"
 
 
 def materialize(name: str, shape: Shape) -> Path:
-    """The folder of the checkpoint, made by a child process if it is not there.
+    """Return the folder of the checkpoint, which a worker makes where it is not there yet; others wait for it.
 
-    Raises UserError when the disk has no room or the child fails."""
+    Raises UserError where the disk has no room or the worker fails, OSError where nothing can be written."""
     folder = path_of(name, shape)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
         if (folder / _COMPLETE).exists():
             return folder
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            shutil.rmtree(folder)
         free, needed = shutil.disk_usage(folder.parent).free, size_bytes(shape)
         if free < 1.05 * needed:
             raise UserError(
-                [
-                    f"model.shape={name}: its random weights take {needed / 2**30:.1f} GiB in {folder.parent}, "
-                    f"where {free / 2**30:.1f} GiB are free; set HARNESS_CACHE to a folder on a larger disk"
-                ]
+                f"model.shape={name}: its random weights take {needed / 2**30:.1f} GiB in {folder.parent}, "
+                f"where {free / 2**30:.1f} GiB are free; set HARNESS_CACHE to a folder on a larger disk"
             )
-        command = [sys.executable, "-m", "harness.workers.random_weights", json.dumps(asdict(shape)), str(folder)]
         # No accelerator is needed to draw numbers, and none may be taken from a run beside this one.
-        made = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"CUDA_VISIBLE_DEVICES": ""})
-        if made.returncode:
-            raise UserError([f"model.shape={name}: its random weights could not be made: {made.stderr.strip()[-500:]}"])
+        environment = redaction.for_child(os.environ) | NO_ACCELERATOR
+        job = RandomWeightsJob(shape=shape, folder=folder, tokenizer=PACKAGE / "models" / "tiny")
+        worker = run_to_end(job, environment)
+        if worker.returncode:
+            error = worker.stderr.strip().rpartition("\n")[2][:500] or f"exit status {worker.returncode}"
+            raise UserError(f"model.shape={name}: its random weights could not be made: {error}")
         (folder / _COMPLETE).touch()
     return folder

@@ -1,4 +1,4 @@
-"""On what a run ran: versions, hardware, the harness's own commit."""
+"""On what a run runs: versions, hardware, the harness's own commit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 import psutil
 
 from harness.base import paths
-from harness.devices.device import Device
+from harness.plan.spec import DeviceSpec
 from harness.runs.record import Environment
 
 DECISIVE = (
@@ -30,9 +30,8 @@ DECISIVE = (
 OTHERS = ("swanlab", "hydra-core", "datasets", "pandas")
 
 
-@cache
 def versions(packages: tuple[str, ...] = DECISIVE) -> dict[str, str]:
-    """Installed versions, without importing; packages that are not there are left out."""
+    """Return the installed versions, without importing; packages that are not installed are left out."""
     found = {}
     for package in packages:
         try:
@@ -42,12 +41,13 @@ def versions(packages: tuple[str, ...] = DECISIVE) -> dict[str, str]:
     return found
 
 
-def describe(device: Device) -> Environment:
+def describe(device: DeviceSpec) -> Environment:
+    """Return what this machine is, for the record of a run on `device`."""
     return Environment(
         versions={"python": platform.python_version(), **versions(DECISIVE + OTHERS)},
         platform=platform.platform(),
-        device=device.product,
-        device_count=max(1, len(device.chips)),
+        device=device.product or device.kind,
+        device_count=max(1, device.chips),
         cpu_count=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         host_memory_mib=psutil.virtual_memory().total / 2**20,
         git_commit=_git_commit(),

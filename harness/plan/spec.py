@@ -1,42 +1,64 @@
-"""All that is decided of a run before anything starts: device, precision, rows, identity, folder."""
+"""RunSpec: all that decides one run, as plain data that travels as JSON to a worker, a queue or another machine."""
 
 from __future__ import annotations
 
+import json
 import shlex
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from harness.base.redaction import redact
-from harness.compose.checks import device_of, resolve_precision
+from harness.base.errors import UserError
+from harness.base.redaction import redact, redacted, restored
 from harness.config.schema import Config, arm_of
-from harness.data import prepare
-from harness.devices.device import Device
-from harness.launch import torchrun as launch
-from harness.models import synthetic as random
+from harness.devices.request import TorchDevice
 from harness.plan import identity
-from harness.runs.record import write_atomically
-from harness.trainer.arguments import training_arguments
+from harness.runs.folder import RunFolder, SweepFolder, TargetFolder
+from harness.runs.record import IdentityParts
 
 
-@dataclass(frozen=True)
-class Plan:
+class DeviceSpec(BaseModel):
+    """What a run's result may owe to its device. Which chips they are is decided where it runs."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["cpu", "cuda", "ascend"]
+    torch_device: TorchDevice
+    product: str | None = None
+    """The name of the chip or of the processor; None: the run was planned on a machine that has none of this kind."""
+    chips: int
+    """How many; 0 on a CPU."""
+    supports_bf16: bool | None = None
+    """None: not known."""
+    stand_in: str | None = None
+    """What stands in for the hardware, in words; the training is done on the CPU then."""
+
+
+class RunSpec(BaseModel):
+    """One run. Its identity, and with it the name of its folder, follows from `parts` alone."""
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    schema_version: Literal[1] = 1
     config: Config
-    overrides: tuple[str, ...]
+    overrides: tuple[str, ...] = ()
     """The command line's, that compose this run."""
-    device: Device
-    precision: str
-    rows: prepare.Rows
-    model_path: str
-    identity: str
-    base_identity: str
-    settings: str
-    """Hash of what must be the same on every machine that trains it."""
-    sweep_folder: Path
     number: int = 0
-    """Its place in its sweep."""
+    """Its place in its sweep, from 0."""
+    started_in: Path
+    """The folder that relative paths of the configuration start from."""
+    device: DeviceSpec
+    precision: Literal["fp32", "fp16", "bf16"]
+    model_path: str
+    """A folder or a hub id, as LLaMA-Factory takes it."""
+    train_names: tuple[str, ...]
+    """What the rows are registered as in dataset_info.json."""
+    validation_names: tuple[str, ...]
+    parts: IdentityParts
+    former_weights: str | None = None
+    """What the version before would have put in place of `parts.model`; None: the same."""
 
     @property
     def arm(self) -> str:
@@ -47,11 +69,31 @@ class Plan:
         return f"{self.arm}-seed{self.config.seed}"
 
     @property
-    def folder(self) -> Path:
+    def identity(self) -> str:
+        return identity.of_run(self.parts)
+
+    @property
+    def sweep_folder(self) -> SweepFolder:
+        return SweepFolder((self.started_in / self.config.output / self.config.sweep).resolve())
+
+    @property
+    def folder(self) -> RunFolder:
+        name = f"{self.name}-{self.identity}"
         if self.is_helper:
-            # The nodes may share a disk, and the run is node 0's.
-            return self.sweep_folder / "nodes" / f"{self.name}-{self.identity}-node{self.config.launch.node_rank}"
-        return self.sweep_folder / f"{self.name}-{self.identity}"
+            return self.sweep_folder.helper(name, self.config.launch.node_rank)
+        return self.sweep_folder.run(name)
+
+    def former(self) -> RunSpec | None:
+        """The same run as the version before would have named it; None: under the same name."""
+        if self.former_weights is None:
+            return None
+        parts = self.parts.model_copy(update={"model": self.former_weights})
+        return self.model_copy(update={"parts": parts, "former_weights": None})
+
+    @property
+    def base_folder(self) -> TargetFolder:
+        """Where the base without adapter is scored, once for all arms and seeds that share it."""
+        return self.sweep_folder.base(identity.of_base(self.parts))
 
     @property
     def is_helper(self) -> bool:
@@ -60,12 +102,8 @@ class Plan:
 
     @property
     def announced(self) -> str:
-        """By this the nodes of a run know that they mean the same one."""
-        return f"{self.number}:{self.config.sweep}/{self.name}/{self.settings}"
-
-    @property
-    def base_folder(self) -> Path:
-        return self.sweep_folder / f"base-{self.base_identity}"
+        """`NUMBER:NAME`, by which the machines that train a run together know that they mean the same."""
+        return f"{self.number}:{self.config.sweep}/{self.name}/{identity.of_settings(self.parts)}"
 
     @property
     def command(self) -> str:
@@ -79,70 +117,24 @@ class Plan:
         if self.config.model.path is None:
             plain["model"]["sizes"] = shapes[self.config.model.shape]
         plain["arm"] = self.arm
-        resolved = yaml.safe_load(redact(yaml.safe_dump(plain)))
+        resolved = redacted(plain)
         assert isinstance(resolved, dict)
         return resolved
 
-
-def make(config: Config, overrides: tuple[str, ...] = (), number: int = 0) -> Plan:
-    """Decide on a run. Reads the data and hashes the model; writes nothing."""
-    device = device_of(config)
-    precision = resolve_precision(config, device)
-    rows = prepare.draw(config.dataset, config.model.hub)
-    digest = rows.digest()
-    model = config.model
-    if model.path is None:
-        assert model.shape is not None
-        shape = model.shapes[model.shape]
-        model_path = str(random.path_of(model.shape, shape))
-        weights = f"random {sorted(asdict(shape).items())}"
-    else:
-        local = Path(model.path).expanduser()
-        model_path = str(local.resolve()) if local.is_dir() else model.path
-        weights = identity.fingerprint(local) if local.is_dir() else model.path
-    return Plan(
-        config=config,
-        overrides=overrides,
-        device=device,
-        precision=precision,
-        rows=rows,
-        model_path=model_path,
-        identity=identity.of_run(config, device, precision, weights, digest),
-        base_identity=identity.of_base(config, device, precision, weights),
-        settings=identity.of_settings(config, digest),
-        sweep_folder=(Path(config.output) / config.sweep).resolve(),
-        number=number,
-    )
+    def to_json(self) -> str:
+        """The spec as JSON, the values of secrets replaced by their names."""
+        return json.dumps(redacted(self.model_dump(mode="json")), indent=2, ensure_ascii=False) + "\n"
 
 
-def arguments(plan: Plan) -> dict[str, Any]:
-    """What train.yaml holds."""
-    on_cpu = plan.device.torch_device == "cpu"
-    several = launch.world_size(plan.config.launch, plan.device) > 1
-    made = training_arguments(plan.config, plan.rows, plan.model_path, plan.precision, on_cpu, plan.folder)
-    # Processors talk by gloo; for accelerators LLaMA-Factory chooses nccl or hccl itself.
-    return made | {"ddp_backend": "gloo"} if several and on_cpu else made
-
-
-def write_config(folder: Path, resolved: dict[str, Any]) -> None:
-    write_atomically(folder / "config.yaml", yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True))
-
-
-def write(plan: Plan, command: list[str], environment: dict[str, str]) -> None:
-    """Write config.yaml, train.yaml, command.sh and the rows; with them the training can be repeated by hand."""
-    folder = plan.folder
-    prepare.write(plan.rows, folder / "dataset")
-    write_config(folder, plan.resolved())
-    write_atomically(folder / "train.yaml", yaml.safe_dump(arguments(plan), sort_keys=False, allow_unicode=True))
-    exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted(environment.items()))
-    script = (
-        "#!/bin/sh\n"
-        "# The training as the harness ran it.\n"
-        f"cd {shlex.quote(str(Path.cwd()))}\n{exports}{shlex.join(command)}\n\n"
-        "# The same training without the harness, in the same environment:\n"
-        f"# llamafactory-cli train {shlex.quote(str(folder / 'train.yaml'))}\n"
-        "# Where torchvision or torchaudio do not fit torch, llamafactory-cli itself does not start; then:\n"
-        f"# python -m harness.workers.compat train {shlex.quote(str(folder / 'train.yaml'))}\n"
-    )
-    write_atomically(folder / "command.sh", redact(script))
-    (folder / "command.sh").chmod(0o755)
+def read_spec(file: Path) -> RunSpec:
+    """Return the spec in a file, named secrets filled in from this environment. Raises UserError."""
+    try:
+        return RunSpec.model_validate(restored(json.loads(file.read_text(encoding="utf-8"))))
+    except OSError as error:
+        raise UserError(f"--spec {file}: {error.strerror}; a run keeps its own as spec.json") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise UserError(f"--spec {file}: {where}: {first['msg']}; a run keeps its own as spec.json") from error
+    except ValueError as error:
+        raise UserError(f"--spec {file}: is no JSON: {error}; a run keeps its own as spec.json") from error

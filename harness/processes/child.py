@@ -1,34 +1,37 @@
-"""Start, watch and stop a child process, and say how it ended."""
+"""Starts, follows and stops a child process, and says how it ended."""
 
 from __future__ import annotations
 
-import contextlib
-import os
+import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from harness.base.redaction import redact
-from harness.processes.symptoms import Diagnosis, diagnose
+from harness.processes.start import end, has_ended, start
+from harness.processes.symptoms import diagnose
 from harness.runs.events import Event, EventReader, Failure, FailureCause
-from harness.runs.record import Outcome
+from harness.runs.record import Diagnosis, Outcome
 
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 10.0
 TAIL_LINES = 20
 _DIAGNOSED_LINES = 2000
-
+_READ_BYTES = 256 * 1024
 
 _OUTCOMES = {
     FailureCause.ERROR: Outcome.FAILED,
     FailureCause.OUT_OF_MEMORY: Outcome.OUT_OF_MEMORY,
     FailureCause.UNSUPPORTED: Outcome.UNSUPPORTED,
 }
+_RANK_KILLED = re.compile(rf"exitcode\s*: -{int(signal.SIGKILL)}\b")
+"""What torchrun, which itself ends with status 1, says of a process that was killed."""
 
 
 class StopChild(Exception):
@@ -41,32 +44,63 @@ class Ended:
 
     outcome: Outcome
     reason: str | None
+    """None: it completed."""
     seconds: float
+    """Wall time since its start."""
     log_tail: list[str]
+    """The last lines that it wrote, without secrets; none where it completed."""
     diagnosis: Diagnosis | None = None
     """What its last words mean, if they are known."""
 
 
-class Child:
-    """A process in a group of its own, so that a Ctrl-C on the terminal reaches the parent alone, which decides."""
+def oom_kills(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return how often the kernel has killed for want of memory: in this process's cgroup (cgroup v2, memory.events),
+    or, where that counts nothing, on the whole machine since it was booted (Linux 4.13, /proc/vmstat)."""
+    try:
+        for line in (proc / "self" / "cgroup").read_text(encoding="utf-8").splitlines():
+            if line.startswith("0::"):
+                counts = (cgroups / line.removeprefix("0::").lstrip("/") / "memory.events").read_text(encoding="ascii")
+                return int(dict(count.split() for count in counts.splitlines())["oom_kill"])
+    except (OSError, KeyError):
+        pass
+    try:
+        counts = (proc / "vmstat").read_text(encoding="ascii")
+        return int(dict(count.split() for count in counts.splitlines())["oom_kill"])
+    except (OSError, KeyError):
+        return 0
 
-    def __init__(self, command: list[str], log: Path, environment: dict[str, str]) -> None:
+
+class Child:
+    """A process in a group of its own that reports events, and its output in a log."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        log: Path,
+        environment: Mapping[str, str],
+        oom_kills: Callable[[], int] = oom_kills,
+    ) -> None:
+        """Start `command` with the whole `environment`; its output is appended to `log`.
+
+        `oom_kills` counts what the kernel has killed for want of memory. Raises OSError."""
         self._log = log
         log.parent.mkdir(parents=True, exist_ok=True)
-        self._oom_kills = _oom_kills()
+        self._count_oom_kills = oom_kills
+        self._oom_kills = oom_kills()
         self._started = time.monotonic()
         with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, start_new_session=True
-            )
+            self._log_start = output.tell()
+            self._process: subprocess.Popen[bytes] = start(command, stdout=output, stderr=output, env=environment)
         self.pid = self._process.pid
 
     def follow(self, events: EventReader, handle: Callable[[Event], None]) -> Ended:
-        """Pass on events until the child has ended. A KeyboardInterrupt stops it and goes on up."""
+        """Pass on events until the child has ended, and return how. A KeyboardInterrupt stops it and goes on up.
+
+        A StopChild that `handle` raises ends the child; whatever else it raises does too, and goes on up."""
         failure: Failure | None = None
         try:
             while True:
-                ended = self._process.poll() is not None
+                ended = has_ended(self._process)
                 for event in events.new():
                     # The first: of several processes the others fail because that one did.
                     failure = event if isinstance(event, Failure) and failure is None else failure
@@ -80,34 +114,29 @@ class Child:
         except BaseException:
             self.stop()
             raise
-        self._end_stragglers()
+        end(self._process)
         return self._judge(failure)
 
     def stop(self) -> None:
         """End the child and everything that it started: politely, then for good."""
-        family = list(_family(self.pid))
+        family = _family(self.pid)
         for process in family:
             _signal(process, signal.SIGTERM)
-        _, alive = psutil.wait_procs(family, timeout=GRACE_SECONDS)
-        for process in alive:
+        deadline = time.monotonic() + GRACE_SECONDS
+        while (family := [process for process in family if _runs(process)]) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS / 4)
+        for process in family:
             _signal(process, signal.SIGKILL)
-        psutil.wait_procs(alive, timeout=GRACE_SECONDS)
-        self._process.wait()
-        self._end_stragglers()
-
-    def _end_stragglers(self) -> None:
-        """Grandchildren outlive a child that was killed; they are still in its process group."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
+        end(self._process)
 
     def _judge(self, failure: Failure | None) -> Ended:
         status = self._process.returncode
         if status == 0:
             return self._ended(Outcome.COMPLETED, None)
+        if (failure is None or failure.cause is FailureCause.ERROR) and self._was_killed_for_memory(status):
+            return self._ended(Outcome.OUT_OF_MEMORY, "the host ran out of memory and the kernel killed the process")
         if failure is not None:
             return self._ended(_OUTCOMES[failure.cause], failure.error)
-        if status == -signal.SIGKILL and _oom_kills() > self._oom_kills:
-            return self._ended(Outcome.OUT_OF_MEMORY, "the host ran out of memory and the kernel killed the process")
         if status < 0:
             name = signal.Signals(-status).name
             return self._ended(Outcome.FAILED, f"the process was killed by {name}, not by the harness")
@@ -115,46 +144,52 @@ class Child:
             Outcome.FAILED, f"the process ended with status {status} and gave no reason; see {self._log.name}"
         )
 
+    def _was_killed_for_memory(self, status: int) -> bool:
+        if self._count_oom_kills() <= self._oom_kills:
+            return False
+        return status == -signal.SIGKILL or _RANK_KILLED.search("\n".join(self._tail())) is not None
+
     def _ended(self, outcome: Outcome, reason: str | None) -> Ended:
         seconds = time.monotonic() - self._started
         if reason is None:
             return Ended(outcome, None, seconds, [])
-        lines = log_tail(self._log, _DIAGNOSED_LINES)
+        lines = self._tail()
         diagnosis = diagnose("\n".join([redact(reason), *lines]))
         return Ended(outcome, redact(reason), seconds, lines[-TAIL_LINES:], diagnosis)
 
+    def _tail(self) -> list[str]:
+        """Of this child alone: an earlier one may have written to the same log."""
+        return log_tail(self._log, _DIAGNOSED_LINES, self._log_start)
 
-def log_tail(log: Path, lines: int = TAIL_LINES) -> list[str]:
-    """The last lines of a log, without secrets."""
+
+def log_tail(log: Path, lines: int = TAIL_LINES, start: int = 0) -> list[str]:
+    """Return the last lines of a log, from its byte `start` on, without secrets; none where it cannot be read."""
     try:
         with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - 256 * 1024))
+            file.seek(max(start, log.stat().st_size - _READ_BYTES))
             text = file.read().decode(errors="replace")
     except OSError:
         return []
     return redact(text).splitlines()[-lines:]
 
 
-def _family(pid: int) -> Iterator[psutil.Process]:
+def _family(pid: int) -> list[psutil.Process]:
+    """A process after all that it started, and that they started."""
     try:
         head = psutil.Process(pid)
-        yield from head.children(recursive=True)
-        yield head
+        return [*head.children(recursive=True), head]
     except psutil.NoSuchProcess:
-        return
+        return []
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Whether it has not ended yet. Who is to reap it may be slow to, or be this very process."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _signal(process: psutil.Process, number: int) -> None:
-    with contextlib.suppress(psutil.NoSuchProcess):
+    with suppress(psutil.NoSuchProcess):
         process.send_signal(number)
-
-
-def _oom_kills() -> int:
-    """How often the kernel has killed for want of memory since boot (Linux 4.13, /proc/vmstat)."""
-    try:
-        for line in Path("/proc/vmstat").read_text(encoding="ascii").splitlines():
-            if line.startswith("oom_kill "):
-                return int(line.split()[1])
-    except OSError:
-        pass
-    return 0

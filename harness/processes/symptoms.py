@@ -9,18 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from pydantic import BaseModel
-
 from harness.devices.npu_smi import parse_error
+from harness.runs.record import Diagnosis
 
 _SHOWN_CHARACTERS = 300
-
-
-class Diagnosis(BaseModel):
-    line: str
-    """The line that told it."""
-    cause: str
-    fix: str
 
 
 def _code(number: int) -> str:
@@ -225,12 +217,12 @@ stops no training, and its words stand in other libraries' messages too."""
 
 
 def diagnoses(text: str) -> list[Diagnosis]:
-    """Every known symptom in a log, each once, the most decisive first."""
+    """Return every known symptom in a log, each once, the most decisive first."""
     return [*_fatal(text), *_matches(_SLOW, text)]
 
 
 def diagnose(text: str) -> Diagnosis | None:
-    """The most decisive known reason why the run of a log ended; None where there is none."""
+    """Return the most decisive known reason why the run of a log ended; None where there is none."""
     return next(_fatal(text), None)
 
 

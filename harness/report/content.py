@@ -2,67 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from harness.comparison.arms import Arm
-from harness.comparison.columns import MIB
-from harness.comparison.differences import Comparison, PairedDifference, loss_by_merging
-from harness.comparison.fairness import unfairness
-from harness.comparison.metrics import ACCURACY, METRICS, Metric, number, percent
-from harness.comparison.runs import Run, Sweep
-from harness.comparison.verdict import Verdict, verdict
-from harness.devices.reading import Quantity
-from harness.processes.symptoms import Diagnosis
+from harness.comparison.differences import Comparison, PairedDifference
+from harness.comparison.findings import Findings
+from harness.comparison.metrics import ACCURACY, METRICS, Unit
+from harness.comparison.runs import Run
+from harness.report.environment import environment_table, memory_table, sampling
+from harness.report.evidence import evidence_table
 from harness.report.examples import Examples, examples
-from harness.report.markdown import Markdown, table, text_table
+from harness.report.markdown import Markdown, joined, table, text_table
+from harness.report.numbers import difference_text, number, percent, value_text
 from harness.report.prompts import prompts_table
-from harness.runs.events import Evidence
-
-MEMORY_MEANS = {
-    Quantity.DEVICE: "all that is used on the chips, as their driver counts it, other users included",
-    Quantity.PROCESS: "what the driver puts down to the run's processes",
-    Quantity.ALLOCATOR_RESERVED: "what torch's allocator holds of the chip, used or not",
-    Quantity.ALLOCATOR_ALLOCATED: "what tensors take of that",
-    Quantity.HOST: "private memory of the run's processes on the host",
-    Quantity.RESIDENT: "the kernel's high-water mark of the training process, shared pages included",
-}
+from harness.report.text import Row, Table, Text
+from harness.report.verdict import Verdict, verdict
 
 
 @dataclass(frozen=True)
 class Failed:
-    name: str
-    status: str
-    reason: str | None
-    reached: str | None
-    """Its highest memory, with quantity, sensor and phase."""
+    """A run that was not completed."""
+
+    heading: str
+    reason: str
+    diagnosis: str | None
     log_tail: list[str]
-    diagnosis: Diagnosis | None
 
 
 @dataclass(frozen=True)
 class Content:
+    """The parts of a report. None, or an empty list: the report has no such part."""
+
     title: str
     verdict: Verdict
     arms: Markdown | None
-    unscored: list[tuple[str, str, str]]
-    """A run, one of its targets, and why it has no score."""
+    unscored: list[str]
     evidence: Markdown | None
     differences: list[tuple[str, Markdown]]
     """A heading and its table for each comparison."""
     problems: list[str]
-    """Why a difference has no interval."""
+    """Why a difference has no interval, or leaves seeds out."""
+    other_causes: list[tuple[str, Markdown]]
+    confounded: bool
+    """Whether any of these can have made a difference."""
+    compared: list[str]
+    """What was found equal, for each comparison."""
     merging: Markdown | None
     merging_problems: list[str]
-    unfair: list[tuple[str, Markdown]]
     prompts: Markdown | None
     examples: Examples | None
     runs: Markdown | None
     failed: list[Failed]
-    unfinished: list[str]
-    damaged: list[str]
-    superseded: list[str]
+    left_out: list[str]
     memory: Markdown | None
     sampling: list[str]
     environment: Markdown | None
@@ -70,286 +62,172 @@ class Content:
     limits: list[str]
 
 
-def _joined(values: Sequence[object]) -> str | None:
-    """Each value once; None where there is none."""
-    return " / ".join(dict.fromkeys(str(value) for value in values if value is not None)) or None
-
-
-def _summary(arm: Arm, metric: Metric) -> str | None:
-    summary = arm.summary(metric)
-    if summary is None:
-        return None
-    # A count or a size that every seed shares has no spread worth a column's width.
-    spread = f" ± {metric.format(summary.spread)}" if summary.spread else ""
-    fewer = f" (n={summary.n})" if summary.n != len(arm.completed) else ""
-    return f"{metric.format(summary.mean)}{spread}{fewer}"
-
-
-def _base(arm: Arm) -> str | None:
-    return _joined(
-        [ACCURACY.format(run.record.base_score.accuracy) for run in arm.completed if run.record.base_score is not None]
-    )
-
-
-def _named(metric: Metric, sensors: set[str]) -> str:
-    details = [*sorted(sensors), *([metric.unit] if metric.unit else [])]
-    return f"{metric.title} ({', '.join(details)})" if details else metric.title
-
-
-def _rows_trained_on(arms: Sequence[Arm]) -> Iterator[list[str | None]]:
-    told = [[run.record.rows for run in arm.completed if run.record.rows is not None] for arm in arms]
-    if any(told):
-        yield ["Training rows", *(_joined([f"{one.rows:,}" for one in some]) for some in told)]
-    if any(one.at_cutoff for some in told for one in some):
-        cut = [_joined([f"{one.at_cutoff:,} at {one.cutoff_tokens:,} tokens" for one in some]) for some in told]
-        yield ["of which cut off", *cut]
-
-
-def _arms_table(arms: Sequence[Arm]) -> Markdown | None:
-    if not any(arm.completed for arm in arms):
-        return None
-    rows: list[list[str | None]] = [["Completed runs", *(f"{len(arm.completed)} of {len(arm.runs)}" for arm in arms)]]
-    rows += _rows_trained_on(arms)
-    for metric in METRICS:
-        cells = [_summary(arm, metric) for arm in arms]
-        if any(cells):
-            sensors = set().union(*(arm.sensors(metric) for arm in arms))
-            rows.append([_named(metric, sensors), *cells])
-        if metric is ACCURACY and any(map(_base, arms)):
-            rows.append(["Accuracy of the base without adapter (%)", *map(_base, arms)])
-    return table(["", *(arm.label for arm in arms)], rows)
-
-
-def _of_evidence(arm: Arm, say: Callable[[Evidence], object]) -> str | None:
-    return _joined([say(run.record.evidence) for run in arm.runs if run.record.evidence is not None])
-
-
-def _weights(evidence: Evidence) -> str:
-    dtypes = sorted(evidence.weight_bytes_by_dtype.items(), key=lambda item: -item[1])
-    return ", ".join(f"{name} {number(size / MIB)} MiB" for name, size in dtypes)
-
-
-def _evidence_table(arms: Sequence[Arm]) -> Markdown | None:
-    rows = [
-        [
-            arm.label,
-            _of_evidence(arm, lambda one: f"{one.quantized_modules} of {one.linear_modules}"),
-            _of_evidence(arm, _weights),
-            _of_evidence(arm, lambda one: one.compute_dtype),
-            _of_evidence(arm, lambda one: "on" if one.gradient_checkpointing else "off"),
-            _of_evidence(arm, lambda one: f"{one.trainable_parameters:,} of {one.total_parameters:,}"),
-        ]
-        for arm in arms
-        if any(run.record.evidence for run in arm.runs)
-    ]
-    headers = [
-        "Arm",
-        "Quantized linear layers",
-        "Weights of the base",
-        "Compute dtype",
-        "Gradient checkpointing",
-        "Trainable parameters",
-    ]
-    return text_table(headers, rows) if rows else None
-
-
-def _difference_row(one: PairedDifference) -> list[str | None]:
-    metric = one.metric
-    interval = one.interval and " to ".join(metric.format_difference(bound) for bound in one.interval)
-    relative = None if metric.answers or one.relative_percent is None else percent(one.relative_percent)
-    return [
-        f"{metric.title} ({metric.unit_of_differences})" if metric.unit_of_differences else metric.title,
-        metric.format(one.baseline_mean),
-        metric.format(one.arm_mean),
-        metric.format_difference(one.mean),
-        interval,
-        relative,
-        str(one.seeds),
-        one.word.value,
-    ]
-
-
-def _merging_table(losses: Sequence[tuple[Arm, PairedDifference]]) -> Markdown | None:
-    rows = [
-        [
-            arm.label,
-            ACCURACY.format(one.baseline_mean),
-            ACCURACY.format(one.arm_mean),
-            ACCURACY.format_difference(one.mean),
-            one.interval and " to ".join(ACCURACY.format_difference(bound) for bound in one.interval),
-            one.questions,
-            one.seeds,
-            one.word.value,
-        ]
-        for arm, one in losses
-    ]
-    headers = [
-        *("Arm", "With its adapter (%)", "Merged (%)", "Difference (points)", "95% interval"),
-        *("Questions", "Seeds", "Merged is"),
-    ]
-    return table(headers, rows) if rows else None
-
-
-def _problems(differences: Iterable[PairedDifference]) -> list[str]:
-    return list(dict.fromkeys(one.problem for one in differences if one.problem is not None))
-
-
-def _differences(comparison: Comparison) -> tuple[str, Markdown]:
-    arm, baseline = comparison.arm.label, comparison.baseline.label
-    headers = ["", baseline, arm, "Difference", "95% interval", "Relative", "Seeds", f"{arm} is"]
-    return f"{arm} against {baseline}", table(headers, [_difference_row(one) for one in comparison.differences])
-
-
-def _unfair(comparison: Comparison) -> tuple[str, Markdown] | None:
-    found = unfairness(comparison.arm, comparison.baseline)
-    if not found:
-        return None
-    arm, baseline = comparison.arm.label, comparison.baseline.label
-    rows = [[one.key, one.baseline_value, one.arm_value] for one in found]
-    return f"{arm} against {baseline}", text_table(["", baseline, arm], rows)
-
-
-def _runs_table(runs: Sequence[Run]) -> Markdown | None:
-    rows = [
-        [
-            run.label,
-            run.record.seed,
-            run.record.status.value,
-            number(run.record.wall_seconds),
-            run.record.training and number(run.record.training.train_seconds),
-            run.record.score and ACCURACY.write(run.record.score.accuracy),
-            run.folder.name,
-        ]
-        for run in runs
-    ]
-    headers = ["Arm", "Seed", "Status", "Whole run (s)", "Training (s)", "Accuracy", "Folder"]
-    return text_table(headers, rows) if rows else None
-
-
-def _memory_table(runs: Sequence[Run]) -> Markdown | None:
-    rows = []
-    for quantity in Quantity:
-        peaks = [(run, peak) for run in runs for peak in run.record.memory if peak.quantity is quantity]
-        if not peaks:
-            continue
-        sampled = [peak.readings for _, peak in peaks if peak.readings is not None]
-        rows.append(
-            [
-                quantity.value,
-                MEMORY_MEANS[quantity],
-                _joined(sorted({peak.sensor for _, peak in peaks})),
-                f"sampled, {min(sampled)} to {max(sampled)} readings a phase" if sampled else "high-water mark, exact",
-            ]
-        )
-    return text_table(["Quantity", "What it is", "Sensor", "How"], rows) if rows else None
-
-
-def _environment_table(runs: Sequence[Run]) -> Markdown | None:
-    if not runs:
-        return None
-    environments = [run.record.environment for run in runs]
-    rows: list[tuple[str, str | None]] = [
-        ("Device", _joined([f"{one.device} x {one.device_count}" for one in environments])),
-        ("Platform", _joined([one.platform for one in environments])),
-        ("CPUs", _joined([one.cpu_count for one in environments])),
-        ("Host memory (MiB)", _joined([f"{one.host_memory_mib:,.0f}" for one in environments])),
-        ("Harness commit", _joined([one.git_commit for one in environments])),
-    ]
-    names = sorted({name for one in environments for name in one.versions})
-    rows += [(name, _joined([one.versions.get(name) for one in environments])) for name in names]
-    return text_table(["", ""], rows)
-
-
-def _sampling(runs: Sequence[Run]) -> list[str]:
-    samplings = [(run, run.record.sampling) for run in runs if run.record.sampling is not None]
-    if not samplings:
-        return []
-    intervals = _joined([f"{one.interval_seconds:g} s" for _, one in samplings])
-    total, gaps = sum(one.readings for _, one in samplings), sum(one.gaps for _, one in samplings)
-    said = [f"{total:,} readings in all, one every {intervals}; {gaps:,} failed or came late."]
-    return said + [f"{run.folder.name}: {error}" for run, one in samplings for error in one.errors]
-
-
-def _limits(arms: Sequence[Arm], comparisons: Sequence[Comparison]) -> list[str]:
-    completed = [run.record for arm in arms for run in arm.completed]
-    if not completed:
-        return ["No run was completed: this report holds no result."]
-    peaks = [peak for record in completed for peak in record.memory]
-    said = []
-    if all(record.device == "cpu" for record in completed):
-        said.append("No accelerator was used: nothing here says what a GPU or an NPU would need or how fast it is.")
-    if any(record.device == "ascend" for record in completed):
-        said.append(
-            "How this harness reads NPUs was made from the vendor's documents and recorded outputs, and had not run on "
-            "a real NPU when this version was released: hold its figures against `npu-smi info` (docs/ascend.md)."
-        )
-        said.append("Power of a card with two dies (A3) is the whole card's, whoever uses its other die.")
-    if any(peak.readings is not None for peak in peaks):
-        said.append("Sampled peaks can miss what lasts shorter than the interval between two readings.")
-    if any(peak.quantity is Quantity.DEVICE for peak in peaks):
-        said.append(
-            "Device memory counts other users of the chip too; its level before the run is taken off where said."
-        )
-    if not peaks:
-        said.append("Memory was not measured.")
-    if not any(record.score or record.merged_score for record in completed):
-        said.append("Accuracy was not measured: nothing here says which arm answers better.")
-    if not any(record.training and record.training.validation_loss is not None for record in completed):
-        said.append("The validation loss was not measured.")
-    if not any(record.energy for record in completed):
-        said.append("Energy was not measured.")
-    if comparisons:
-        said.append("Intervals of several metrics are not corrected for their number: one in twenty misses by chance.")
-    said.append("One model, one data set and one machine as named here: other settings can turn a difference round.")
-    return said
-
-
-def _failed(run: Run) -> Failed:
-    record = run.record
-    highest = max(record.memory, key=lambda peak: peak.peak_mib, default=None)
-    reached = None
-    if highest is not None:
-        what = f"{highest.quantity.value}, {highest.sensor}"
-        reached = f"Its memory had reached {highest.peak_mib:,.0f} MiB ({what}) in the phase {highest.phase.value}."
-    return Failed(
-        f"{run.label}, seed {record.seed}",
-        record.status.value,
-        record.reason,
-        reached,
-        record.log_tail,
-        record.diagnosis,
-    )
-
-
-def content_of(sweep: Sweep, arms: Sequence[Arm], comparisons: Sequence[Comparison]) -> Content:
-    telling = [one for one in comparisons if one.differences]
-    losses = [(arm, loss) for arm in arms if (loss := loss_by_merging(arm)) is not None]
+def content_of(findings: Findings, text: Text) -> Content:
+    """Put the findings into the tables and sentences of a report."""
+    sweep, arms = findings.sweep, findings.arms
+    telling = [comparison for comparison in findings.comparisons if comparison.differences]
     return Content(
-        title=f"Comparison: {', '.join(dict.fromkeys(folder.name for folder in map(Path.resolve, sweep.folders)))}",
-        verdict=verdict(arms, comparisons),
-        arms=_arms_table(arms),
+        title=text.report.title(list(dict.fromkeys(folder.resolve().name for folder in sweep.folders))),
+        verdict=verdict(findings, text),
+        arms=_arms_table(arms, text),
         unscored=[
-            (f"{run.label}, seed {run.record.seed}", target, why)
+            text.report.unscored(text.report.run_name(run.label, run.record.seed), target, why)
             for arm in arms
             for run in arm.completed
             for target, why in run.record.unscored.items()
         ],
-        evidence=_evidence_table(arms),
-        differences=[_differences(one) for one in telling],
-        problems=_problems(one for some in telling for one in some.differences),
-        merging=_merging_table(losses),
-        merging_problems=_problems(loss for _, loss in losses),
-        unfair=[one for one in map(_unfair, comparisons) if one is not None],
-        prompts=prompts_table(arms),
-        examples=examples(comparisons),
-        runs=_runs_table(sweep.runs),
-        failed=[_failed(run) for run in sweep.runs if not run.completed],
-        unfinished=[str(path) for path in sweep.unfinished],
-        damaged=sweep.damaged,
-        superseded=sweep.superseded,
-        memory=_memory_table(sweep.runs),
-        sampling=_sampling(sweep.runs),
-        environment=_environment_table(sweep.runs),
+        evidence=evidence_table(arms, text),
+        differences=[_differences(comparison, text) for comparison in telling],
+        problems=[line for comparison in telling for line in _problems(comparison, text)],
+        other_causes=[_other_causes(comparison, text) for comparison in telling if comparison.fairness.causes],
+        confounded=any(comparison.fairness.confounding for comparison in telling),
+        compared=[text.report.compared(comparison) for comparison in telling],
+        merging=_merging_table(findings.merging, text),
+        merging_problems=_unpairable(findings.merging, text),
+        prompts=prompts_table(arms, text),
+        examples=examples(findings.comparisons),
+        runs=_runs_table(sweep.runs, text),
+        failed=[_failed(run, text) for run in sweep.runs if not run.completed],
+        left_out=[
+            *map(text.report.damaged, sweep.damaged),
+            *map(text.report.unfinished, sweep.unfinished),
+            *map(text.report.planned, sweep.planned),
+            *map(text.report.superseded, sweep.superseded),
+        ],
+        memory=memory_table(sweep.runs, text),
+        sampling=sampling(sweep.runs, text),
+        environment=environment_table(sweep.runs, text),
         commands=list(dict.fromkeys(run.record.command for run in sweep.runs)),
-        limits=_limits(arms, comparisons),
+        limits=[text.titles.LIMITS[limit] for limit in findings.limits],
+    )
+
+
+def _arms_table(arms: Sequence[Arm], text: Text) -> Markdown | None:
+    if not any(arm.completed for arm in arms):
+        return None
+    rows: list[list[str | None]] = [
+        [text.titles.ROWS[Row.COMPLETED], *(text.report.share(len(arm.completed), len(arm.runs)) for arm in arms)],
+        [text.titles.ROWS[Row.DIVERGED], *(_diverged(arm, text) for arm in arms)],
+        *_rows_trained_on(arms, text),
+    ]
+    for metric in METRICS:
+        summaries = [arm.summary(metric) for arm in arms]
+        if any(summaries):
+            cells = [
+                None if summary is None else text.report.summary(metric, summary, len(arm.completed))
+                for arm, summary in zip(arms, summaries, strict=True)
+            ]
+            sensors = set().union(*(arm.sensors(metric) for arm in arms))
+            rows.append([text.report.named(metric, sensors), *cells])
+        if metric is ACCURACY and any(map(_base, arms)):
+            rows.append([text.titles.ROWS[Row.BASE_ACCURACY], *map(_base, arms)])
+    return table(["", *(arm.label for arm in arms)], rows)
+
+
+def _diverged(arm: Arm, text: Text) -> str | None:
+    runs = [run for run in arm.runs if run.completed or run.diverged]
+    looked_at = [run for run in runs if run.record.diverged is not None]
+    return text.report.diverged(len(arm.diverged), len(looked_at), len(runs)) if runs else None
+
+
+def _rows_trained_on(arms: Sequence[Arm], text: Text) -> Iterator[list[str | None]]:
+    recorded = [[run.record.rows for run in arm.completed if run.record.rows is not None] for arm in arms]
+    if any(recorded):
+        counts = [joined([f"{rows.rows:,}" for rows in by_run]) for by_run in recorded]
+        yield [text.titles.ROWS[Row.TRAINING_ROWS], *counts]
+    if any(rows.at_cutoff for by_run in recorded for rows in by_run):
+        cut = [joined([text.report.cut_off(rows.at_cutoff, rows.cutoff_tokens) for rows in rows]) for rows in recorded]
+        yield [text.titles.ROWS[Row.CUT_OFF], *cut]
+
+
+def _base(arm: Arm) -> str | None:
+    scores = [run.record.base_score for run in arm.completed if run.record.base_score is not None]
+    return joined([value_text(ACCURACY, score.accuracy) for score in scores])
+
+
+def _differences(comparison: Comparison, text: Text) -> tuple[str, Markdown]:
+    arm, baseline = comparison.arm.label, comparison.baseline.label
+    rows = [_difference_row(paired, text) for paired in comparison.differences]
+    return text.report.against(arm, baseline), table(text.report.difference_headers(arm, baseline), rows)
+
+
+def _difference_row(paired: PairedDifference, text: Text) -> list[object]:
+    metric = paired.metric
+    is_share = metric.unit is Unit.SHARE
+    return [
+        text.report.named_difference(metric),
+        value_text(metric, paired.baseline_mean),
+        value_text(metric, paired.arm_mean),
+        difference_text(metric, paired.mean),
+        paired.interval and text.report.interval(metric, paired.interval),
+        None if is_share or paired.relative_percent is None else percent(paired.relative_percent),
+        paired.seeds,
+        text.titles.DIRECTIONS[paired.direction],
+    ]
+
+
+def _problems(comparison: Comparison, text: Text) -> list[str]:
+    left_out = [(paired.metric, paired.not_finite) for paired in comparison.differences if paired.not_finite]
+    return [
+        *_unpairable(comparison.differences, text),
+        *(text.report.left_out(metric, seeds) for metric, seeds in [*left_out, *comparison.not_finite]),
+    ]
+
+
+def _unpairable(differences: Sequence[PairedDifference], text: Text) -> list[str]:
+    reasons = [paired.unpairable for paired in differences if paired.unpairable is not None]
+    return list(dict.fromkeys(map(text.report.unpairable, reasons)))
+
+
+def _other_causes(comparison: Comparison, text: Text) -> tuple[str, Markdown]:
+    arm, baseline = comparison.arm.label, comparison.baseline.label
+    rows = [
+        [text.report.cause_name(cause), joined(cause.baseline_values), joined(cause.arm_values)]
+        for cause in comparison.fairness.causes
+    ]
+    return text.report.other_causes_heading(arm, baseline), text_table(["", baseline, arm], rows)
+
+
+def _merging_table(losses: Sequence[PairedDifference], text: Text) -> Markdown | None:
+    rows = [
+        [
+            loss.arm,
+            value_text(ACCURACY, loss.baseline_mean),
+            value_text(ACCURACY, loss.arm_mean),
+            difference_text(ACCURACY, loss.mean),
+            loss.interval and text.report.interval(ACCURACY, loss.interval),
+            loss.questions,
+            loss.seeds,
+            text.titles.DIRECTIONS[loss.direction],
+        ]
+        for loss in losses
+    ]
+    return table(text.titles.HEADERS[Table.MERGING], rows) if rows else None
+
+
+def _runs_table(runs: Sequence[Run], text: Text) -> Markdown | None:
+    unit = text.titles.UNITS[Unit.SHARE]
+    rows = [
+        [
+            run.label,
+            run.record.seed,
+            text.report.status(run),
+            number(run.record.wall_seconds),
+            run.record.training and number(run.record.training.train_seconds),
+            run.record.score and f"{value_text(ACCURACY, run.record.score.accuracy)}{unit}",
+            run.folder.name,
+        ]
+        for run in runs
+    ]
+    return text_table(text.titles.HEADERS[Table.RUNS], rows) if rows else None
+
+
+def _failed(run: Run, text: Text) -> Failed:
+    record = run.record
+    highest = max(record.memory, key=lambda peak: peak.peak_mib, default=None)
+    return Failed(
+        f"{text.report.status(run)}: {text.report.run_name(run.label, record.seed)}",
+        text.report.failure(record.reason, highest),
+        None if record.diagnosis is None else text.report.diagnosis(record.diagnosis),
+        record.log_tail,
     )

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 
-from harness.comparison.answers import Sheet, UnpairableError, read_answers
+from harness.comparison.answers import AnswerSheet, UnpairableError
 from harness.comparison.differences import Comparison
-from harness.comparison.metrics import ADAPTER_ANSWERS
 from harness.runs.record import Answer
 
 LIMIT = 6
@@ -16,6 +15,8 @@ LIMIT = 6
 
 @dataclass(frozen=True)
 class Examples:
+    """Questions with the answers of two arms."""
+
     arm: str
     baseline: str
     seed: int
@@ -24,7 +25,7 @@ class Examples:
 
 
 def choose(pairs: Sequence[tuple[Answer, Answer]]) -> list[tuple[Answer, Answer]]:
-    """At most LIMIT: where the two disagree, both ways in turn, then where both are wrong or both are right."""
+    """Return at most LIMIT: where the two disagree, both ways in turn, then where both are wrong or both are right."""
     kinds = {
         kind: [pair for pair in pairs if (pair[0].correct, pair[1].correct) == kind]
         for kind in ((True, False), (False, True), (False, False), (True, True))
@@ -35,17 +36,21 @@ def choose(pairs: Sequence[tuple[Answer, Answer]]) -> list[tuple[Answer, Answer]
 
 
 def examples(comparisons: Sequence[Comparison]) -> Examples | None:
-    """Of the first comparison that has answers to the same questions, and its lowest common seed."""
+    """Choose from the lowest common seed of the first comparison with answers to the same questions; None: there are
+    none."""
     for comparison in comparisons:
         baseline = {run.record.seed: run for run in comparison.baseline.completed}
         for run in comparison.arm.completed:
             if run.record.seed not in baseline:
                 continue
             try:
-                ours, theirs = (read_answers(Sheet(one, ADAPTER_ANSWERS)) for one in (run, baseline[run.record.seed]))
+                arm_answers, baseline_answers = (
+                    AnswerSheet(side, lambda folder: folder.evaluation).read()
+                    for side in (run, baseline[run.record.seed])
+                )
             except UnpairableError:
                 continue
-            pairs = list(zip(ours, theirs, strict=False))
+            pairs = list(zip(arm_answers, baseline_answers, strict=False))
             if pairs and all((a.index, a.question) == (b.index, b.question) for a, b in pairs):
                 return Examples(comparison.arm.label, comparison.baseline.label, run.record.seed, choose(pairs))
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ class Markdown(str):
 
 
 def escape(value: object) -> Markdown:
-    """`value` as it stands, in one line: markup and HTML in it are shown, not obeyed. None is a dash."""
+    """Return `value` as it stands, in one line: markup and HTML in it are shown, not obeyed. None is a dash."""
     if isinstance(value, Markdown):
         return value
     if value is None:
@@ -33,38 +33,38 @@ def escape(value: object) -> Markdown:
     return Markdown(SPECIAL.sub(r"\\\1", html.escape(text, quote=False)).strip().replace("\n", "<br>"))
 
 
-def shorten(text: str, characters: int) -> str:
-    """The first part of a long text, with a mark that says how much is missing."""
-    if len(text) <= characters:
-        return text
-    return f"{text[:characters]} [... {len(text) - characters:,} more characters]"
-
-
-def cut(text: str) -> str:
-    """What a model wrote, as much of it as a report shows."""
-    return shorten(text, CUT_CHARACTERS)
+def cut(words: str, mark: Callable[[int], str]) -> str:
+    """Return what a model wrote, as much of it as a report shows; `mark` says how many characters are missing."""
+    missing = len(words) - CUT_CHARACTERS
+    return words if missing <= 0 else f"{words[:CUT_CHARACTERS]} {mark(missing)}"
 
 
 def table(headers: Sequence[object], rows: Sequence[Sequence[object]]) -> Markdown:
+    """Return a table of figures: every column but the first ends at its right. None is a dash."""
     lines = [headers, ["---"] + ["---:"] * (len(headers) - 1), *rows]
     return Markdown("\n".join(f"| {' | '.join(escape(cell) for cell in line)} |" for line in lines))
 
 
 def text_table(headers: Sequence[object], rows: Sequence[Sequence[object]]) -> Markdown:
-    """A table of words: every column starts at its left."""
+    """Return a table of words: every column starts at its left."""
     lines = [headers, ["---"] * len(headers), *rows]
     return Markdown("\n".join(f"| {' | '.join(escape(cell) for cell in line)} |" for line in lines))
 
 
+def joined(values: Sequence[object]) -> str | None:
+    """Return several values for one cell, each once; None where there is none."""
+    return " / ".join(dict.fromkeys(str(value) for value in values if value is not None)) or None
+
+
 def fenced(lines: Sequence[str]) -> Markdown:
-    """A block of code that no line in it can close."""
+    """Return a block of code that no line in it can close."""
     text = CONTROL.sub("", "\n".join(lines))
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
     return Markdown(f"{fence}text\n{text}\n{fence}")
 
 
 def to_html(text: str, folder: Path) -> str:
-    """The document's body, its images (relative to `folder`) inside it. `text` must hold no HTML but our own."""
+    """Return the document's body as HTML, its images (relative to `folder`) inside it. No HTML in `text` but ours."""
     parser = MarkdownIt("commonmark", {"html": True}).enable("table")
 
     def image(self: Any, tokens: Any, index: int, options: Any, environment: Any) -> str:

@@ -9,33 +9,63 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from harness.comparison.arms import Arm, arms_of
+from harness.base.files import write_atomically
 from harness.comparison.columns import to_frame
-from harness.comparison.differences import Comparison, compare
-from harness.comparison.runs import Sweep, load_sweep
+from harness.comparison.findings import Findings, find
+from harness.comparison.runs import load_sweep
 from harness.report import figures
 from harness.report.content import Content, content_of
 from harness.report.examples import Examples
 from harness.report.markdown import Markdown, cut, escape, fenced, text_table, to_html
+from harness.report.text import Picture, Table, Text, text_in
 from harness.report.traces import memory_traces
-from harness.runs.record import Answer, write_atomically
+from harness.runs.record import Answer
 
 
 @dataclass(frozen=True)
 class DrawnFigure:
     path: Markdown
+    """Relative to report.md."""
     alt: str
 
 
-def _answers(examples: Examples, ours: Answer, theirs: Answer) -> Markdown:
-    rows = [
-        [examples.baseline, cut(theirs.answer), cut(theirs.extracted)],
-        [examples.arm, cut(ours.answer), cut(ours.extracted)],
-    ]
-    return text_table(["", "Generated", "Taken as the answer"], rows)
+@dataclass(frozen=True)
+class Rendered:
+    """A report that was written, and what it rests on."""
+
+    path: Path
+    """Of report.md."""
+    verdict: list[str]
+    """What it opens with, a sentence an item."""
+    findings: Findings
 
 
-def _markdown_environment() -> Environment:
+def render(
+    sweep_dirs: Sequence[Path], output: Path, only: Collection[Path] | None = None, language: str = "en"
+) -> Rendered:
+    """Write the report on all runs in `sweep_dirs`, or on the runs `only`, into `output`.
+
+    Files of an earlier report there are replaced; any others are left alone. Raises OSError where a folder cannot be
+    read or `output` not be written, and UserError for a language that no report is written in."""
+    text = text_in(language)
+    output.mkdir(parents=True, exist_ok=True)
+    findings = find(load_sweep(*sweep_dirs, only=only))
+    content = content_of(findings, text)
+    drawn = _draw(findings, output / "figures", text)
+    values = {field.name: getattr(content, field.name) for field in fields(Content)}
+    markdown = _markdown_environment(text).get_template("report.md.j2").render(values, figures=drawn)
+    shell = Environment(loader=PackageLoader("harness.report"), undefined=StrictUndefined, autoescape=True)
+    page = shell.get_template("report.html.j2").render(
+        language=text.language, title=content.title, body=to_html(markdown, output)
+    )
+    write_atomically(output / "report.md", markdown)
+    write_atomically(output / "report.html", page)
+    runs = to_frame((run.label, run.record, _relative_to_cwd(run.folder.path)) for run in findings.sweep.runs)
+    write_atomically(output / "runs.csv", runs.to_csv(index=False))
+    return Rendered(output / "report.md", content.verdict.all(), findings)
+
+
+def _markdown_environment(text: Text) -> Environment:
     environment = Environment(
         loader=PackageLoader("harness.report"),
         undefined=StrictUndefined,
@@ -44,60 +74,39 @@ def _markdown_environment() -> Environment:
         lstrip_blocks=True,
         autoescape=False,
     )
-    environment.filters |= {"cut": cut, "outcome": lambda correct: "right" if correct else "wrong"}
-    environment.globals |= {"fenced": fenced, "answers": _answers}
+
+    def answers(examples: Examples, arm: Answer, baseline: Answer) -> Markdown:
+        rows = [
+            [label, *(cut(part, text.report.more_characters) for part in (answer.answer, answer.extracted))]
+            for label, answer in ((examples.baseline, baseline), (examples.arm, arm))
+        ]
+        return text_table(text.titles.HEADERS[Table.EXAMPLE], rows)
+
+    environment.filters["cut"] = lambda words: cut(words, text.report.more_characters)
+    environment.globals |= {
+        "fenced": fenced,
+        "answers": answers,
+        "text": text.report,
+        "headings": {section.value: heading for section, heading in text.titles.HEADINGS.items()},
+        "explanations": {section.value: words for section, words in text.titles.EXPLANATIONS.items()},
+    }
     return environment
 
 
-def _draw(sweep: Sweep, arms: Sequence[Arm], comparisons: Sequence[Comparison], folder: Path) -> list[DrawnFigure]:
-    drawings: list[tuple[str, str, Callable[[], Figure | None]]] = [
-        ("loss", "Training and validation loss by optimizer step", lambda: figures.losses(arms)),
-        ("memory", "Memory over time with the phases of a run", lambda: figures.memory(*memory_traces(sweep.runs))),
-        (
-            "differences",
-            "Paired differences to the baseline with their intervals",
-            lambda: figures.differences(arms, comparisons),
-        ),
-    ]
+def _draw(findings: Findings, folder: Path, text: Text) -> list[DrawnFigure]:
+    arms, comparisons, runs = findings.arms, findings.comparisons, findings.sweep.runs
+    drawings: dict[Picture, Callable[[], Figure | None]] = {
+        Picture.LOSS: lambda: figures.losses(arms, text),
+        Picture.MEMORY: lambda: figures.memory(*memory_traces(runs), text),
+        Picture.DIFFERENCES: lambda: figures.differences(arms, comparisons, text),
+    }
     return [
-        DrawnFigure(Markdown(f"figures/{name}.png"), alt)
-        for name, alt, draw in drawings
-        if figures.save(draw, folder / f"{name}.png")
+        DrawnFigure(Markdown(f"figures/{picture}.png"), text.titles.PICTURES[picture])
+        for picture, draw in drawings.items()
+        if figures.save(draw, folder / f"{picture}.png")
     ]
 
 
-def _from_here(folder: Path) -> Path:
-    """Relative to where the command was given, if it is below: a report that is passed on names no user's home."""
-    here = Path.cwd()
-    return folder.relative_to(here) if folder.is_relative_to(here) else folder
-
-
-@dataclass(frozen=True)
-class Rendered:
-    path: Path
-    """Of report.md."""
-    said: list[str]
-    """What it opens with, a sentence an item."""
-
-
-def render(sweep_dirs: Sequence[Path], output: Path, only: Collection[Path] | None = None) -> Rendered:
-    """Write the report on all runs in `sweep_dirs`, or on the runs `only`, into `output`.
-
-    Files of an earlier report there are replaced; any others are left alone.
-    """
-    sweep = load_sweep(*sweep_dirs, only=only)
-    output.mkdir(parents=True, exist_ok=True)
-    arms = arms_of(sweep)
-    comparisons = compare(arms)
-    content = content_of(sweep, arms, comparisons)
-    drawn = _draw(sweep, arms, comparisons, output / "figures")
-    values = {field.name: getattr(content, field.name) for field in fields(Content)}
-    text = _markdown_environment().get_template("report.md.j2").render(values, figures=drawn)
-    shell = Environment(loader=PackageLoader("harness.report"), undefined=StrictUndefined, autoescape=True)
-    page = shell.get_template("report.html.j2").render(title=content.title, body=to_html(text, output))
-    write_atomically(output / "report.md", text)
-    write_atomically(output / "report.html", page)
-    runs = to_frame((run.label, run.record, _from_here(run.folder)) for run in sweep.runs)
-    write_atomically(output / "runs.csv", runs.to_csv(index=False))
-    verdict = content.verdict
-    return Rendered(output / "report.md", [*verdict.sentences, *verdict.others, *verdict.caveats])
+def _relative_to_cwd(folder: Path) -> Path:
+    """Return `folder` relative to where the command was given, if it is below: so a report names no user's home."""
+    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder

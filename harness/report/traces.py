@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 import numpy as np
 import pandas
@@ -22,10 +24,11 @@ GAP_INTERVALS = 5
 
 @dataclass(frozen=True)
 class LossCurve:
-    """Losses in nats a token, by optimizer step."""
+    """Losses in nats a token, by optimizer step, up to the first that is not finite."""
 
-    training: dict[int, float]
-    validation: dict[int, float]
+    points: dict[int, float]
+    breaks: bool
+    """Whether a loss that is not finite came after them."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class MemoryTrace:
     spans: list[Span]
 
     def training_peak_mib(self) -> float:
+        """Return the highest reading up to the end of training; NaN where there is none."""
         inside = [
             (span.start_seconds <= self.seconds) & (self.seconds < span.end_seconds)
             for span in self.spans
@@ -56,17 +60,21 @@ class MemoryTrace:
 
 
 def _events(run: Run) -> list[Event]:
-    """Those of the run's last start: a run that is taken up again goes on writing to the same file."""
+    """Return those of the run's last start: the version before went on writing to the same file."""
     start = run.record.started_at.timestamp()
-    return [event for event in events.read(run.folder / "events.jsonl") if event.time >= start]
+    return [event for event in events.read(run.folder.events) if event.time >= start]
 
 
-def loss_curve(run: Run) -> LossCurve:
-    said = _events(run)
-    return LossCurve(
-        {event.step: event.loss for event in said if isinstance(event, TrainingLoss)},
-        {event.step: event.loss for event in said if isinstance(event, ValidationLoss)},
-    )
+def loss_curves(run: Run) -> tuple[LossCurve, LossCurve]:
+    """Return the training and the validation loss that a run reported."""
+    reported = _events(run)
+    training = [event for event in reported if isinstance(event, TrainingLoss)]
+    return _curve(training), _curve([event for event in reported if isinstance(event, ValidationLoss)])
+
+
+def _curve(losses: Sequence[TrainingLoss | ValidationLoss]) -> LossCurve:
+    finite = list(takewhile(lambda event: math.isfinite(event.loss), losses))
+    return LossCurve({event.step: event.loss for event in finite}, len(finite) < len(losses))
 
 
 def _spans(run: Run) -> list[Span]:
@@ -84,12 +92,11 @@ def _mib(reading: Reading, quantity: Quantity) -> float | None:
 
 
 def memory_trace(run: Run, quantity: Quantity) -> MemoryTrace | None:
-    """Of `quantity`, which is DEVICE or HOST; None where no reading tells of it."""
+    """Return the trace of `quantity`, which is DEVICE or HOST; None where no reading tells of it."""
     start = run.record.started_at.timestamp()
-    path = run.folder / "readings.jsonl"
     readings = [
         (reading, mib)
-        for reading in (read_readings(path) if path.exists() else [])
+        for reading in read_readings(run.folder.readings)
         if reading.time >= start and (mib := _mib(reading, quantity)) is not None
     ]
     if not readings:
@@ -113,7 +120,8 @@ def memory_trace(run: Run, quantity: Quantity) -> MemoryTrace | None:
 
 
 def memory_traces(runs: Sequence[Run]) -> tuple[Quantity, dict[str, MemoryTrace | None]]:
-    """One run an arm, its first completed or else its first, and the quantity: device where one measured it."""
+    """Return the trace of one run an arm, its first completed or else its first, and the quantity that they are of:
+    that of the device where any run measured it."""
     chosen: dict[str, Run] = {}
     for run in sorted(runs, key=lambda run: not run.completed):
         chosen.setdefault(run.label, run)

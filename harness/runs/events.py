@@ -1,34 +1,37 @@
-"""What a child process reports to its parent: one JSON object a line in events.jsonl.
+"""What a worker reports to its parent: one JSON object a line in events.jsonl.
 
-A line is written whole and at once, so a child that is killed leaves every event before its death.
+A line is written whole and at once, so a worker that is killed leaves every event before its death.
 Times are seconds since the epoch, from the machine's one clock, so that they join with the sampler's readings.
 """
 
 from __future__ import annotations
 
-import os
 import time
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
+from harness.base import json_lines
 from harness.base.json_lines import LineReader
 
 
 class Phase(StrEnum):
     LOAD = "load"
-    """From the start of the child to the first optimizer step: imports, tokenization, weights."""
+    """From the start of the worker to the first optimizer step: imports, tokenization, weights."""
     TRAIN = "train"
     VALIDATE = "validate"
     """The validation loss, in the midst of training."""
     SAVE = "save"
     EVALUATE = "evaluate"
-    """The benchmark, in a child of its own."""
+    """The benchmark, in a worker of its own."""
 
 
 class _Event(BaseModel):
+    # A loss that is not finite is a result: as null it would be no loss at all, and as text it is JSON to all readers.
+    model_config = ConfigDict(ser_json_inf_nan="strings")
+
     time: float = Field(default_factory=time.time)
 
 
@@ -61,8 +64,15 @@ class Evidence(_Event):
     trainable_parameters: int
     total_parameters: int
     """Logical parameters of base and adapter: a packed 4-bit weight counts for all that it holds."""
-    compute_dtype: str
     gradient_checkpointing: bool
+
+
+class ComputeDtypeMeasured(_Event):
+    """In what the base's linear layers computed in the first training step."""
+
+    kind: Literal["compute_dtype"] = "compute_dtype"
+    dtype: str
+    """torch's name, as in `bfloat16`; several are joined by ` / `."""
 
 
 class RowsTokenized(_Event):
@@ -85,7 +95,7 @@ class TrainingStep(_Event):
     kind: Literal["step"] = "step"
     step: int
     tokens: int
-    """Tokens of this process since training began, padding not counted."""
+    """Tokens of all processes since training began, padding not counted (transformers gathers them)."""
 
 
 class TrainingLoss(_Event):
@@ -127,7 +137,7 @@ class FailureCause(StrEnum):
 
 
 class Failure(_Event):
-    """The last words of a child that could still speak."""
+    """The last words of a worker that could still speak."""
 
     kind: Literal["failure"] = "failure"
     error: str
@@ -139,6 +149,7 @@ Event = Annotated[
     PhaseStarted
     | PhasePeaks
     | Evidence
+    | ComputeDtypeMeasured
     | RowsTokenized
     | TrainingStarted
     | TrainingStep
@@ -152,20 +163,17 @@ Event = Annotated[
 
 
 def report(path: Path, event: Event) -> None:
-    """Append an event to `path`, in one write so that a reader never sees half of another's line."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        os.write(descriptor, event.model_dump_json().encode() + b"\n")
-    finally:
-        os.close(descriptor)
+    """Append an event to the events.jsonl at `path`. Raises OSError where the disk has no room for it."""
+    json_lines.append(path, [event])
 
 
 class EventReader(LineReader[Event]):
-    """Reads an events file as it grows."""
+    """Reads an events.jsonl as it grows."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, Event)
 
 
 def read(path: Path) -> list[Event]:
-    return list(EventReader(path).new())
+    """Return every event in the events.jsonl at `path`; none where there is no such file."""
+    return EventReader(path).all()

@@ -3,19 +3,46 @@
 from __future__ import annotations
 
 import math
+import statistics
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import NamedTuple
 
-from harness.devices.journal import read_readings
-from harness.devices.quantities import SAMPLED, total_mib
-from harness.devices.reading import Quantity, Reading
-from harness.runs.events import Event, Phase, PhasePeaks, PhaseStarted
+from harness.base.json_lines import LineReader
+from harness.devices.reading import SAMPLED, Quantity, Reading, total_mib
+from harness.runs.events import Event, EventReader, Phase, PhasePeaks, PhaseStarted
+from harness.runs.folder import WorkFolder
 from harness.runs.record import Energy, MemoryPeak
 
-__all__ = ["PhaseSpan", "energy", "memory_peaks", "phases", "read_readings"]
+_HOLE_INTERVALS = 5
+"""Readings that are further apart than so many intervals leave a hole: nobody knows the power within."""
+
+
+class Measurements(NamedTuple):
+    """What was measured in a folder of a run or of a target, in the order in which it was written."""
+
+    events: list[Event]
+    readings: list[Reading]
+    unread_lines: int
+    """Of both files together: torn ones, and those of a kind that this version does not know."""
+
+
+def read(folder: WorkFolder) -> Measurements:
+    """Read the events and the readings of a folder in which nobody writes any more; none where a file is missing."""
+    events, readings = EventReader(folder.events), _reading_reader(folder.readings)
+    return Measurements(events.all(), readings.all(), events.skipped + readings.skipped)
+
+
+def read_readings(path: Path) -> list[Reading]:
+    """Return every reading in the readings.jsonl at `path`; none where there is no such file."""
+    return _reading_reader(path).all()
+
+
+def _reading_reader(path: Path) -> LineReader[Reading]:
+    return LineReader(path, Reading)
 
 
 class PhaseSpan(NamedTuple):
@@ -27,23 +54,23 @@ class PhaseSpan(NamedTuple):
 
 
 def phases(events: Iterable[Event]) -> list[PhaseSpan]:
-    """In order of time. A phase ends where its peaks are reported or the next one starts.
+    """Return every occurrence of a phase, by time. It ends where its peaks are reported or the next phase starts.
 
-    The last one may have no end: readings of a child that was killed belong to the phase it died in."""
+    The last one may have no end: readings of a worker that was killed belong to the phase it died in."""
     marks = sorted(
         (event for event in events if isinstance(event, PhaseStarted | PhasePeaks)),
         key=lambda event: event.time,
     )
     spans = []
-    for index, mark in enumerate(marks):
+    next_start = math.inf
+    next_peaks: dict[Phase, float] = {}
+    for mark in reversed(marks):
         if isinstance(mark, PhaseStarted):
-            ends = (
-                later.time
-                for later in marks[index + 1 :]
-                if isinstance(later, PhaseStarted) or later.phase is mark.phase
-            )
-            spans.append(PhaseSpan(mark.phase, mark.time, next(ends, math.inf)))
-    return spans
+            spans.append(PhaseSpan(mark.phase, mark.time, min(next_start, next_peaks.get(mark.phase, math.inf))))
+            next_start = mark.time
+        else:
+            next_peaks[mark.phase] = mark.time
+    return spans[::-1]
 
 
 def memory_peaks(
@@ -123,26 +150,35 @@ def _reported_peaks(events: Iterable[Event]) -> list[MemoryPeak]:
     ]
 
 
-def energy(readings: Iterable[Reading]) -> Energy | None:
-    """Power integrated over time (trapezoids), summed over the chips; None where none tells it twice."""
-    power: dict[tuple[str, int | None], list[tuple[float, float]]] = defaultdict(list)
+def energy(readings: Iterable[Reading], interval_seconds: float) -> Energy | None:
+    """Integrate power over time (trapezoids), summed over the chips; None where no chip tells its power twice.
+
+    `interval_seconds`: how often the sensors were to be read; one that takes longer is known by its own pace. Between
+    readings further apart than five of these the power is not known, so nothing is added for that time."""
+    curves: dict[tuple[str, int | None], list[tuple[float, float]]] = defaultdict(list)
     temperatures = []
     for reading in readings:
         if reading.power_watts is not None:
-            power[reading.sensor, reading.chip].append((reading.time, reading.power_watts))
+            curves[reading.sensor, reading.chip].append((reading.time, reading.power_watts))
         if reading.temperature_celsius is not None:
             temperatures.append(reading.temperature_celsius)
-    integrals = []
-    for curve in power.values():
-        curve.sort()
-        seconds = curve[-1][0] - curve[0][0]
-        if seconds > 0:
-            joules = sum((t1 - t0) * (watts0 + watts1) / 2 for (t0, watts0), (t1, watts1) in pairwise(curve))
-            integrals.append((joules, joules / seconds))
-    if not integrals:
+    integrals = [_integrate(sorted(curve), interval_seconds) for curve in curves.values()]
+    covered = [(joules, seconds) for joules, seconds in integrals if seconds > 0]
+    if not covered:
         return None
     return Energy(
-        watt_hours=sum(joules for joules, _ in integrals) / 3600,
-        mean_watts=sum(watts for _, watts in integrals),
+        watt_hours=sum(joules for joules, _ in covered) / 3600,
+        mean_watts=sum(joules / seconds for joules, seconds in covered),
+        covered_seconds=min(seconds for _, seconds in covered),
         max_temperature_celsius=max(temperatures, default=None),
     )
+
+
+def _integrate(curve: Sequence[tuple[float, float]], interval_seconds: float) -> tuple[float, float]:
+    """Return the joules below a curve of watts by seconds, and the seconds that they are of: all but its holes."""
+    steps = [(t1 - t0, (watts0 + watts1) / 2) for (t0, watts0), (t1, watts1) in pairwise(curve) if t1 > t0]
+    # A single step has no pace that it could be longer than.
+    own_pace_seconds = statistics.median_low(seconds for seconds, _ in steps) if len(steps) > 1 else 0.0
+    longest_seconds = _HOLE_INTERVALS * max(interval_seconds, own_pace_seconds)
+    whole = [(seconds, watts) for seconds, watts in steps if seconds <= longest_seconds]
+    return sum(seconds * watts for seconds, watts in whole), sum(seconds for seconds, _ in whole)

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError, computed_field
+from pydantic import BaseModel, ConfigDict, computed_field
 
 from harness.devices.reading import Quantity
-from harness.processes.symptoms import Diagnosis
 from harness.runs.events import Evidence, Phase, RowsTokenized
 
-FILE_NAME = "record.json"
 SCHEMA_VERSION = 1
 
 
@@ -26,6 +21,68 @@ class Outcome(StrEnum):
     FAILED = "failed"
     INTERRUPTED = "interrupted"
     UNSUPPORTED = "unsupported"
+
+
+class Diagnosis(BaseModel):
+    """What the last words of a failed run mean."""
+
+    line: str
+    """The line that told it."""
+    cause: str
+    fix: str
+
+
+class DivergenceKind(StrEnum):
+    NOT_FINITE = "not_finite"
+    """A training or validation loss was NaN or infinite."""
+    NOT_LOWER = "not_lower"
+    """The training loss ended no lower than it began."""
+
+
+class Divergence(BaseModel):
+    """Why a run counts as diverged. Losses are in nats a token."""
+
+    model_config = ConfigDict(ser_json_inf_nan="strings")
+
+    kind: DivergenceKind
+    step: int
+    """Of the first loss that was not finite, or of the last one reported."""
+    first_loss: float
+    """Mean of the first fifth of the losses that were reported."""
+    last_loss: float
+    """Mean of the last fifth; of the one that was not finite, that itself."""
+
+
+class IdentityParts(BaseModel):
+    """All that decides a run's result, part by part; the run's identity is their hash (harness.plan.identity)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    model: str
+    """Hash of the base's files, a hub id, or the sizes of random weights."""
+    template: str
+    evaluation: dict[str, Any]
+    """The keys of `evaluation` that change an answer."""
+    questions: str | None
+    """Hash of the benchmark's questions, where they are on this machine."""
+    precision: str
+    device: list[Any]
+    """Kind, product (None: planned where there is none), number of chips and, if any, what stood in for them."""
+    threads: int | None
+    versions: dict[str, str]
+    """Of the libraries that can change a result."""
+    method: dict[str, Any]
+    quantization: dict[str, Any]
+    rows: str
+    """Hash of every row that is trained or validated on, in their order, and of how they are read."""
+    cut: list[Any]
+    """dataset.max_samples and dataset.val_size."""
+    training: dict[str, Any]
+    """The keys of `training` that change a weight."""
+    llamafactory: dict[str, Any]
+    seed: int
+    processes: int
+    """Of all machines together."""
 
 
 class MemoryPeak(BaseModel):
@@ -42,6 +99,8 @@ class MemoryPeak(BaseModel):
 
 
 class Training(BaseModel):
+    model_config = ConfigDict(ser_json_inf_nan="strings")
+
     train_seconds: float
     """Wall time of the training loop without imports, loading and validation."""
     validation_seconds: float
@@ -50,9 +109,9 @@ class Training(BaseModel):
     tokens_per_second: float
     """tokens / train_seconds."""
     train_loss: float | None
-    """The last one reported."""
+    """The last one reported, also where that is not finite."""
     validation_loss: float | None
-    """The last one reported."""
+    """The last one reported, also where that is not finite."""
     adapter_mib: float | None
 
 
@@ -119,8 +178,12 @@ class Sampling(BaseModel):
 
 class Energy(BaseModel):
     watt_hours: float
-    """Integrated over the whole run, loading and evaluation included."""
+    """Integrated over the whole run, loading and evaluation included, as far as `covered_seconds` reaches."""
     mean_watts: float
+    """While it was known."""
+    covered_seconds: float | None = None
+    """Of the run's wall time what the energy is of: holes between readings are left out, not guessed. Where chips were
+    read for differently long, the shortest. None: an older version, which bridged every hole, wrote the record."""
     max_temperature_celsius: float | None = None
 
 
@@ -154,6 +217,8 @@ class Record(BaseModel):
     """The arm that this sweep compares with."""
     identity: str
     """Hash of all that decides the run's result."""
+    identity_parts: IdentityParts | None = None
+    """What that is a hash of; None: the version that wrote the record kept the hash alone."""
     device: str
     """cpu, cuda or ascend."""
     stand_in: str | None = None
@@ -171,7 +236,12 @@ class Record(BaseModel):
     """What was trained on, and what the cutoff took; None: rows were packed together, or it did not come so far."""
     memory: list[MemoryPeak] = []
     evidence: Evidence | None = None
+    compute_dtype: str | None = None
+    """What the base's linear layers gave out in the first training step, as torch names it; None: not measured."""
     training: Training | None = None
+    diverged: bool | None = None
+    """Whether its loss was not finite or ended no lower than it began; None: nobody looked, or there are too few."""
+    divergence: Divergence | None = None
     score: Score | None = None
     base_score: Score | None = None
     """The base without adapter, scored once for a sweep."""
@@ -190,49 +260,9 @@ class Record(BaseModel):
     sampling: Sampling | None = None
     energy: Energy | None = None
     tracking: Tracking | None = None
+    unread_lines: int = 0
+    """Of events and readings: torn ones, which are in no figure."""
     log_tail: list[str] = []
-    """The last lines of the child that failed."""
+    """The last lines of the worker that failed."""
     diagnosis: Diagnosis | None = None
     """What they mean, where the symptom is known."""
-
-
-class DamagedRecordError(Exception):
-    """A record that is there but cannot be read; the message names the file and what is wrong with it."""
-
-
-def load(folder: Path) -> Record | None:
-    """The record in a run's folder; None where there is none. Raises DamagedRecordError."""
-    path = folder / FILE_NAME
-    try:
-        return Record.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise DamagedRecordError(f"{path}: {where}: {first['msg']}") from error
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Either the whole text is at `path` afterwards, or what was there before."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def write(folder: Path, record: Record) -> None:
-    """Write record.json. One that is there and not damaged is replaced; a damaged one is kept beside it."""
-    path = folder / FILE_NAME
-    try:
-        load(folder)
-    except DamagedRecordError:
-        path.rename(path.with_name(f"record.damaged-{int(path.stat().st_mtime)}.json"))
-    write_atomically(path, record.model_dump_json(indent=2) + "\n")

@@ -1,12 +1,13 @@
-"""The device on which a finished run is used: its own, if it is here."""
+"""The device on which a finished run is used: its own, if this machine has it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from harness.base.errors import UserError
-from harness.compose.checks import device_of
-from harness.devices.device import AbsentError, Device, DeviceError, Wish, choose
+from harness.devices import device as devices
+from harness.devices.device import AbsentError, Device, DeviceError, DeviceRequest
+from harness.plan import device as planned
 from harness.serving.finished_run import FinishedRun
 
 
@@ -18,15 +19,15 @@ class Chosen:
 
 
 def choose_for(run: FinishedRun) -> Chosen:
-    """The run's device; another that is here, where that one is not. Raises UserError."""
+    """Return the run's device, or another one of this machine where that one cannot be used. Raises UserError."""
     try:
-        return Chosen(device_of(run.config, run.device), None)
+        return Chosen(planned.choose(run.config, run.device), None)
     except DeviceError as error:
         chips = run.config.device.chips
         named = run.device if chips is None else f"{run.device} with chips {chips}"
         why = "is not here" if isinstance(error, AbsentError) else f"cannot be used ({error})"
     try:
-        device = choose("auto", Wish())
+        device = devices.choose("auto", DeviceRequest())
     except DeviceError as error:
-        raise UserError([f"{run.name}: its device, {named}, {why}, and the one that is here: {error}"]) from None
+        raise UserError(f"{run.name}: its device, {named}, {why}, and the one that is here: {error}") from None
     return Chosen(device, f"the run's device, {named}, {why}; {device.product} takes its place")

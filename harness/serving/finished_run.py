@@ -10,11 +10,12 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from harness.base.errors import UserError
+from harness.base.redaction import restored
 from harness.config.schema import Config
-from harness.models import adapter_check as belonging
+from harness.models import adapter_check, fingerprint
 from harness.models.checkpoint import DamagedError, is_model
-from harness.plan import identity
-from harness.runs import record
+from harness.runs import store
+from harness.runs.folder import RunFolder, SweepFolder
 from harness.runs.record import Outcome, Record
 
 _WHERE = "a run's folder is outputs/SWEEP/RUN, with record.json in it"
@@ -22,7 +23,7 @@ _WHERE = "a run's folder is outputs/SWEEP/RUN, with record.json in it"
 
 @dataclass(frozen=True)
 class FinishedRun:
-    folder: Path
+    folder: RunFolder
     config: Config
     device: str
     """What it was trained on: cpu, cuda or ascend."""
@@ -31,24 +32,15 @@ class FinishedRun:
     precision: str
     """fp32, fp16 or bf16."""
     base_weights: str | None = None
-    """Hash of the weights that it started from, as harness.plan.identity makes it; None: not known."""
+    """Hash of the weights that it started from, as models.fingerprint makes it; None: not known."""
 
     @property
     def name(self) -> str:
         return self.folder.name
 
     @property
-    def adapter(self) -> Path:
-        """What was trained; after a full fine-tuning the whole model."""
-        return self.folder / "adapter"
-
-    @property
-    def merged(self) -> Path:
-        """Where `harness merge` puts the merged model unless it is told otherwise."""
-        return self.folder / "merged"
-
-    @property
     def has_adapter(self) -> bool:
+        """Whether an adapter was trained, and not the whole model."""
         return self.config.method.finetuning_type != "full"
 
     @property
@@ -56,27 +48,28 @@ class FinishedRun:
         return Path(self.model_path).is_dir()
 
 
-def load(folder: Path) -> FinishedRun:
-    """The completed run of a folder. Raises UserError where it is none."""
-    folder = folder.resolve()
-    found = _completed_record(folder)
-    trained = _training_arguments(folder)
+def load(path: Path) -> FinishedRun:
+    """Return the completed run of a folder, of this version or an earlier one. Raises UserError where it is none."""
+    folder = RunFolder(path.resolve())
+    record = _completed_record(folder)
+    arguments = _training_arguments(folder)
     try:
         # By pydantic, not OmegaConf: what is recorded is resolved, and a `${` in it is text.
-        config = TypeAdapter(Config).validate_python(found.config)
+        config = TypeAdapter(Config).validate_python(restored(record.config))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise UserError(
-            [f"{folder}: its configuration is of another version of the harness: {where}: {first['msg']}; run it again"]
+            f"{folder.path}: its configuration is of another version of the harness: {where}: {first['msg']}; "
+            "run it again"
         ) from error
     return FinishedRun(
         folder=folder,
         config=config,
-        device=found.device,
-        model_path=str(trained["model_name_or_path"]),
-        precision="bf16" if trained.get("bf16") else "fp16" if trained.get("fp16") else "fp32",
-        base_weights=found.base_weights,
+        device=record.device,
+        model_path=str(arguments["model_name_or_path"]),
+        precision="bf16" if arguments.get("bf16") else "fp16" if arguments.get("fp16") else "fp32",
+        base_weights=record.base_weights,
     )
 
 
@@ -85,67 +78,63 @@ def require_base(run: FinishedRun) -> None:
     base = Path(run.model_path)
     if base.is_absolute() and not is_model(base):
         raise UserError(
-            [f"{run.model_path}: the base of {run.name} is no longer there; put the model back, or link to it there"]
+            f"{run.model_path}: the base of {run.name} is no longer there; put the model back, or link to it there"
         )
-    if run.base_weights is not None and base.is_dir() and identity.of_weights(base) != run.base_weights:
+    if run.base_weights is not None and base.is_dir() and fingerprint.of_weights(base) != run.base_weights:
         raise UserError(
-            [
-                f"{run.model_path}: holds other weights than {run.name} was trained on, so it belongs to another base; "
-                "put those back, or run it again"
-            ]
+            f"{run.model_path}: holds other weights than {run.name} was trained on, so it belongs to another base; "
+            "put those back, or run it again"
         )
 
 
 def require_adapter(run: FinishedRun) -> None:
     """Raises UserError where what the run trained is gone, or belongs to another base."""
+    adapter = run.folder.adapter
     if not run.has_adapter:
-        if not is_model(run.adapter):
-            raise UserError([f"{run.adapter}: there is no model in it, though the run was completed; run it again"])
+        if not is_model(adapter):
+            raise UserError(f"{adapter}: there is no model in it, though the run was completed; run it again")
         return
     require_base(run)
-    if not (run.adapter / belonging.ADAPTER_CONFIG).is_file():
+    if not (adapter / adapter_check.ADAPTER_CONFIG).is_file():
         raise UserError(
-            [f"{run.adapter}: there is no {belonging.ADAPTER_CONFIG}, though the run was completed; run it again"]
+            f"{adapter}: there is no {adapter_check.ADAPTER_CONFIG}, though the run was completed; run it again"
         )
     try:
-        problem = belonging.problem(run.adapter, run.model_path)
+        problem = adapter_check.problem(adapter, run.model_path)
     except DamagedError as error:
-        raise UserError([str(error)]) from error
+        raise UserError(str(error)) from error
     if problem is not None:
-        raise UserError([problem])
+        raise UserError(problem)
 
 
-def _completed_record(folder: Path) -> Record:
-    if not folder.is_dir():
-        raise UserError([f"{folder}: {'is a file' if folder.exists() else 'no such folder'}; {_WHERE}"])
+def _completed_record(folder: RunFolder) -> Record:
+    path = folder.path
+    if not path.is_dir():
+        raise UserError(f"{path}: {'is a file' if path.exists() else 'no such folder'}; {_WHERE}")
     try:
-        found = record.load(folder)
-    except record.DamagedRecordError as error:
-        raise UserError([f"{error}; run it again, the damaged record is kept beside the new one"]) from error
-    if found is not None and found.status is Outcome.COMPLETED:
-        return found
-    if found is not None:
-        reason = f": {found.reason}" if found.reason else ""
+        record = store.load(folder)
+    except store.DamagedRecordError as error:
+        raise UserError(f"{error}; run it again, the damaged record is kept beside the new one") from error
+    if record is not None and record.status is Outcome.COMPLETED:
+        return record
+    if record is not None:
+        reason = f": {record.reason}" if record.reason else ""
+        raise UserError(f"{path}: the run is not completed but {record.status}{reason}; run it again: {record.command}")
+    if folder.train.is_file():
         raise UserError(
-            [f"{folder}: the run is not completed but {found.status}{reason}; run it again: {found.command}"]
+            f"{path}: the run is not completed: there is no record.json, so it is still running, was killed or "
+            "was only planned; wait for it, or give the same `harness run` or `harness sweep` again"
         )
-    if (folder / "train.yaml").is_file():
-        raise UserError(
-            [
-                f"{folder}: the run is not completed: there is no record.json, so it is still running, was killed or "
-                "was only planned; wait for it, or give the same `harness run` or `harness sweep` again"
-            ]
-        )
-    runs = sorted(path.parent.name for path in folder.glob(f"*/{record.FILE_NAME}"))
+    runs = [run.name for run in SweepFolder(path).runs() if run.record.exists()]
     choice = f"; the runs in it are {', '.join(runs)}" if runs else ""
-    raise UserError([f"{folder}: is no run: there is no record.json; {_WHERE}{choice}"])
+    raise UserError(f"{path}: is no run: there is no record.json; {_WHERE}{choice}")
 
 
-def _training_arguments(folder: Path) -> dict[str, Any]:
+def _training_arguments(folder: RunFolder) -> dict[str, Any]:
     try:
-        arguments = yaml.safe_load((folder / "train.yaml").read_text(encoding="utf-8"))
+        arguments = yaml.safe_load(folder.train.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
-        raise UserError([f"{folder / 'train.yaml'}: cannot be read: {error}; run it again"]) from error
+        raise UserError(f"{folder.train}: cannot be read: {error}; run it again") from error
     if not isinstance(arguments, dict) or "model_name_or_path" not in arguments:
-        raise UserError([f"{folder / 'train.yaml'}: names no model_name_or_path; run it again"])
+        raise UserError(f"{folder.train}: names no model_name_or_path; run it again")
     return arguments

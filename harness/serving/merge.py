@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import re
 import shutil
-import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,18 +16,21 @@ from typing import Any
 import yaml
 
 from harness.base.errors import UserError
+from harness.base.files import write_atomically
 from harness.devices import cpu
-from harness.devices.selection import Wish
-from harness.execution.session import environment
+from harness.devices.request import DeviceRequest
 from harness.models.checkpoint import dtype_of, is_model, weights_bytes
 from harness.processes.child import Child, Ended
+from harness.processes.environment import worker_environment
+from harness.processes.jobs import MergeJob
 from harness.runs.events import EventReader
-from harness.runs.record import Outcome, write_atomically
-from harness.serving import finished_run as run_folder
+from harness.runs.record import Outcome
+from harness.serving import finished_run
 from harness.trainer.arguments import export_arguments
 
 YAML = "merge.yaml"
 """Inside of what was merged: `llamafactory-cli export merge.yaml` makes it again."""
+_MADE, _EVENTS, _JOB = "merged", "events.jsonl", "job.json"
 
 
 @dataclass(frozen=True)
@@ -35,47 +42,53 @@ class Merge:
     output: Path
     log: Path
     environment: dict[str, str]
+    removed: tuple[Path, ...] = ()
+    """What merges to the same place that were killed had left; as large as a model each."""
 
     def run(self) -> Ended:
-        """Raises UserError, OSError."""
+        """Merge, and return how the worker ended. Raises UserError, OSError."""
         return merge(self.arguments, self.output, self.log, self.environment)
 
 
-def prepare(folder: Path, output: Path | None = None) -> Merge:
-    """Decide how the adapter of the run in `folder` is merged: into its folder, or to `output`. Raises UserError."""
-    run = run_folder.load(folder)
-    run_folder.require_adapter(run)
+def prepare(path: Path, output: Path | None = None) -> Merge:
+    """Decide how the adapter of the run in the folder `path` is merged: into its folder, or to `output`.
+
+    Makes room first: what merges that were killed had left there is removed. Raises UserError, OSError."""
+    run = finished_run.load(path)
+    finished_run.require_adapter(run)
+    folder = run.folder
     if not run.has_adapter:
         raise UserError(
-            [f"{run.folder}: was fine-tuned in full, so there is nothing to merge; the model is {run.adapter}"]
+            f"{folder.path}: was fine-tuned in full, so there is nothing to merge; the model is {folder.adapter}"
         )
-    target = run.merged if output is None else output.resolve()
+    target = folder.merged if output is None else output.resolve()
+    removed = remove_leftovers(target)
     _require_place(target, run.model_path)
     return Merge(
-        arguments=export_arguments(run.config, run.model_path, run.adapter, target),
+        arguments=export_arguments(run.config, run.model_path, folder.adapter, target),
         output=target,
-        log=run.folder / "logs" / "merge.log",
-        environment=environment(run.config, cpu.find(Wish()), offline=run.base_is_local),
+        log=folder.log("merge"),
+        environment=worker_environment(run.config, cpu.find(DeviceRequest()), offline=run.base_is_local),
+        removed=tuple(removed),
     )
 
 
 def merge(arguments: dict[str, Any], output: Path, log: Path, environment: dict[str, str]) -> Ended:
     """Run LLaMA-Factory's export with `arguments` (of export_arguments) and put what it made at `output`.
 
-    `environment` is the child's whole one. Nothing is at `output` unless the merge was completed; what is there already
-    is never touched. Raises UserError where something is there or the disk has no room, and OSError."""
+    `environment` is the worker's whole one. Nothing is at `output` unless the merge was completed; what is there
+    already is never touched. Raises UserError where something is there or the disk has no room, and OSError."""
+    remove_leftovers(output)
     _require_place(output, str(arguments["model_name_or_path"]))
     arguments = {**arguments, "infer_dtype": _dtype(arguments), "export_dir": str(output)}
     if arguments.get("export_device") == "cpu":
         # No chip is needed, and one may be full of a run beside this one.
-        environment = environment | cpu.find(Wish()).environment()
+        environment = environment | cpu.find(DeviceRequest()).environment()
     output.parent.mkdir(parents=True, exist_ok=True)
-    # A sibling, so that the move is one within a file system.
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as temporary:
-        workshop = Path(temporary)
-        made, events = workshop / "merged", workshop / "events.jsonl"
+    with _workshop(output) as workshop:
+        made, events = workshop / _MADE, workshop / _EVENTS
         write_atomically(workshop / YAML, _text(arguments | {"export_dir": str(made)}))
-        command = [sys.executable, "-m", "harness.workers.merge", str(workshop / YAML), str(events)]
+        command = MergeJob(arguments=workshop / YAML, events=events).write(workshop / _JOB)
         ended = Child(command, log, environment).follow(EventReader(events), lambda event: None)
         if ended.outcome is not Outcome.COMPLETED:
             return ended
@@ -88,24 +101,63 @@ def merge(arguments: dict[str, Any], output: Path, log: Path, environment: dict[
     return ended
 
 
+def remove_leftovers(output: Path) -> list[Path]:
+    """Remove what merges to `output` that were killed have left beside it, and return its folders.
+
+    A merge that is under way holds a lock on its folder, which is left alone, and so is what cannot be removed."""
+    # As mkdtemp names them.
+    name = re.compile(rf"\.{re.escape(output.name)}\.[a-z0-9_]{{8}}")
+    siblings = sorted(output.parent.iterdir()) if output.parent.is_dir() else []
+    removed = []
+    for folder in siblings:
+        if name.fullmatch(folder.name) and folder.is_dir() and not folder.is_symlink():
+            with suppress(OSError), _locked(folder) as is_locked:
+                # A folder of the user's own may have such a name.
+                if is_locked and {file.name for file in folder.iterdir()} <= {YAML, _MADE, _EVENTS, _JOB}:
+                    shutil.rmtree(folder)
+                    removed.append(folder)
+    return removed
+
+
+@contextmanager
+def _workshop(output: Path) -> Iterator[Path]:
+    """A folder beside `output`, so that the move is one within a file system; locked as long as it is used."""
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as folder, _locked(Path(folder)):
+        yield Path(folder)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Whether this process got the lock on a folder, which ends with the process, however that ends."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
+
+
 def size_bytes(folder: Path) -> int:
+    """Return the bytes of all files in a folder."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def _require_place(output: Path, base: str) -> None:
     """Raises UserError where `output` is there already, or its disk too small for a model of the size of `base`."""
     if output.exists():
-        raise UserError([_taken(output)])
+        raise UserError(_taken(output))
     if model := next((folder for folder in output.parents if is_model(folder)), None):
-        raise UserError([f"{output}: lies inside of a model, {model}; give a folder of its own with --output"])
-    there = next(folder for folder in output.parents if folder.exists())
-    free, needed = shutil.disk_usage(there).free, weights_bytes(Path(base))
+        raise UserError(f"{output}: lies inside of a model, {model}; give a folder of its own with --output")
+    parent = next(folder for folder in output.parents if folder.exists())
+    free, needed = shutil.disk_usage(parent).free, weights_bytes(Path(base))
     if free < 1.05 * needed:
         raise UserError(
-            [
-                f"{output}: the merged model takes {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free; "
-                "give a folder on a larger disk with --output"
-            ]
+            f"{output}: the merged model takes {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free; "
+            "give a folder on a larger disk with --output"
         )
 
 
@@ -114,8 +166,10 @@ def _taken(output: Path) -> str:
 
 
 def _dtype(arguments: dict[str, Any]) -> str:
-    """That of the base's checkpoint. `auto` keeps it too, except that LLaMA-Factory makes bf16 of an fp32 base where
-    it sees an accelerator (export_model in train/tuner.py), so that the same YAML would mean two things."""
+    """Return that of the base's checkpoint.
+
+    `auto` keeps it too, except that LLaMA-Factory makes bf16 of an fp32 base where it sees an accelerator
+    (export_model in train/tuner.py), so that the same YAML would mean two things."""
     asked = str(arguments["infer_dtype"])
     return (dtype_of(Path(arguments["model_name_or_path"])) or asked) if asked == "auto" else asked
 
@@ -130,7 +184,7 @@ def _move(made: Path, output: Path) -> None:
     except OSError as error:
         # Somebody else was faster: rename(2) replaces no folder with something in it, and no file.
         if output.exists():
-            raise UserError([_taken(output)]) from error
+            raise UserError(_taken(output)) from error
         raise
 
 

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import subprocess
-import sys
+from contextlib import suppress
 from pathlib import Path
 
 from harness.processes.child import log_tail
+from harness.processes.jobs import TrackingJob
+from harness.processes.start import end, start
 from harness.runs.record import Tracking
-from harness.tracking.job import TrackingJob
 
 FINISH_SECONDS = 20.0
 """How long a finished run waits for SwanLab's last records."""
 
 
 class Tracker:
-    def __init__(self, job: TrackingJob, log: Path) -> None:
-        """Start to track. A tracker that cannot start is a problem to be told, not an error."""
+    """Has a run tracked from its creation to `finish`."""
+
+    def __init__(self, job: TrackingJob, job_file: Path, log: Path) -> None:
+        """Start to track; the job is written to `job_file`, and SwanLab's output to `log`.
+
+        A tracker that cannot start is a problem that `finish` tells, not an error."""
         self._job = job
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
@@ -26,36 +30,26 @@ class Tracker:
         if job.mode == "disabled":
             return
         try:
+            command = job.write(job_file)
             log.parent.mkdir(parents=True, exist_ok=True)
             with log.open("ab") as output:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-m", "harness.workers.track"],
+                self._process = start(
+                    command,
                     stdin=subprocess.PIPE,
                     stdout=output,
                     stderr=output,
                     # CUDA is none of its business, and it must not be slowed by the training nor slow it.
                     env=os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"},
-                    start_new_session=True,
                 )
-            self._tell(job.model_dump_json())
         except OSError as error:
             self._problem = f"the tracker could not be started: {error}"
 
-    def _tell(self, line: str) -> None:
-        assert self._process is not None
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(line.encode() + b"\n")
-            self._process.stdin.flush()
-        except OSError:
-            self._problem = "the tracker ended before the run"
-
     def finish(self, seconds: float = FINISH_SECONDS) -> Tracking:
-        """Let it tell what it has not told yet, for `seconds` at most, and end it."""
+        """Let the tracker log what it has not logged yet, for `seconds` at most, end it, and return how it went."""
         process = self._process
-        if process is not None:
-            if process.poll() is None:
-                self._tell("over")
+        if process is not None and process.stdin is not None:
+            with suppress(BrokenPipeError):
+                process.stdin.close()  # The end of its stdin is the end of the run.
             try:
                 status = process.wait(seconds)
                 if status:
@@ -65,9 +59,5 @@ class Tracker:
                 self._problem = (
                     f"SwanLab took over {seconds:.0f} s to finish and was ended; the run's own files are whole"
                 )
-                process.kill()
-                process.wait()
-            if process.stdin is not None:
-                with contextlib.suppress(OSError):
-                    process.stdin.close()
+                end(process)
         return Tracking(mode=self._job.mode, problem=self._problem)

@@ -2,127 +2,71 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from harness.config.schema import Config, QuantizationConfig, TrainingConfig
-from harness.data import prepare
-
-OWN_ARGUMENTS = {
-    "model_name_or_path": "model.path",
-    "template": "model.template",
-    "trust_remote_code": "model.trust_remote_code",
-    "stage": "method",
-    "do_train": "harness run",
-    "finetuning_type": "method.finetuning_type",
-    "lora_rank": "method.rank",
-    "lora_alpha": "method.alpha",
-    "lora_dropout": "method.dropout",
-    "lora_target": "method.target",
-    "quantization_bit": "quantization.bits",
-    "quantization_method": "quantization",
-    "quantization_type": "quantization.type",
-    "double_quantization": "quantization.double",
-    "dataset": "dataset.path",
-    "eval_dataset": "dataset.validation_samples",
-    "dataset_dir": "dataset.path",
-    "val_size": "dataset.val_size",
-    "max_samples": "dataset.max_samples",
-    "cutoff_len": "training.cutoff_length",
-    "packing": "training.packing",
-    "output_dir": "output",
-    "learning_rate": "training.learning_rate",
-    "num_train_epochs": "training.epochs",
-    "max_steps": "training.max_steps",
-    "per_device_train_batch_size": "training.batch_size",
-    "gradient_accumulation_steps": "training.gradient_accumulation",
-    "lr_scheduler_type": "training.scheduler",
-    "warmup_ratio": "training.warmup_ratio",
-    "warmup_steps": "training.warmup_steps",
-    "bf16": "training.precision",
-    "fp16": "training.precision",
-    "disable_gradient_checkpointing": "training.gradient_checkpointing",
-    "logging_steps": "training.logging_steps",
-    "eval_strategy": "training.validation_steps",
-    "eval_steps": "training.validation_steps",
-    "save_strategy": "training.save_steps",
-    "save_steps": "training.save_steps",
-    "seed": "seed",
-    "use_cpu": "device",
-    "report_to": "tracking",
-    "use_swanlab": "tracking",
-}
-"""Arguments that a key of the harness decides, so that one thing has one place."""
+from harness.config.schema import Config, QuantizationConfig
+from harness.trainer.fields import FIELDS
 
 
 def training_arguments(
-    config: Config, rows: prepare.Rows, model_path: str, precision: str, on_cpu: bool, folder: Path
+    config: Config,
+    *,
+    train_names: Sequence[str],
+    validation_names: Sequence[str],
+    dataset_dir: Path,
+    output_dir: Path,
+    model_path: str,
+    precision: str,
+    on_cpu: bool,
+    processes: int,
 ) -> dict[str, Any]:
-    """The plain train.yaml of a run in `folder`: `llamafactory-cli train train.yaml` repeats the training."""
-    training, method = config.training, config.method
-    arguments: dict[str, Any] = {
+    """Return the plain train.yaml of a run: `llamafactory-cli train train.yaml` repeats the training.
+
+    `train_names` and `validation_names` are registered in `dataset_dir`; `precision` is fp32, fp16 or bf16;
+    `processes` are those of all machines together."""
+    method, training = config.method, config.training
+    validated = bool(validation_names or config.dataset.val_size)
+    derived: dict[str, Any] = {
         **_model(config, model_path),
         **_quantization(config.quantization),
-        "stage": "sft",
-        "do_train": True,
         "finetuning_type": method.finetuning_type,
-        "dataset": ",".join(rows.train_names),
-        "dataset_dir": str(folder / "dataset"),
-        "cutoff_len": training.cutoff_length,
-        "packing": training.packing,
-        "overwrite_cache": True,
-        "output_dir": str(folder / "adapter"),
-        # A stale output_dir would silently continue an older run.
-        "overwrite_output_dir": True,
-        "logging_steps": training.logging_steps,
-        "save_strategy": "steps" if training.save_steps else "no",
-        "report_to": "none",
-        "disable_tqdm": True,
-        "per_device_train_batch_size": training.batch_size,
-        "gradient_accumulation_steps": training.gradient_accumulation,
-        "learning_rate": training.learning_rate,
-        "num_train_epochs": training.epochs,
-        "lr_scheduler_type": training.scheduler,
-        **_warmup(training),
-        "disable_gradient_checkpointing": not training.gradient_checkpointing,
-        "include_num_input_tokens_seen": "non_padding",
-        "seed": config.seed,
+        "lora_alpha": method.alpha or 2 * method.rank,
+        "dataset": ",".join(train_names),
+        "eval_dataset": ",".join(validation_names) if validation_names and not config.dataset.val_size else None,
+        "dataset_dir": str(dataset_dir),
+        "output_dir": str(output_dir),
+        "per_device_eval_batch_size": training.batch_size if validated else None,
         "bf16": precision == "bf16",
         "fp16": precision == "fp16",
+        "disable_gradient_checkpointing": not training.gradient_checkpointing,
+        "eval_strategy": "steps" if validated and training.validation_steps else None,
+        "save_strategy": "steps" if training.save_steps else "no",
         "use_cpu": on_cpu,
     }
-    if method.finetuning_type == "lora":
-        arguments |= {
-            "lora_rank": method.rank,
-            "lora_alpha": method.alpha or 2 * method.rank,
-            "lora_dropout": method.dropout,
-            "lora_target": method.target,
-        }
-    if training.save_steps:
-        arguments["save_steps"] = training.save_steps
-    if training.max_steps:
-        arguments["max_steps"] = training.max_steps
-    if config.dataset.max_samples:
-        arguments["max_samples"] = config.dataset.max_samples
-    if config.dataset.val_size:
-        arguments["val_size"] = config.dataset.val_size
-    elif rows.validation_names:
-        arguments["eval_dataset"] = ",".join(rows.validation_names)
-    if "val_size" in arguments or "eval_dataset" in arguments:
-        arguments["per_device_eval_batch_size"] = training.batch_size
-        if training.validation_steps:
-            arguments |= {"eval_strategy": "steps", "eval_steps": training.validation_steps}
-    return arguments | config.llamafactory
-
-
-def _warmup(training: TrainingConfig) -> dict[str, Any]:
+    absent = set()
+    if method.finetuning_type != "lora":
+        absent |= {"lora_rank", "lora_alpha", "lora_dropout", "lora_target"}
     if training.warmup_steps is not None:
-        return {"warmup_steps": training.warmup_steps}
-    return {"warmup_ratio": training.warmup_ratio}
+        absent.add("warmup_ratio")
+    if not validated:
+        absent.add("eval_steps")
+    if not config.model.trust_remote_code:
+        absent.add("trust_remote_code")
+    arguments = {}
+    for name, field in FIELDS.items():
+        value = attrgetter(field.key)(config) if field.kind == "same" and field.key else derived.get(name, field.value)
+        if value is not None and name not in absent:
+            arguments[name] = value
+    arguments |= config.llamafactory
+    # Processors talk by gloo; for accelerators LLaMA-Factory chooses nccl or hccl itself.
+    return arguments | {"ddp_backend": "gloo"} if processes > 1 and on_cpu else arguments
 
 
 def inference_arguments(config: Config, model_path: str, precision: str, adapter: Path | None) -> dict[str, Any]:
-    """What loads the model as it was trained; without `adapter` the plain base, not quantized."""
+    """Return what loads the model as it was trained; without `adapter` the plain base, not quantized."""
     # Without mixed precision LLaMA-Factory trains on the checkpoint's own dtype; auto loads the same.
     names = {"fp32": "auto", "fp16": "float16", "bf16": "bfloat16"}
     arguments = {**_model(config, model_path), "infer_dtype": names[precision]}
@@ -130,19 +74,13 @@ def inference_arguments(config: Config, model_path: str, precision: str, adapter
         return arguments
     if config.method.finetuning_type == "full":
         return arguments | {"model_name_or_path": str(adapter), "finetuning_type": "full"}
-    return (
-        arguments
-        | _quantization(config.quantization)
-        | {
-            "adapter_name_or_path": str(adapter),
-            "finetuning_type": "lora",
-        }
-    )
+    adapted = {"adapter_name_or_path": str(adapter), "finetuning_type": "lora"}
+    return arguments | _quantization(config.quantization) | adapted
 
 
 def export_arguments(config: Config, model_path: str, adapter: Path, output: Path) -> dict[str, Any]:
-    """What `llamafactory-cli export` merges a run's adapter with: the base as its checkpoint is, for QLoRA too, since
-    LLaMA-Factory does not merge into quantized weights."""
+    """Return what `llamafactory-cli export` merges a run's adapter with: the base as its checkpoint is, for QLoRA too,
+    since LLaMA-Factory does not merge into quantized weights."""
     return {
         **_model(config, model_path),
         "adapter_name_or_path": str(adapter),

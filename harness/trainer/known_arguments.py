@@ -7,10 +7,11 @@ once. The arguments are the annotated fields of the dataclasses, in the versions
 from __future__ import annotations
 
 import ast
-import difflib
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+
+from harness.base.suggest import did_you_mean
 
 _SOURCES = (
     "llamafactory/hparams/model_args.py",
@@ -32,6 +33,7 @@ def _site_packages(package: str) -> Path:
 
 @cache
 def training_argument_names() -> frozenset[str]:
+    """Return the names of all arguments that `llamafactory-cli train` takes. Raises ModuleNotFoundError without it."""
     names: set[str] = set()
     for source in _SOURCES:
         tree = ast.parse((_site_packages(source.split("/")[0]) / source).read_text(encoding="utf-8"))
@@ -48,6 +50,7 @@ def training_argument_names() -> frozenset[str]:
     return frozenset(names)
 
 
-def near_argument(name: str) -> str:
-    close = difflib.get_close_matches(name, training_argument_names(), n=1)
-    return f"did you mean {close[0]}?" if close else ""
+def unknown_argument(name: str) -> str:
+    """Return that LLaMA-Factory has no argument `name`, and which one may have been meant."""
+    known = did_you_mean(name, training_argument_names())
+    return f"LLaMA-Factory has no such training argument; {known}".rstrip("; ")

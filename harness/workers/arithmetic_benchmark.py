@@ -12,21 +12,20 @@ from evalscope.api.evaluator import TaskState
 from evalscope.api.metric import Score
 from evalscope.api.registry import register_benchmark
 
-from harness.data.arithmetic import generate
-from harness.evaluation.job import ARITHMETIC
+from harness.data.arithmetic import DEFAULT_QUESTIONS, generate
+from harness.processes.jobs import ARITHMETIC
 
 MARK = "####"
-DEFAULT_QUESTIONS = 200
 
 
 def answer_after_mark(text: str) -> str:
-    """What follows the last `####` on its line; empty where there is none."""
+    """Return what follows the last `####` on its line; empty where there is none."""
     _, mark, rest = text.rpartition(MARK)
     return rest.strip().partition("\n")[0].strip() if mark else ""
 
 
 def same_number(answer: str, expected: str) -> bool:
-    """Whether both are the same number, however written: `1,200` and `1200.0` are. What is no number is wrong."""
+    """Return whether both are the same number, however written: `1,200` and `1200.0` are; what is no number is not."""
     try:
         return Decimal(answer.replace(",", "")) == Decimal(expected.replace(",", ""))
     except InvalidOperation:

@@ -1,6 +1,6 @@
-"""`python -m harness.workers.chat DEVICE chat|api|webchat ARGUMENTS`: what `llamafactory-cli` does with the rest.
+"""Becomes LLaMA-Factory's chat, API server or web page, on one device and no other.
 
-On DEVICE (cpu, cuda, npu) and no other; Ctrl-C and the end of the input end it without a traceback.
+Ctrl-C and the end of the input end it without a traceback.
 """
 
 from __future__ import annotations
@@ -9,25 +9,27 @@ import signal
 import sys
 import traceback
 
+from harness.processes.jobs import ChatJob
 from harness.processes.symptoms import diagnose
-from harness.workers import compat
-from harness.workers import lifecycle as in_child
+from harness.workers import compat, lifecycle
 
 NO_DEVICE, INTERRUPTED = 2, 130
+"""Exit statuses."""
 
 
-def main(device: str, program: str, arguments: list[str]) -> None:
+def main(job: ChatJob) -> None:
+    """Do what `llamafactory-cli` does with the job's program and flags."""
     # An interrupt in the midst of an import may be taken for a missing library, or be lost in a callback.
     interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if interruptible:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        with in_child.collector_paused():
+        with lifecycle.collector_paused():
             compat.prepare_imports()
             from harness.workers import proof
 
             try:
-                proof.require(device)
+                proof.require(job.device)
             except proof.NoDeviceError as error:
                 print(f"error: {error}", file=sys.stderr)
                 raise SystemExit(NO_DEVICE) from None
@@ -35,12 +37,12 @@ def main(device: str, program: str, arguments: list[str]) -> None:
             from llamafactory import cli
             from llamafactory.chat import chat_model
 
-            if program == "webchat":
+            if job.program == "webchat":
                 compat.label_web_page()
         if interruptible:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         chat_model.input = _input
-        sys.argv = ["llamafactory-cli", program, *arguments]
+        sys.argv = ["llamafactory-cli", job.program, *job.flags]
         cli.main()
     except KeyboardInterrupt:
         print()
@@ -64,4 +66,4 @@ def _input(prompt: str) -> str:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], sys.argv[3:])
+    main(lifecycle.begin(ChatJob))

@@ -1,6 +1,7 @@
 """Known faults of pinned libraries: each with its reason and what makes the workaround unnecessary.
 
-`python -m harness.workers.compat train train.yaml` is `llamafactory-cli train train.yaml` with these repairs and nothing else.
+`python -m harness.workers.compat train train.yaml` is `llamafactory-cli train train.yaml` with these repairs and
+nothing else.
 """
 
 from __future__ import annotations
@@ -50,6 +51,25 @@ def patch_bitsandbytes() -> None:
     modules.has_avx512bf16 = lambda: False  # type: ignore[attr-defined]
 
 
+def patch_loss_sum() -> None:
+    """Keep a training loss that is NaN or infinite out of the losses that are reported after it.
+
+    transformers 5.6.0 empties the sum of the losses since the last report by taking it from itself, which leaves NaN
+    where it was not finite, though the training may recover: a scaler of fp16 gradients skips such a step.
+    Unnecessary once Trainer._maybe_log_save_evaluate sets it to zero. Call before the training.
+    """
+    trainer = importlib.import_module("transformers").Trainer
+    log = trainer._maybe_log_save_evaluate
+
+    @wraps(log)
+    def log_and_empty(self: Any, tr_loss: Any, *arguments: Any, **named: Any) -> None:
+        log(self, tr_loss, *arguments, **named)
+        if self._globalstep_last_logged == self.state.global_step:
+            tr_loss.zero_()
+
+    trainer._maybe_log_save_evaluate = log_and_empty
+
+
 def label_web_page() -> None:
     """Give LLaMA-Factory's web page its labels (hiyouga/LLaMA-Factory#5668).
 
@@ -68,6 +88,7 @@ def label_web_page() -> None:
 
 
 def main() -> None:
+    """Be llamafactory-cli, with the arguments of this process."""
     prepare_imports()
     patch_bitsandbytes()
     importlib.import_module("llamafactory.cli").main()

@@ -1,42 +1,45 @@
-"""The evaluation child: `python -m harness.workers.evaluate JOB.json`.
+"""Scores a model on a benchmark, puts prompts to it, or both.
 
-Writes answers.jsonl, prompts.json and, last, score.json into the job's output. After any failure there is none of what
-the job asks for; what it does not ask for is left alone.
+Writes the answers, the replies and, last, the score into the job's output. After any failure there is none of what the
+job asks for; what it does not ask for is left alone.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
-import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.base.files import write_atomically
 from harness.config.schema import PromptConfig
-from harness.evaluation.job import ANSWERS, ARITHMETIC, REPLIES, SCORE, EvaluationJob
+from harness.processes.jobs import ARITHMETIC, EvaluationJob
 from harness.runs.events import EvaluationProgress, Phase, PhaseStarted, report
-from harness.runs.record import Answer, Reply, Score, write_atomically
-from harness.workers import lifecycle as in_child
+from harness.runs.folder import TargetFolder
+from harness.runs.record import Answer, Reply, Score
+from harness.workers import lifecycle
 
 if TYPE_CHECKING:
     from harness.workers.language_model import LanguageModel
 
 
-def main(file: Path) -> None:
-    in_child.die_with_parent()
-    job = EvaluationJob.model_validate_json(file.read_bytes())
-    with in_child.failures_reported(job.events):
+def main(job: EvaluationJob) -> None:
+    """Do the job. Ends with status 1 after a failure that it reports."""
+    with lifecycle.failures_reported(job.events):
         evaluate(job)
 
 
 def evaluate(job: EvaluationJob) -> None:
     """Score the job's model and prompt it. Raises whatever keeps the score from being one over all questions."""
-    job.output.mkdir(parents=True, exist_ok=True)
-    for name in (*((ANSWERS, SCORE) if job.benchmark else ()), *((REPLIES,) if job.prompts else ())):
-        (job.output / name).unlink(missing_ok=True)
+    output = TargetFolder(job.output)
+    output.path.mkdir(parents=True, exist_ok=True)
+    for file in (
+        *((output.answers, output.score) if job.benchmark else ()),
+        *((output.replies,) if job.prompts else ()),
+    ):
+        file.unlink(missing_ok=True)
     report(job.events, PhaseStarted(phase=Phase.EVALUATE))
-    with in_child.collector_paused():
+    with lifecycle.collector_paused():
         import_libraries(job)
         from harness.workers import proof
 
@@ -58,19 +61,21 @@ def evaluate(job: EvaluationJob) -> None:
     seconds = time.perf_counter() - started
     replies: list[Reply] = []
     for prompt in job.prompts:
-        replies.append(reply(model, prompt))
+        replies.append(answer_prompt(model, prompt))
         progress(len(replies), len(job.prompts))
     report(job.events, peaks.read(Phase.EVALUATE))
     if job.prompts:
-        told = [one.model_dump(mode="json") for one in replies]
-        write_atomically(job.output / REPLIES, json.dumps(told, indent=2, ensure_ascii=False) + "\n")
+        written = [reply.model_dump(mode="json") for reply in replies]
+        write_atomically(output.replies, json.dumps(written, indent=2, ensure_ascii=False) + "\n")
     if job.benchmark:
-        write_atomically(job.output / ANSWERS, "".join(answer.model_dump_json() + "\n" for answer in answers))
-        write_atomically(job.output / SCORE, score(job.benchmark, answers, seconds).model_dump_json(indent=2) + "\n")
+        write_atomically(output.answers, "".join(answer.model_dump_json() + "\n" for answer in answers))
+        write_atomically(output.score, score(job.benchmark, answers, seconds).model_dump_json(indent=2) + "\n")
 
 
-def reply(model: LanguageModel, prompt: PromptConfig) -> Reply:
-    """Prompts are answered one by one: in a batch what else is asked would move the rounding, and with it the words."""
+def answer_prompt(model: LanguageModel, prompt: PromptConfig) -> Reply:
+    """Return what the model says to one prompt.
+
+    By itself: in a batch what else is asked would move the rounding, and with it the words."""
     from harness.workers.language_model import Message
 
     (generation,) = model.answer([[Message("user", prompt.prompt)]])
@@ -104,6 +109,7 @@ def import_libraries(job: EvaluationJob) -> None:
 
 
 def score(benchmark: str, answers: list[Answer], seconds: float) -> Score:
+    """Return the score of at least one marked answer, which took `seconds` of wall time together."""
     correct = sum(answer.correct for answer in answers)
     return Score(
         benchmark=benchmark,
@@ -116,4 +122,4 @@ def score(benchmark: str, answers: list[Answer], seconds: float) -> Score:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(lifecycle.begin(EvaluationJob))

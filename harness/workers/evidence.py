@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import nn
@@ -13,9 +14,9 @@ from harness.runs.events import Evidence
 QUANTIZATION_STATE = "quantization state"
 
 
-def collect(model: nn.Module, compute_dtype: str) -> Evidence:
+def collect(model: nn.Module) -> Evidence:
     """Count the modules and weights of a loaded model, base and adapter apart."""
-    linear = [module for name, module in model.named_modules() if isinstance(module, nn.Linear) and not _adapter(name)]
+    linear = base_linear_layers(model)
     weight_bytes: Counter[str] = Counter()
     trainable = total = 0
     for name, parameter in model.named_parameters():
@@ -32,13 +33,37 @@ def collect(model: nn.Module, compute_dtype: str) -> Evidence:
         weight_bytes_by_dtype={dtype: count for dtype, count in weight_bytes.items() if count},
         trainable_parameters=trainable,
         total_parameters=total,
-        compute_dtype=compute_dtype,
         gradient_checkpointing=any(getattr(module, "gradient_checkpointing", False) for module in model.modules()),
     )
 
 
+def base_linear_layers(model: nn.Module) -> list[nn.Linear]:
+    """Return the linear layers of the base, quantized or not; the adapter's own are left out."""
+    return [module for name, module in model.named_modules() if isinstance(module, nn.Linear) and not _adapter(name)]
+
+
+class ComputeDtypeMeter:
+    """Notes the dtypes in which the linear layers of the base compute, as they do it in training."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._dtypes: set[str] = set()
+        self._hooks = [layer.register_forward_hook(self._note) for layer in base_linear_layers(model)]
+
+    def _note(self, layer: nn.Module, inputs: Any, output: torch.Tensor) -> None:
+        if layer.training:
+            # A 4-bit layer of bitsandbytes turns its input into this one, and the result back into the input's.
+            dtype = getattr(layer, "compute_dtype", None) or output.dtype
+            self._dtypes.add(str(dtype).removeprefix("torch."))
+
+    def finish(self) -> str | None:
+        """Leave the model as it was, and return what was noted, as in `bfloat16`; None where no layer was used."""
+        for hook in self._hooks:
+            hook.remove()
+        return " / ".join(sorted(self._dtypes)) or None
+
+
 def is_quantized(module: nn.Module) -> bool:
-    """Whether the weight is stored in fewer bits: by what it holds, not by the name of its class."""
+    """Return whether the weight is stored in fewer bits: by what it holds, not by the name of its class."""
     weight = getattr(module, "weight", None)
     return isinstance(weight, torch.Tensor) and _stored_as(weight) in ("nf4", "fp4", "int8")
 

@@ -18,7 +18,8 @@ from evalscope.api.tool import ToolChoice, ToolInfo
 from evalscope.config import TaskConfig
 from evalscope.utils.io_utils import OutputsStructure
 
-from harness.evaluation.job import EvaluationJob
+from harness.processes.jobs import EvaluationJob
+from harness.runs.folder import TargetFolder
 from harness.runs.record import Answer
 from harness.workers.batching import Batcher
 from harness.workers.language_model import Generation, Message
@@ -52,15 +53,15 @@ class BatchedModel(ModelAPI):
 
 
 def examine(job: EvaluationJob, answer: Answerer, progress: Callable[[int, int], None]) -> list[Answer]:
-    """Every question of the job's benchmark with the model's marked answer, in the benchmark's order.
+    """Return every question of the job's benchmark with the model's marked answer, in the benchmark's order.
 
     `progress` hears of questions done and in all. Raises IncompleteError if a question is missing, and what `answer`
     raises.
     """
     assert job.benchmark is not None
-    folder = job.output / "evalscope"
+    folder = TargetFolder(job.output).evalscope
     shutil.rmtree(folder, ignore_errors=True)  # evalscope would append to the lines of an earlier attempt
-    config = _task_config(job, folder)
+    config = task_config(job, folder)
     benchmark = get_benchmark(job.benchmark, config)
     benchmark.validate_judge_strategy()
     # Read before evalscope reads them again: only so is it known what a complete answer sheet holds.
@@ -86,7 +87,8 @@ def examine(job: EvaluationJob, answer: Answerer, progress: Callable[[int, int],
     return joined(job, folder, questions)
 
 
-def _task_config(job: EvaluationJob, folder: Path) -> TaskConfig:
+def task_config(job: EvaluationJob, folder: Path) -> TaskConfig:
+    """Return the job in evalscope's words; `folder` is where evalscope writes."""
     dataset: dict[str, Any] = {"few_shot_num": job.few_shot}
     if job.path is not None:
         dataset["local_path"] = str(job.path.resolve())
@@ -107,7 +109,7 @@ def _task_config(job: EvaluationJob, folder: Path) -> TaskConfig:
 
 
 def joined(job: EvaluationJob, folder: Path, questions: DatasetDict) -> list[Answer]:
-    """The answers that evalscope wrote to `folder`, joined on their index: its lines are in the order of completion.
+    """Return the answers that evalscope wrote to `folder`, in the order of `questions`; its own is that of completion.
 
     Raises IncompleteError if one of `questions` has no answer or no usable mark."""
     answers: list[Answer] = []

@@ -1,30 +1,30 @@
-"""`python -m harness.workers.fetch_dataset HUB REPOSITORY FILE`: a dataset's file from a hub, or from its cache.
-
-A process of its own, since modelscope imports torch. Prints the path, or the error behind `error: `; progress goes to
-stderr, as the hubs do it.
-"""
+"""Fetches a dataset's file from a hub, or from its cache: a process of its own, since modelscope imports torch."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
 
+from harness.processes.jobs import FetchJob
+from harness.workers import lifecycle
 
-def fetch(hub: str, repository: str, file: str) -> str:
-    """The file's path on this machine. Raises what the hub raises."""
-    if hub == "modelscope":
+
+def fetch(job: FetchJob) -> str:
+    """Return the file's path on this machine. Raises what the hub raises."""
+    if job.hub == "modelscope":
         from modelscope.hub import file_download
 
-        return str(file_download.dataset_file_download(repository, file))
+        return str(file_download.dataset_file_download(job.repository, job.file))
     import huggingface_hub
 
-    return str(huggingface_hub.hf_hub_download(repository, file, repo_type="dataset"))
+    return str(huggingface_hub.hf_hub_download(job.repository, job.file, repo_type="dataset"))
 
 
-def main(hub: str, repository: str, file: str) -> None:
+def main(job: FetchJob) -> None:
+    """Print the path, or the error behind `error: `; progress goes to stderr, where the hubs put it."""
     try:
         with contextlib.redirect_stdout(sys.stderr):
-            path = fetch(hub, repository, file)
+            path = fetch(job)
     except Exception as error:
         print(f"error: {(str(error).splitlines() or [type(error).__name__])[0][:200]}")
         raise SystemExit(1) from None
@@ -32,4 +32,4 @@ def main(hub: str, repository: str, file: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(lifecycle.begin(FetchJob))

@@ -37,6 +37,8 @@ class Message:
 
 @dataclass(frozen=True)
 class Generation:
+    """What a model made of one conversation."""
+
     text: str
     prompt_tokens: int
     tokens: int
@@ -54,28 +56,30 @@ class LanguageModel:
         self.model = model
         self.tokenizer = tokenizer
         self._template = template
-        self._stop_tokens = frozenset(template.get_stop_token_ids(tokenizer))
+        self.stop_tokens = frozenset(template.get_stop_token_ids(tokenizer))
         # Replaced, not passed to generate(): what a call leaves open is filled from the checkpoint's own
         # generation_config.json, and a repetition penalty from there is no longer greedy decoding.
         model.generation_config = GenerationConfig(
             do_sample=False,
             max_new_tokens=max_new_tokens,
-            eos_token_id=sorted(self._stop_tokens),
+            eos_token_id=sorted(self.stop_tokens),
             pad_token_id=tokenizer.pad_token_id,
         )
 
     @torch.inference_mode()
     def answer(self, conversations: list[list[Message]]) -> list[Generation]:
-        """One generation for each conversation. Each must end with the user's turn."""
-        prompts = [self._encode(conversation) for conversation in conversations]
+        """Return one generation for each conversation. Each must end with the user's turn."""
+        prompts = [self.encode(conversation) for conversation in conversations]
         inputs = self.tokenizer.pad({"input_ids": prompts}, padding_side="left", return_tensors="pt")
         output = self.model.generate(**inputs.to(self.model.device))
         width = inputs["input_ids"].shape[1]
         return [
-            self._generation(len(prompt), row) for prompt, row in zip(prompts, output[:, width:].tolist(), strict=True)
+            self.to_generation(len(prompt), row)
+            for prompt, row in zip(prompts, output[:, width:].tolist(), strict=True)
         ]
 
-    def _encode(self, conversation: list[Message]) -> list[int]:
+    def encode(self, conversation: list[Message]) -> list[int]:
+        """Return the tokens of a conversation up to the assistant's next turn, in the training's template."""
         system = "\n".join(message.content for message in conversation if message.role == "system") or None
         turns = [
             {"role": message.role, "content": message.content} for message in conversation if message.role != "system"
@@ -85,9 +89,11 @@ class LanguageModel:
         prompt, _ = self._template.encode_oneturn(self.tokenizer, [*turns, to_be_generated], system)
         return prompt
 
-    def _generation(self, prompt_tokens: int, row: list[int]) -> Generation:
-        """`row` goes on with padding after its stop token when others of the batch took longer."""
-        length = next((place for place, token in enumerate(row) if token in self._stop_tokens), None)
+    def to_generation(self, prompt_tokens: int, row: list[int]) -> Generation:
+        """Return what a row of generated tokens says.
+
+        `row` goes on with padding after its stop token when others of the batch took longer."""
+        length = next((place for place, token in enumerate(row) if token in self.stop_tokens), None)
         text = self.tokenizer.decode(row[:length], skip_special_tokens=True)
         tokens = len(row) if length is None else length + 1
         return Generation(text, prompt_tokens, tokens, finished=length is not None)
@@ -110,7 +116,7 @@ def load(arguments: dict[str, Any], max_new_tokens: int) -> LanguageModel:
 
 
 def check_quantized(model: torch.nn.Module, bits: int) -> None:
-    """Raises QuantizationError unless some layer of `model` holds quantized weights."""
+    """Make sure that a layer of `model` holds quantized weights. Raises QuantizationError where none does."""
     if not any(is_quantized(module) for module in model.modules()):
         raise QuantizationError(
             f"quantization to {bits} bits was asked for, but no layer of the loaded model is quantized; its score "

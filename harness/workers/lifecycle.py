@@ -1,4 +1,4 @@
-"""What every child process does first and last: die with its parent, and say why it failed."""
+"""What every worker does first and last: die with its parent, read its job, and say why it failed."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ import ctypes
 import gc
 import os
 import signal
+import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
+from harness.processes.jobs import Job
+from harness.processes.start import PARENT
 from harness.runs.events import Failure, FailureCause, report
 
+AnyJob = TypeVar("AnyJob", bound=Job)
 _PR_SET_PDEATHSIG = 1
 
 # What torch (CUDA, NPU, CPU), bitsandbytes and Python say when memory runs out.
@@ -24,14 +29,33 @@ _OUT_OF_MEMORY = (
 )
 
 
+def begin(job: type[AnyJob]) -> AnyJob:
+    """Do what every worker does before it imports anything large, and return its job.
+
+    The job's file is the command's one argument, any path that can be read. Raises OSError and ValidationError."""
+    die_with_parent()
+    return job.model_validate_json(Path(sys.argv[1]).read_bytes())
+
+
 def die_with_parent() -> None:
-    """Ask Linux to kill this process when its parent dies, so that no training outlives the run that pays for it."""
+    """Have Linux kill this process when its parent dies, so that no training outlives the run that pays for it.
+
+    The parent says in HARNESS_PARENT who it is. Without, a person started this process and nothing is done."""
+    parent = os.environ.pop(PARENT, None)
+    if parent is None:
+        return
     try:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     except (OSError, AttributeError):
         return
-    if os.getppid() == 1:
+    # It may have died before that. Who adopts its children may be process 1 or any other, and so may a parent be.
+    if os.getppid() != int(parent):
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def be_parent() -> None:
+    """Have the workers that this process starts by other means than the harness's die with it."""
+    os.environ[PARENT] = str(os.getpid())
 
 
 class UnsupportedError(Exception):
@@ -39,13 +63,14 @@ class UnsupportedError(Exception):
 
 
 def cause_of(error: BaseException) -> FailureCause:
+    """Return what kind of failure an exception is."""
     if isinstance(error, UnsupportedError):
         return FailureCause.UNSUPPORTED
     return FailureCause.OUT_OF_MEMORY if is_out_of_memory(error) else FailureCause.ERROR
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception, or one that it came from, says that memory ran out."""
+    """Return whether an exception, or one that it came from, says that memory ran out."""
     text = str(error).lower()
     if isinstance(error, MemoryError) or any(words.lower() in text for words in _OUT_OF_MEMORY):
         return True
@@ -55,12 +80,15 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """For imports. What they create lives as long as the process; looking for garbage among it again and again took 2
-    of the 10 seconds that torch, transformers and LLaMA-Factory need."""
+    """Import without the garbage collector: what imports create lives as long as the process.
+
+    Looking through it again and again took 2 of the 10 seconds that torch, transformers and LLaMA-Factory need."""
     gc.disable()
-    yield
-    gc.freeze()
-    gc.enable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        gc.enable()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Where nodes meet: node 0 says which run of the sweep it trains, and the others join that one or none.
+"""Waits on another node than 0 until node 0 trains a run, or is past it: the nodes train each run together or not.
 
 Each node goes through the sweep by itself. One that is late, or whose records are not node 0's, would train its next
 run together with another of node 0's, and nothing would fail: adapters of LoRA and of QLoRA have the same shapes.
@@ -7,14 +7,14 @@ run together with another of node 0's, and nothing would fail: adapters of LoRA 
 from __future__ import annotations
 
 import socket
-import sys
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from harness.base.files import write_atomically
 from harness.launch import beacon
-from harness.launch.nodes import PASSED_OVER
-from harness.workers import lifecycle as in_child
+from harness.processes.jobs import MeetJob, Met
+from harness.workers import lifecycle
 
 if TYPE_CHECKING:
     from torch.distributed import TCPStore  # type: ignore[attr-defined]
@@ -38,18 +38,18 @@ def announce(address: str, port: int, run: str) -> TCPStore:
     return store
 
 
-def meet(address: str, port: int, run: str, seconds: float) -> int:
-    """Wait until node 0 trains `run` or is past it; returns the number that it is at.
+def meet(job: MeetJob) -> int:
+    """Wait until node 0 trains the job's run or is past it, and return the number that node 0 is at.
 
-    Raises TimeoutError after `seconds` without a sign of life, OtherRunError where node 0's run of this number is
-    another one, and socket.gaierror where `address` is none."""
-    number, _, name = run.partition(":")
-    deadline = time.monotonic() + seconds
+    Raises TimeoutError where it gives no sign of life for too long, OtherRunError where its run of this number is
+    another one, and socket.gaierror where the job's address is none."""
+    number, _, name = job.run.partition(":")
+    deadline = time.monotonic() + job.patience_seconds
     while time.monotonic() < deadline:
-        told = _told(address, port)
-        if told is not None:
-            deadline = time.monotonic() + seconds
-            at, trained = told
+        sign = _sign_of_life(job.address, job.port)
+        if sign is not None:
+            deadline = time.monotonic() + job.patience_seconds
+            at, trained = sign
             if at > int(number):
                 return at
             if at == int(number) and trained is not None:
@@ -61,13 +61,13 @@ def meet(address: str, port: int, run: str, seconds: float) -> int:
                 return at
         time.sleep(0.5)
     raise TimeoutError(
-        f"launch.master_addr={address}: node 0 gives no sign of life at port {port} for {seconds:g} s; where its sweep "
-        "is done, nothing is left to do; else start it there with launch.node_rank=0, and see that the port is not "
-        "filtered"
+        f"launch.master_addr={job.address}: node 0 gives no sign of life at port {job.port} for "
+        f"{job.patience_seconds:g} s; where its sweep is done, nothing is left to do; else start it there with "
+        "launch.node_rank=0, and see that the port is not filtered"
     )
 
 
-def _told(address: str, port: int) -> tuple[int, str | None] | None:
+def _sign_of_life(address: str, port: int) -> tuple[int, str | None] | None:
     """The number of the run that node 0 is at, and its name while it trains it; None: no sign of life."""
     try:
         at = beacon.ask(address, port, _ANSWER_SECONDS)
@@ -85,19 +85,16 @@ def _told(address: str, port: int) -> tuple[int, str | None] | None:
     return int(number), name
 
 
-def main(address: str, port: str, run: str, seconds: str) -> None:
-    in_child.die_with_parent()
+def main(job: MeetJob) -> None:
+    """Write what came of the job to its answer. Raises OSError."""
     try:
-        at = meet(address, int(port), run, float(seconds))
+        met = Met(node_0_is_at=meet(job))
     except socket.gaierror as error:
-        print(f"launch.master_addr={address}: {error.strerror}; give the address of node 0")
+        met = Met(problem=f"launch.master_addr={job.address}: {error.strerror}; give the address of node 0")
     except (TimeoutError, OtherRunError) as error:
-        print(error)
-    else:
-        print(at)
-        sys.exit(0 if at == int(run.partition(":")[0]) else PASSED_OVER)
-    sys.exit(1)
+        met = Met(problem=str(error))
+    write_atomically(job.answer, met.model_dump_json() + "\n")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(lifecycle.begin(MeetJob))

@@ -13,29 +13,31 @@ _MIB = 2**20
 
 
 class PeakMeter:
-    """Peaks between two calls of `restart`."""
+    """Measures the highest memory of this process since the last call of `restart`, in MiB."""
 
     def __init__(self) -> None:
         self.restart()
 
     def restart(self) -> None:
+        """Forget the peaks so far."""
         memory = _allocator()
         if memory is not None:
             memory.reset_peak_memory_stats()
         try:
             # "5" sets VmHWM back to the present size (Linux, proc_pid_clear_refs(5)).
             Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-            self._resident_is_ours = True
+            self._resident_is_reset = True
         except OSError:
-            self._resident_is_ours = False
+            self._resident_is_reset = False
 
     def read(self, phase: Phase) -> PhasePeaks:
+        """Return the peaks since the last restart as those of `phase`; None for what cannot be measured here."""
         memory = _allocator()
         return PhasePeaks(
             phase=phase,
             allocator_allocated_mib=None if memory is None else memory.max_memory_allocated() / _MIB,
             allocator_reserved_mib=None if memory is None else memory.max_memory_reserved() / _MIB,
-            resident_mib=_resident_mib() if self._resident_is_ours else None,
+            resident_mib=_resident_mib() if self._resident_is_reset else None,
         )
 
 

@@ -26,7 +26,9 @@ class NoDeviceError(Exception):
 
 
 def require(device: str) -> None:
-    """That torch sees `device` (cpu, cuda, npu): else a run would train on the CPU in silence. Raises NoDeviceError."""
+    """Make sure that torch sees `device` (cpu, cuda, npu): else a run would train on the CPU in silence.
+
+    Raises NoDeviceError."""
     if device == "cpu":
         return
     problem = ""
@@ -51,18 +53,18 @@ def prove(arguments: dict[str, Any], device: str) -> None:
     double = bits == 4 and bool(arguments.get("double_quantization", True))
     scheme = f"{kind}{' with double quantization' if double else ''}"
     try:
-        here = _try(kind, double, device)
-        reference = here if device == "cpu" else _try(kind, double, "cpu")
+        on_device = attempt(kind, double, device)
+        reference = on_device if device == "cpu" else attempt(kind, double, "cpu")
     except Exception as error:
         raise UnsupportedError(
             f"{scheme} does not work on this {device}: {type(error).__name__}: {error}; {_fix(device)}"
         ) from error
     weight = _weight()
     for what, value, wanted, limit in (
-        ("the weight that comes back", here[0], weight, _ROUND_TRIP[bits]),
-        ("the weight that comes back, against the CPU's,", here[0], reference[0], _AGREEMENT),
-        ("the output, against the CPU's,", here[1], reference[1], _AGREEMENT),
-        ("the gradient, against the CPU's,", here[2], reference[2], _AGREEMENT),
+        ("the weight that comes back", on_device[0], weight, _ROUND_TRIP[bits]),
+        ("the weight that comes back, against the CPU's,", on_device[0], reference[0], _AGREEMENT),
+        ("the output, against the CPU's,", on_device[1], reference[1], _AGREEMENT),
+        ("the gradient, against the CPU's,", on_device[2], reference[2], _AGREEMENT),
     ):
         error_ratio = float((value - wanted).abs().mean() / wanted.abs().mean())
         if not error_ratio <= limit:  # NaN too
@@ -85,8 +87,11 @@ def _weight() -> torch.Tensor:
     return torch.randn(_ROWS, _COLUMNS, generator=torch.Generator().manual_seed(0))
 
 
-def _try(kind: str, double: bool, device: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Dequantized weight, output and gradient of the input, all on the CPU in fp32."""
+def attempt(kind: str, double: bool, device: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Quantize a small matrix on `device` and train through it once.
+
+    Returns the dequantized weight, the output and the gradient of the input, all on the CPU in fp32. Raises what
+    bitsandbytes and torch raise."""
     generator = torch.Generator().manual_seed(1)
     inputs = torch.randn(_BATCH, _COLUMNS, generator=generator).to(device).requires_grad_()
     if kind == "int8":

@@ -1,4 +1,4 @@
-"""`python -m harness.workers.random_weights SHAPE_JSON FOLDER`: write random bf16 weights of a shape, shard by shard.
+"""Writes random bf16 weights of a shape, shard by shard.
 
 Never more than a shard is in memory, so a 7B checkpoint can be written beside 8 GB of free memory.
 """
@@ -7,34 +7,32 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
-from pathlib import Path
+from dataclasses import asdict
 
-from harness.base import paths
-from harness.workers import compat
-from harness.workers import lifecycle as in_child
-
-compat.prepare_imports()
-
-import torch  # noqa: E402
-from safetensors.torch import save_file  # noqa: E402
-from transformers import AutoConfig, AutoModelForCausalLM  # noqa: E402
+from harness.base.files import write_atomically
+from harness.processes.jobs import RandomWeightsJob
+from harness.workers import compat, lifecycle
 
 SHARD_BYTES = 2 * 2**30
 STANDARD_DEVIATION = 0.02
 
 
-def main(shape: dict[str, object], folder: Path) -> None:
-    in_child.die_with_parent()
-    folder.mkdir(parents=True)
-    sizes = {key: value for key, value in shape.items() if value is not None}
+def main(job: RandomWeightsJob) -> None:
+    """Write the checkpoint. Raises OSError, FileExistsError among them where its folder is there already."""
+    compat.prepare_imports()
+    import torch
+    from safetensors.torch import save_file
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    job.folder.mkdir(parents=True)
+    sizes = {key: value for key, value in asdict(job.shape).items() if value is not None}
     config = AutoConfig.for_model(**sizes, max_position_embeddings=32768, dtype="bfloat16")
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)
     config.architectures = [type(model).__name__]
-    config.save_pretrained(folder)
-    for file in (paths.PACKAGE / "models" / "tiny").glob("*token*"):
-        shutil.copy(file, folder)
+    config.save_pretrained(job.folder)
+    for file in job.tokenizer.glob("*token*"):
+        shutil.copy(file, job.folder)
     torch.manual_seed(0)
     placed: dict[str, str] = {}
     shard: dict[str, torch.Tensor] = {}
@@ -44,7 +42,7 @@ def main(shape: dict[str, object], folder: Path) -> None:
         nonlocal number
         number += 1
         name = f"model-{number:05d}.safetensors"
-        save_file(shard, folder / name, metadata={"format": "pt"})
+        save_file(shard, job.folder / name, metadata={"format": "pt"})
         placed.update(dict.fromkeys(shard, name))
         shard.clear()
 
@@ -61,8 +59,8 @@ def main(shape: dict[str, object], folder: Path) -> None:
         flush()
     total = sum(parameter.numel() for parameter in model.parameters()) * 2
     index = {"metadata": {"total_size": total}, "weight_map": placed}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=1), encoding="utf-8")
+    write_atomically(job.folder / "model.safetensors.index.json", json.dumps(index, indent=1))
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]), Path(sys.argv[2]))
+    main(lifecycle.begin(RandomWeightsJob))

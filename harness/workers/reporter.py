@@ -11,6 +11,7 @@ from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from harness.runs.events import (
+    ComputeDtypeMeasured,
     Phase,
     PhaseStarted,
     RowsTokenized,
@@ -26,10 +27,10 @@ from harness.workers.peaks import PeakMeter
 
 
 class Reporter(TrainerCallback):
-    """Only the first process of a training reports."""
+    """Reports a training, from its first process alone."""
 
     def __init__(self, events: Path, cutoff_tokens: int | None) -> None:
-        """`cutoff_tokens` None: the rows are packed."""
+        """`events` is appended to. `cutoff_tokens` is None where the rows are packed."""
         self._events = events
         self._cutoff_tokens = cutoff_tokens
         self._phase = Phase.LOAD
@@ -39,6 +40,7 @@ class Reporter(TrainerCallback):
         self._validation_seconds = 0.0
         self._ended = False
         self._validated_step: int | None = None
+        self._dtype_meter: evidence.ComputeDtypeMeter | None = None
 
     def on_train_begin(
         self,
@@ -49,8 +51,8 @@ class Reporter(TrainerCallback):
         train_dataloader: Any,
         **_: Any,
     ) -> None:
-        dtype = "bfloat16" if args.bf16 else "float16" if args.fp16 else str(next(model.parameters()).dtype)
-        report(self._events, evidence.collect(model, dtype.removeprefix("torch.")))
+        report(self._events, evidence.collect(model))
+        self._dtype_meter = evidence.ComputeDtypeMeter(model)
         if self._cutoff_tokens is not None:
             report(self._events, _tokenized(train_dataloader.dataset, self._cutoff_tokens))
         report(self._events, TrainingStarted(total_steps=state.max_steps))
@@ -58,6 +60,11 @@ class Reporter(TrainerCallback):
         self._training_started = time.perf_counter()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if self._dtype_meter is not None:
+            dtype = self._dtype_meter.finish()
+            self._dtype_meter = None
+            if dtype is not None:
+                report(self._events, ComputeDtypeMeasured(dtype=dtype))
         report(self._events, TrainingStep(step=state.global_step, tokens=int(state.num_input_tokens_seen)))
         if control.should_evaluate:
             self._enter(Phase.VALIDATE)

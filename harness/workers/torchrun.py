@@ -1,22 +1,22 @@
-"""`python -m harness.workers.torchrun [--announce=RUN] ...`: torchrun that dies with the harness.
+"""torchrun that dies with the harness, and its processes with it. Of several nodes, node 0 says which run it trains."""
 
-Its processes die with it. On node 0 of several it tells the others which run it trains.
-"""
+from __future__ import annotations
 
-import sys
+from harness.processes.jobs import TorchrunJob
+from harness.workers import lifecycle, meet
 
-from harness.workers import lifecycle as in_child
-from harness.workers import meet as meeting
 
-ANNOUNCE = "--announce="
-
-if __name__ == "__main__":
-    in_child.die_with_parent()
+def main(job: TorchrunJob) -> None:
+    """Start a process for each chip of this machine and wait for them. Raises what torchrun raises where one fails."""
+    lifecycle.be_parent()
     from torch.distributed import run
 
-    arguments = sys.argv[1:]
-    if arguments[0].startswith(ANNOUNCE):
-        announced = arguments.pop(0).removeprefix(ANNOUNCE)
-        given = run.parse_args(arguments)  # type: ignore[no-untyped-call]
-        store = meeting.announce(given.master_addr, int(given.master_port), announced)
-    run.main(arguments)
+    if job.announce is not None:
+        launch = run.parse_args(job.arguments)  # type: ignore[no-untyped-call]
+        # Kept until the end: others may ask as long as this process lives.
+        store = meet.announce(launch.master_addr, int(launch.master_port), job.announce)  # noqa: F841
+    run.main(job.arguments)
+
+
+if __name__ == "__main__":
+    main(lifecycle.begin(TorchrunJob))

@@ -1,6 +1,6 @@
-"""`python -m harness.workers.track`: reads a TrackingJob from stdin, follows the run's files, tells SwanLab.
+"""Follows the files of a run and tells SwanLab.
 
-A second line on stdin, or its end, says that the run is over. SwanLab runs in this process alone, because it may wait
+A line on stdin, or its end, says that the run is over. SwanLab runs in this process alone, because it may wait
 for a network, and its last records are lost when its process dies: whatever happens here, the run's files are whole.
 """
 
@@ -9,22 +9,21 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 from harness.base.json_lines import LineReader
 from harness.devices.reading import Reading
+from harness.processes.jobs import TrackingJob
 from harness.runs.events import Event, EventReader, TrainingFinished, TrainingLoss, ValidationLoss
 from harness.runs.record import Score
-from harness.tracking.job import TrackingJob
-from harness.workers import lifecycle as in_child
+from harness.workers import lifecycle
 
 MODES = {"cloud": "online"}
 POLL_SECONDS = 1.0
 
 
 def metrics_of_event(event: Event) -> tuple[dict[str, float], int] | None:
-    """SwanLab's names and the step for an event that has a curve."""
+    """Return SwanLab's names and the step for an event that has a curve; None for any other."""
     if isinstance(event, TrainingLoss):
         values = {"train/loss": event.loss, "train/learning_rate": event.learning_rate}
         if event.gradient_norm is not None:
@@ -41,10 +40,10 @@ def metrics_of_event(event: Event) -> tuple[dict[str, float], int] | None:
 
 
 def metrics_of_reading(reading: Reading, started: float) -> tuple[dict[str, float], int]:
-    """SwanLab's names for a reading; the step is the second of the run."""
-    where = "host" if reading.chip is None else f"chip{reading.chip}"
+    """Return SwanLab's names for a reading, and the second of the run that began at `started`, which is the step."""
+    place = "host" if reading.chip is None else f"chip{reading.chip}"
     values = {
-        f"device/{where}_{name}": value
+        f"device/{place}_{name}": value
         for name, value in reading.model_dump(exclude={"time", "sensor", "chip", "device_total_mib"}).items()
         if value is not None
     }
@@ -52,16 +51,16 @@ def metrics_of_reading(reading: Reading, started: float) -> tuple[dict[str, floa
 
 
 def follow(job: TrackingJob, over: threading.Event, log: Any) -> None:
-    """Log until the run is over and everything in its files has been told."""
-    events = EventReader(job.run_folder / "events.jsonl")
-    readings: LineReader[Reading] = LineReader(job.run_folder / "readings.jsonl", Reading)
+    """Call `log`, which is swanlab.log, until the run is over and everything in its files has been logged."""
+    events = EventReader(job.events)
+    readings: LineReader[Reading] = LineReader(job.readings, Reading)
     started: float | None = None
-    told: set[tuple[str, int]] = set()
+    logged: set[tuple[str, int]] = set()
 
-    def tell(values: dict[str, float], step: int) -> None:
+    def log_once(values: dict[str, float], step: int) -> None:
         # SwanLab drops a second value under one key and step, and warns each time.
-        fresh = {key: value for key, value in values.items() if (key, step) not in told}
-        told.update((key, step) for key in fresh)
+        fresh = {key: value for key, value in values.items() if (key, step) not in logged}
+        logged.update((key, step) for key in fresh)
         if fresh:
             log(fresh, step=step)
 
@@ -69,26 +68,19 @@ def follow(job: TrackingJob, over: threading.Event, log: Any) -> None:
     while True:
         for reading in readings.new():
             started = started or reading.time
-            tell(*metrics_of_reading(reading, started))
+            log_once(*metrics_of_reading(reading, started))
         for metrics in filter(None, map(metrics_of_event, events.new())):
-            tell(*metrics)
+            log_once(*metrics)
         if last:
             break
         last = over.wait(POLL_SECONDS)
-    for score in _scores(job):
-        tell({"final/accuracy": score.accuracy}, 0)
+    if job.score.is_file():
+        log_once({"final/accuracy": Score.model_validate_json(job.score.read_bytes()).accuracy}, 0)
 
 
-def _scores(job: TrackingJob) -> Iterator[Score]:
-    path = job.run_folder / "evaluation" / "score.json"
-    if path.is_file():
-        yield Score.model_validate_json(path.read_bytes())
-
-
-def main() -> None:
-    in_child.die_with_parent()
+def main(job: TrackingJob) -> None:
+    """Track the job's run to its end. Raises what SwanLab raises."""
     os.nice(10)  # On a machine whose every core trains, the training goes first.
-    job = TrackingJob.model_validate_json(sys.stdin.readline())
     over = threading.Event()
 
     def wait() -> None:
@@ -123,4 +115,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(lifecycle.begin(TrackingJob))

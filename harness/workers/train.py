@@ -1,48 +1,46 @@
-"""`python -m harness.workers.train RUN_FOLDER DEVICE`: train what train.yaml says and report to events.jsonl.
-
-DEVICE is what torch calls it: cpu, cuda or npu.
-"""
+"""Trains what a train.yaml says and reports to events.jsonl."""
 
 from __future__ import annotations
 
 import os
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import yaml
 
+from harness.processes.jobs import TrainJob
 from harness.runs.events import Phase, PhaseStarted, report
-from harness.workers import compat
-from harness.workers import lifecycle as in_child
+from harness.workers import compat, lifecycle
 
 
-def main(folder: Path, device: str) -> None:
-    in_child.die_with_parent()
-    events = folder / "events.jsonl"
+def main(job: TrainJob) -> None:
+    """Train in this process, which may be one of several. Ends with status 1 after a failure that it reports."""
     # Of several processes the first reports; what goes wrong each says itself.
     first = os.environ.get("RANK", "0") == "0"
     if first:
-        report(events, PhaseStarted(phase=Phase.LOAD))
-    with in_child.failures_reported(events):
-        arguments: dict[str, Any] = yaml.safe_load((folder / "train.yaml").read_text(encoding="utf-8"))
-        with in_child.collector_paused():
+        report(job.events, PhaseStarted(phase=Phase.LOAD))
+    with lifecycle.failures_reported(job.events):
+        arguments: dict[str, Any] = yaml.safe_load(job.arguments.read_text(encoding="utf-8"))
+        with lifecycle.collector_paused():
             compat.prepare_imports()
             from harness.workers import proof
 
-            proof.require(device)
-            proof.prove(arguments, device)
+            proof.require(job.device)
+            proof.prove(arguments, job.device)
             compat.patch_bitsandbytes()
+            compat.patch_loss_sum()
             from llamafactory.train.tuner import run_exp
 
             from harness.workers.reporter import Reporter
 
-        reporter = Reporter(events, None if arguments["packing"] else arguments["cutoff_len"]) if first else None
+        # Else transformers reports, for a loss that is NaN or infinite, the mean of those before. Not in train.yaml,
+        # since it decides nothing of what is trained.
+        arguments["logging_nan_inf_filter"] = False
+        reporter = Reporter(job.events, None if arguments["packing"] else arguments["cutoff_len"]) if first else None
         run_exp(arguments, callbacks=[reporter] if reporter else [])
         if reporter is not None:
             reporter.end_phase(time.time())
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(lifecycle.begin(TrainJob))

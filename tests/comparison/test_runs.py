@@ -9,9 +9,9 @@ import pytest
 
 import harness
 from harness.comparison.arms import arms_of
-from harness.comparison.fairness import unfairness, unproven_quantization
+from harness.comparison.fairness import Fact, UnprovenQuantization, fairness, unproven_quantization
 from harness.comparison.runs import load_sweep
-from harness.runs.record import FILE_NAME, Outcome
+from harness.runs.record import Outcome
 from tests.builders import START, RunBuilder, questions, reply
 
 
@@ -97,9 +97,7 @@ def test_no_folder_is_a_message(tmp_path: Path) -> None:
 
 def test_runs_of_one_name_and_two_configurations_are_not_pooled(folder: Path) -> None:
     for rank in (8, 16):
-        RunBuilder(
-            folder, "lora", 0, identity=f"aaaaaa{rank:02}", config={"method": {"name": "lora", "rank": rank}}
-        ).write()
+        RunBuilder(folder, "lora", 0, config={"method": {"name": "lora", "rank": rank}}).write()
     assert [arm.label for arm in arms_of(load_sweep(folder))] == ["lora [method.rank=8]", "lora [method.rank=16]"]
 
 
@@ -112,12 +110,13 @@ def test_of_one_run_made_twice_the_newest_completed_counts_and_it_is_said(folder
     (run,) = [run for run in sweep.runs if run.label == "lora"]
     assert run.record.training is not None
     assert run.record.training.train_seconds == 20
-    assert "is newer" in sweep.superseded[0]
+    (superseded,) = sweep.superseded
+    assert (superseded.folder.parent, superseded.by.parent, superseded.is_older) == (folder, other, True)
 
 
 def test_a_damaged_record_is_reported_and_left_alone(folder: Path) -> None:
     RunBuilder(folder, "lora", 0).write()
-    damaged = RunBuilder(folder, "qlora", 0).write() / FILE_NAME
+    damaged = RunBuilder(folder, "qlora", 0).write() / "record.json"
     damaged.write_text("{")
     sweep = load_sweep(folder)
     assert len(sweep.runs) == 1
@@ -137,8 +136,8 @@ def test_another_batch_size_is_named_as_another_cause(folder: Path) -> None:
         folder, "qlora", 0, quantized=True, config={"training": {"batch_size": 2, "learning_rate": 1e-3}}
     ).write()
     lora, qlora = arms_of(load_sweep(folder))
-    assert [(one.key, one.arm_value, one.baseline_value) for one in unfairness(qlora, lora)] == [
-        ("training.batch_size", "2", "8")
+    assert [(cause.key, cause.arm_values, cause.baseline_values) for cause in fairness(qlora, lora).causes] == [
+        ("training.batch_size", ("2",), ("8",))
     ]
 
 
@@ -146,10 +145,12 @@ def test_a_fair_pair_has_no_other_cause(folder: Path) -> None:
     RunBuilder(folder, "lora", 0).write()
     RunBuilder(folder, "qlora", 0, quantized=True).write()
     lora, qlora = arms_of(load_sweep(folder))
-    assert unfairness(qlora, lora) == []
+    assert fairness(qlora, lora).causes == ()
+    assert set(fairness(qlora, lora).equal) == set(Fact) - {Fact.QUANTIZED_MODULES, Fact.TRAINING_ROWS, Fact.BENCHMARK}
+    assert fairness(qlora, lora).not_recorded == (Fact.TRAINING_ROWS,)
 
 
 def test_an_arm_without_proof_of_its_quantization_is_called_out(folder: Path) -> None:
     RunBuilder(folder, "qlora", 0, quantized=True, quantized_modules=0).write()
     (qlora,) = arms_of(load_sweep(folder))
-    assert "no quantized layer was found" in (unproven_quantization(qlora) or "")
+    assert unproven_quantization(qlora) == UnprovenQuantization("qlora", 4, (0,))

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.comparison.arms import arms_of
-from harness.comparison.differences import compare
+from harness.comparison.findings import find
 from harness.comparison.runs import load_sweep
-from harness.comparison.verdict import verdict
+from harness.report.text import text_in
+from harness.report.verdict import verdict
 from harness.runs.record import Outcome
 from tests.builders import RunBuilder, questions
 
@@ -29,15 +29,13 @@ def pair(folder: Path, seeds: int = 3, right: tuple[float, float] = (0.7, 0.7), 
                 quantized=arm == "qlora",
                 peak_mib=peak + seed,
                 train_seconds=seconds + seed % 2,
-                answers=questions(200, share, seed=hash((arm, seed)) % 1000) if share >= 0 else None,
+                answers=questions(200, share, seed=10 * seed + (arm == "qlora")) if share >= 0 else None,
                 **both,  # type: ignore[arg-type]
             ).write()
 
 
 def sentences(folder: Path) -> list[str]:
-    arms = arms_of(load_sweep(folder))
-    said = verdict(arms, compare(arms))
-    return [*said.sentences, *said.others, *said.caveats]
+    return verdict(find(load_sweep(folder)), text_in("en")).all()
 
 
 def test_memory_and_time_are_told_with_sensor_and_interval(folder: Path) -> None:

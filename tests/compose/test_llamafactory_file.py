@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,19 @@ from hypothesis import strategies as st
 
 from harness.base.errors import UserError
 from harness.cli.import_file import command_line, import_verb, load
-from harness.compose import points as compose
+from harness.compose import hydra_values
 from harness.compose.dataset_info import Registered
 from harness.compose.hydra_values import written
 from harness.compose.llamafactory_file import import_training
-from harness.plan import spec as plan
-from harness.runs import record
+from harness.config.schema import Config
+from harness.data import prepare
+from harness.runs import store
+from harness.runs.folder import RunFolder
 from harness.runs.record import Outcome
-from harness.trainer.arguments import OWN_ARGUMENTS
+from harness.trainer.fields import FIELDS
 from harness.trainer.known_arguments import training_argument_names
+from tests.compose.checked import only
+from tests.compose.trained import arguments_of, precision_of, rows_of
 from tests.conftest import call, environment
 from tests.test_recipes import DOCUMENTS, ONE_EACH, TINY, plans, stand_in, users_own
 from tests.test_recipes import files as files  # a fixture
@@ -34,12 +39,11 @@ ELSEWHERE = ("dataset_dir", "output_dir")
 ROWS = [{"q": f"what is {n} + {n}?", "a": str(n + n)} for n in range(24)]
 
 
-def imported_again(it: plan.Plan, output: Path) -> dict[str, Any]:
-    """The train.yaml of the command that a run's own train.yaml becomes."""
-    imported = import_training(*load(it.folder / "train.yaml"))
+def imported_again(train_yaml: Path, output: Path) -> Config:
+    """The configuration that a run's own train.yaml becomes."""
+    imported = import_training(*load(train_yaml))
     assert [line.partition(":")[0] for line in imported.left_out] == ["output_dir"]
-    (point,) = compose.points([*imported.overrides, f"output={output}", "dry_run=true"], multirun=False)
-    return plan.arguments(plan.make(point.config))
+    return only(*imported.overrides, f"output={output}", "dry_run=true", device=None)
 
 
 def without_places(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -79,16 +83,40 @@ TRAINING = {
     training=st.fixed_dictionaries({}, optional=TRAINING),
     held_out=st.sampled_from(["dataset.validation_samples=8", "dataset.val_size=0.2", "dataset.val_size=4"]),
 )
-def test_the_training_file_of_a_run_imported_gives_the_same_training_file(
+def test_a_configuration_comes_back_from_its_own_training_file(
     method: str, training: dict[str, Any], held_out: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     home = tmp_path_factory.mktemp("round")
     rows = ["dataset.train_samples=20", "dataset.validation_samples=0", held_out, "device=cpu", f"output={home}"]
-    given = [*method.split(), *rows, *(f"{key}={written(value)}" for key, value in training.items())]
-    (point,) = compose.points(given, multirun=False)
-    it = plan.make(point.config)
-    plan.write(it, ["true"], {})
-    assert without_places(imported_again(it, home)) == without_places(plan.arguments(it))
+    config = only(*method.split(), *rows, *(f"{key}={written(value)}" for key, value in training.items()))
+    arguments = arguments_of(config, home)
+    prepare.write(rows_of(config), home / "dataset")
+    (home / "train.yaml").write_text(yaml.safe_dump(arguments, allow_unicode=True), encoding="utf-8")
+    again = imported_again(home / "train.yaml", home)
+    assert without_places(arguments_of(again, home)) == without_places(arguments)
+    assert carried(again) == carried(config)
+
+
+def carried(config: Config) -> dict[str, Any]:
+    """What of a configuration a training file can hold, as it was resolved."""
+    method, quantization, training = asdict(config.method), asdict(config.quantization), asdict(config.training)
+    training["precision"] = precision_of(config)
+    if training["warmup_steps"] is not None:
+        del training["warmup_ratio"]
+    del method["name"], method["quantization"], quantization["name"]
+    if config.method.finetuning_type == "full":
+        method = {"finetuning_type": "full"}
+    else:
+        method["alpha"] = config.method.alpha or 2 * config.method.rank
+    if config.quantization.bits != 4:
+        quantization = {"bits": quantization["bits"]}
+    dataset = {"max_samples": config.dataset.max_samples, "val_size": config.dataset.val_size}
+    # The batch of the validation rows has no key, and is the training's where nothing is said.
+    given = {"per_device_eval_batch_size": config.training.batch_size} | config.llamafactory
+    if "per_device_eval_batch_size" not in arguments_of(config):
+        del given["per_device_eval_batch_size"]
+    parts = {"method": method, "quantization": quantization, "training": training, "dataset": dataset}
+    return parts | {"llamafactory": given, "seed": config.seed, "template": config.model.template}
 
 
 @pytest.mark.parametrize("sweep", ONE_EACH)
@@ -96,26 +124,45 @@ def test_the_training_files_of_every_recipe_imported_give_the_same(
     sweep: str, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand_in(monkeypatch)
-    for it in plans(sweep, [*users_own(sweep, files), f"output={tmp_path}"]):
-        assert without_places(imported_again(it, tmp_path)) == without_places(plan.arguments(it))
+    for spec in plans(sweep, [*users_own(sweep, files), f"output={tmp_path}"]):
+        written_first = yaml.safe_load(spec.folder.train.read_text(encoding="utf-8"))
+        again = arguments_of(imported_again(spec.folder.train, tmp_path))
+        # Imported on this CPU; it was planned for several NPUs.
+        elsewhere = {"use_cpu": written_first["use_cpu"]}
+        assert without_places(again | elsewhere) == without_places(written_first)
 
 
+DIFFICULT = st.text(st.sampled_from("'\"\\:{}[](),= \t\n$#&你é🙂aT1.-"), max_size=12)
 VALUES = st.recursive(
     st.none()
     | st.booleans()
     | st.integers()
     | st.floats(allow_nan=False)
-    | st.text(st.characters(codec="utf-8")).filter(lambda text: "${" not in text),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.from_regex(r"[a-z_]+", fullmatch=True), inner),
+    | (DIFFICULT | st.text(st.characters(codec="utf-8"))).filter(lambda text: "${" not in text),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.from_regex(r"[a-z]+_", fullmatch=True), inner),
     max_leaves=6,
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(VALUES)
+@example(" leading: blanks, {and} 'more\\'")
+@example("\\\né")
+@example({"a_": ["null", "\\", "'", "你好 🙂: {x}", ""]})
 def test_hydra_reads_a_value_as_it_was_written(value: Any) -> None:
-    (text,) = compose.admit([f"llamafactory.x={written(value)}"])
-    assert OverridesParser.create().parse_override(text).value() == value
+    (text,) = hydra_values.admit([f"llamafactory.x={written(value)}"])
+    override = OverridesParser.create().parse_override(text)
+    assert override.value() == value
+    assert not override.is_sweep_override()
+    assert hydra_values.admit([text]) == [text]
+
+
+@pytest.mark.parametrize("value", ["${x}", {"a b": 1}, {"你": 1}, {"null": 1}, [{"x": "${oc.env:HOME}"}]])
+def test_what_hydras_grammar_has_no_way_for_is_refused_and_named(value: Any) -> None:
+    with pytest.raises(ValueError, match="Hydra"):
+        written(value)
+    (line,) = [line for line in import_training({"rope_scaling": value}).left_out if "rope_scaling" in line]
+    assert line.startswith("llamafactory.rope_scaling: its value h")
 
 
 @settings(max_examples=100, deadline=None)
@@ -128,7 +175,8 @@ def test_whatever_stands_in_a_file_is_carried_or_named(arguments: dict[str, Any]
     except UserError:
         return
     keys = [text.partition("=")[0] for text in imported.overrides]
-    assert not {key.removeprefix("llamafactory.") for key in keys if "llamafactory." in key} & set(OWN_ARGUMENTS)
+    given = {key.removeprefix("llamafactory.") for key in keys if key.startswith("llamafactory.")}
+    assert not given & {name for name, field in FIELDS.items() if field.key}
     assert len(keys) == len(set(keys))
 
 
@@ -325,8 +373,9 @@ def test_llamafactory_understands_of_the_imported_file_what_it_does_of_the_file(
     for number, arguments in enumerate(files):
         (tmp_path / f"{number}.yaml").write_text(yaml.safe_dump(arguments))
         imported = import_training(*load(tmp_path / f"{number}.yaml"))
-        (point,) = compose.points([*imported.overrides, f"output={tmp_path}"], multirun=False)
-        given += [arguments, plan.arguments(plan.make(point.config))]
+        config = only(*imported.overrides, f"output={tmp_path}")
+        prepare.write(rows_of(config), tmp_path / str(number) / "dataset")
+        given += [arguments, arguments_of(config, tmp_path / str(number))]
     result = tmp_path / "understood.json"
     done = subprocess.run(
         [sys.executable, "-c", UNDERSTOOD, str(result)], input=json.dumps(given), text=True, capture_output=True
@@ -381,7 +430,7 @@ def test_a_file_is_imported_and_trained(tmp_path: Path, cache: Path, capsys: pyt
     done = call(*words.stdout.split("\0")[:-1], "tracking=disabled", cwd=tmp_path, env=environment(cache))
     assert done.returncode == 0, done.stdout + done.stderr
     (folder,) = tmp_path.glob("outputs/mine/qlora-seed42-*")
-    trained = record.load(folder)
+    trained = store.load(RunFolder(folder))
     assert trained is not None
     assert trained.status is Outcome.COMPLETED
     assert trained.training is not None

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from harness.compose import points as compose
 from harness.config.schema import SourceConfig
-from harness.data.check import columns_of, mapping_problems, row_problems, tags_of
-from harness.data.sources import read_records
+from harness.data.check import Record, columns_of, mapping_problems, row_problems, tags_of
+from harness.data.sources import SourceReader
+from tests.compose.checked import only
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 TOOLS = SourceConfig(formatting="sharegpt", columns={"messages": "conversations", "tools": "tools"})
@@ -172,20 +172,23 @@ def test_columns_can_be_named_on_the_command_line(tmp_path: Path) -> None:
         ["dataset.columns={prompt: q, response: a}"],
         ["dataset.columns.prompt=q", "dataset.columns.response=a"],
     ):
-        (point,) = compose.points([*given, *columns], multirun=False)
-        assert point.config.dataset.columns == {"prompt": "q", "response": "a"}
+        assert only(*given, *columns).dataset.columns == {"prompt": "q", "response": "a"}
+
+
+def published(name: str) -> list[Record]:
+    return SourceReader(SHARED).read(SourceConfig(path=name))
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="the published files are not here (../shared/data)")
 def test_published_files_are_good() -> None:
-    assert row_problems(read_records(SHARED / "identity.json"), SourceConfig()) == []
-    assert row_problems(read_records(SHARED / "glaive_toolcall_zh_demo.json"), TOOLS) == []
-    assert row_problems(read_records(SHARED / "math_data.json"), SourceConfig(), append_answer=True) == []
+    assert row_problems(published("identity.json"), SourceConfig()) == []
+    assert row_problems(published("glaive_toolcall_zh_demo.json"), TOOLS) == []
+    assert row_problems(published("math_data.json"), SourceConfig(), append_answer=True) == []
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="the published files are not here (../shared/data)")
 def test_a_turn_taken_out_of_a_published_conversation_is_found() -> None:
-    records = copy.deepcopy(read_records(SHARED / "glaive_toolcall_zh_demo.json"))
+    records = copy.deepcopy(published("glaive_toolcall_zh_demo.json"))
     long = next(number for number, record in enumerate(records) if len(record["conversations"]) >= 4)
     del records[long]["conversations"][1]
     (told,) = row_problems(records, TOOLS)

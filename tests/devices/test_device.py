@@ -10,7 +10,7 @@ import pynvml
 import pytest
 
 from harness.devices import cpu
-from harness.devices.device import DeviceError, Wish, choose
+from harness.devices.device import DeviceError, DeviceRequest, choose
 from tests.devices.stand_ins import StandInNvml
 
 
@@ -23,7 +23,7 @@ def no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_auto_takes_a_gpu_where_there_is_one(nvml: StandInNvml) -> None:
-    device = choose("auto", Wish())
+    device = choose("auto", DeviceRequest())
     assert (device.kind, device.chips, device.product) == ("cuda", (0,), "NVIDIA Example 0")
     assert (device.total_memory_mib, device.supports_bf16) == (81920, True)
     assert [sensor.name for sensor in device.sensors(1.0)] == ["nvml", "psutil"]
@@ -32,7 +32,7 @@ def test_auto_takes_a_gpu_where_there_is_one(nvml: StandInNvml) -> None:
 
 @pytest.mark.usefixtures("no_driver")
 def test_auto_takes_the_processor_where_there_is_no_driver() -> None:
-    device = choose("auto", Wish())
+    device = choose("auto", DeviceRequest())
     assert (device.kind, device.chips) == ("cpu", ())
     assert device.total_memory_mib == psutil.virtual_memory().total / 2**20
     assert device.product
@@ -43,9 +43,9 @@ def test_auto_takes_the_processor_where_a_scheduler_gave_no_gpu(
     nvml: StandInNvml, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert choose("auto", Wish()).kind == "cpu"
+    assert choose("auto", DeviceRequest()).kind == "cpu"
     with pytest.raises(DeviceError, match=r"device.name=cuda.*CUDA_VISIBLE_DEVICES"):
-        choose("cuda", Wish())
+        choose("cuda", DeviceRequest())
 
 
 def test_auto_does_not_fall_back_in_silence_from_a_broken_driver(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,31 +54,31 @@ def test_auto_does_not_fall_back_in_silence_from_a_broken_driver(monkeypatch: py
 
     monkeypatch.setattr(pynvml, "nvmlInit", fail)
     with pytest.raises(DeviceError, match=r"device.name: .*use device.name=cpu"):
-        choose("auto", Wish())
+        choose("auto", DeviceRequest())
 
 
 @pytest.mark.usefixtures("no_driver")
 def test_a_gpu_that_is_wanted_but_missing_is_refused_with_the_fix() -> None:
     with pytest.raises(DeviceError, match=r"device.name=cuda: no NVIDIA GPU .*use device.name=cpu"):
-        choose("cuda", Wish())
+        choose("cuda", DeviceRequest())
 
 
 @pytest.mark.usefixtures("no_driver")
 @pytest.mark.parametrize("kind", ["auto", "cpu"])
 def test_chips_of_a_processor_are_refused(kind: str) -> None:
     with pytest.raises(DeviceError, match=r"device.chips=\[0\].*set device.chips=null"):
-        choose(kind, Wish([0]))
+        choose(kind, DeviceRequest([0]))
 
 
 @pytest.mark.parametrize("chips", [[2], [0, 2], [-1], []])
 def test_chips_that_do_not_exist_are_refused_with_those_that_do(nvml: StandInNvml, chips: list[int]) -> None:
     with pytest.raises(DeviceError, match=r"device.chips=.*0 \(NVIDIA Example 0\), 1 \(NVIDIA Example 1\)"):
-        choose("cuda", Wish(chips))
+        choose("cuda", DeviceRequest(chips))
 
 
 def test_an_unknown_kind_is_refused_with_those_that_exist() -> None:
     with pytest.raises(DeviceError, match=r"device.name=tpu.*auto, cpu, cuda, ascend"):
-        choose("tpu", Wish())
+        choose("tpu", DeviceRequest())
 
 
 @pytest.mark.parametrize(
@@ -90,13 +90,13 @@ def test_the_child_gets_its_chips_out_of_what_the_scheduler_gave(
 ) -> None:
     if listed is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", listed)
-    environment = choose("cuda", Wish(chips)).environment()
+    environment = choose("cuda", DeviceRequest(chips)).environment()
     assert environment == {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": given}
 
 
 def test_two_chips_are_one_device(nvml: StandInNvml) -> None:
     nvml.gpus[1]["capability"] = (7, 5)
-    device = choose("cuda", Wish([0, 1]))
+    device = choose("cuda", DeviceRequest([0, 1]))
     assert device.product == "NVIDIA Example 0 + NVIDIA Example 1"
     assert device.total_memory_mib == 2 * 81920
     assert device.supports_bf16 is False
@@ -104,12 +104,12 @@ def test_two_chips_are_one_device(nvml: StandInNvml) -> None:
 
 def test_what_the_driver_does_not_tell_of_a_device_is_none(nvml: StandInNvml) -> None:
     del nvml.gpus[0]["memory"], nvml.gpus[0]["capability"]
-    device = choose("cuda", Wish())
+    device = choose("cuda", DeviceRequest())
     assert (device.total_memory_mib, device.supports_bf16) == (None, None)
 
 
 def test_a_child_on_the_processor_sees_neither_gpu_nor_npu() -> None:
-    assert choose("cpu", Wish()).environment() == {
+    assert choose("cpu", DeviceRequest()).environment() == {
         "CUDA_VISIBLE_DEVICES": "",
         "ASCEND_RT_VISIBLE_DEVICES": "-1",
     }
@@ -130,6 +130,6 @@ def test_a_processor_without_a_model_name_is_named_after_its_architecture(
 def test_choosing_a_device_imports_no_torch() -> None:
     code = (
         "import sys; from harness.devices import device, sampler;"
-        "device.choose('auto', device.Wish()); assert 'torch' not in sys.modules"
+        "device.choose('auto', device.DeviceRequest()); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

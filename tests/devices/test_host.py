@@ -189,3 +189,58 @@ def test_an_idle_process_uses_none_of_it() -> None:
     sensor = HostSensor()
     with child([sys.executable, "-c", "input()"]) as process:
         wait_until(lambda: sensor.read(frozenset({process.pid}))[0].utilization_percent == 0)
+
+
+MAPPER = """
+import mmap, sys
+print(flush=True); input()
+with open(sys.argv[1], "rb") as file:
+    mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+sum(mapped[::4096])
+print(flush=True); input()
+"""
+DATA = (
+    "v2.solar/model.safetensors",
+    "libs.so/model.safetensors",
+    "plugins.so.1/weights 1.bin",
+    "model.so.safetensors",
+    "model.sor",
+    "x.so-backup/.so/data",
+    "libx.so.gz",
+    "a space.so and more/weights",
+    ".so",
+)
+LIBRARIES = (
+    "libx.so",
+    "libx.so.6",
+    "libcrypto.so.1.0.2k",
+    "libgomp-a34b3233.so.1.0.0",
+    "x.cpython-311-x86_64-linux-gnu.so",
+    "with a space/lib x.so",
+)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no kernel tells what is mapped from which file")
+@pytest.mark.parametrize("deleted", [False, True], ids=["there", "deleted"])
+@pytest.mark.parametrize(("name", "expected_mib"), [*((name, 20) for name in DATA), *((name, 0) for name in LIBRARIES)])
+def test_what_is_mapped_from_a_file_counts_unless_the_file_itself_is_a_library(
+    name: str, expected_mib: float, deleted: bool, tmp_path: Path
+) -> None:
+    file = tmp_path / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(b"x" * (20 * MIB))
+    sensor = HostSensor()
+    seen = []
+    with child([sys.executable, "-c", MAPPER, str(file)]) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for _ in range(2):
+            process.stdout.readline()
+            if deleted and seen:
+                file.unlink()
+            (reading,) = sensor.read(frozenset({process.pid}))
+            assert reading.process_mib is not None
+            seen.append(reading.process_mib)
+            process.stdin.write("\n")
+            process.stdin.flush()
+    assert seen[1] - seen[0] == pytest.approx(expected_mib, abs=2)

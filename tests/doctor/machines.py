@@ -1,4 +1,4 @@
-"""A made-up machine: real files in a folder that stands for /, and stand-ins for what only hardware can say."""
+"""A machine for tests: real files in a folder that stands for /, and stand-ins for what only hardware can say."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from harness.doctor.finding import Finding, State
-from harness.doctor.machine import Disk, Surroundings
+from harness.doctor.machine import Disk, Machine
 
 GIB = 2**30
 IDLE_910B2 = """\
@@ -40,7 +40,7 @@ IDLE_910B2 = """\
 DEVICE_FILES = ("davinci0", "davinci1", "davinci_manager", "devmm_svm", "hisi_hdc")
 
 
-class Machine:
+class Sandbox:
     """A plain CPU machine with nothing installed, until a test puts something there."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,6 +57,8 @@ class Machine:
         for name in (
             "LD_LIBRARY_PATH",
             "HF_HOME",
+            "http_proxy",
+            "HTTP_PROXY",
             "https_proxy",
             "HTTPS_PROXY",
             "all_proxy",
@@ -118,10 +120,10 @@ class Machine:
         self.set("ASCEND_OPP_PATH", cann / "opp")
         self.set("LD_LIBRARY_PATH", f"/somewhere/else:{cann}/lib64")
 
-    def surroundings(self, **changes: Any) -> Surroundings:
+    def current(self, **changes: Any) -> Machine:
         usual = {resource.RLIMIT_NOFILE: 20000, resource.RLIMIT_NPROC: 90000, resource.RLIMIT_MEMLOCK: 8 * 2**20}
-        here = replace(
-            Surroundings.here(),
+        machine = replace(
+            Machine.current(),
             working_folder=self.work,
             home=self.home,
             package_folders=(str(self.site),),
@@ -130,7 +132,7 @@ class Machine:
             available_memory_bytes=lambda: 32 * GIB,
             soft_limit=usual.__getitem__,
         )
-        return replace(here, **changes)
+        return replace(machine, **changes)
 
 
 def only(findings: Iterable[Finding]) -> Finding:

@@ -8,13 +8,11 @@ from typing import NoReturn
 import pytest
 from rich.console import Console
 
-from harness.doctor import checks as checkup
-from harness.doctor import detect as signs
-from harness.doctor import limits, storage
+from harness.doctor import checks, detect, limits, storage
 from harness.doctor.checks import Check, carry_out, examine
 from harness.doctor.finding import Finding, State, failed, ok, warning
 from harness.doctor.table import render
-from tests.doctor.machines import Machine, only, troubles
+from tests.doctor.machines import Sandbox, only, troubles
 
 ACCELERATORS = ("NPU", "CANN", "torch-npu", "NVIDIA", "GPU", "on npu", "on cuda")
 
@@ -31,13 +29,13 @@ def test_this_machine_can_train_every_quantization_on_its_cpu() -> None:
     assert tried.message == "int8, nf4, nf4_double, fp4 quantize, dequantize and train"
 
 
-def test_a_machine_without_signs_of_an_accelerator_is_asked_nothing_about_one(machine: Machine) -> None:
-    assert _of_accelerators(examine(None, machine.surroundings())) == []
+def test_a_machine_without_signs_of_an_accelerator_is_asked_nothing_about_one(machine: Sandbox) -> None:
+    assert _of_accelerators(examine(None, machine.current())) == []
 
 
 @pytest.mark.parametrize("sign", ["npu-smi", "device file", "torch-npu", "CANN"])
-def test_any_sign_of_an_npu_brings_its_checks(machine: Machine, sign: str) -> None:
-    assert not signs.of_ascend(machine.surroundings())
+def test_any_sign_of_an_npu_brings_its_checks(machine: Sandbox, sign: str) -> None:
+    assert not detect.shows_ascend(machine.current())
     match sign:
         case "npu-smi":
             machine.npu_smi("")
@@ -47,40 +45,40 @@ def test_any_sign_of_an_npu_brings_its_checks(machine: Machine, sign: str) -> No
             machine.install("torch-npu", "2.9.0")
         case "CANN":
             machine.install_cann("8.5.0")
-    checks = _of_accelerators(examine("auto", machine.surroundings()))
+    checks = _of_accelerators(examine("auto", machine.current()))
     assert {"CANN", "NPU driver", "NPU device files", "bitsandbytes on npu"} <= set(checks)
 
 
-def test_signs_do_not_matter_to_who_asks_about_the_cpu(machine: Machine) -> None:
+def test_signs_do_not_matter_to_who_asks_about_the_cpu(machine: Sandbox) -> None:
     machine.give_npus()
-    assert _of_accelerators(examine("cpu", machine.surroundings())) == []
+    assert _of_accelerators(examine("cpu", machine.current())) == []
 
 
-@pytest.mark.parametrize(("device", "said"), [("ascend", "NPU driver"), ("cuda", "NVIDIA driver")])
-def test_a_device_that_is_asked_for_and_not_here_fails(machine: Machine, device: str, said: str) -> None:
-    assert said in {finding.check for finding in troubles(examine(device, machine.surroundings()))}
+@pytest.mark.parametrize(("device", "expected"), [("ascend", "NPU driver"), ("cuda", "NVIDIA driver")])
+def test_a_device_that_is_asked_for_and_not_here_fails(machine: Sandbox, device: str, expected: str) -> None:
+    assert expected in {finding.check for finding in troubles(examine(device, machine.current()))}
 
 
-def test_a_device_that_does_not_exist_is_told_and_the_machine_examined_all_the_same(machine: Machine) -> None:
-    first, *others = examine("tpu", machine.surroundings())
+def test_a_device_that_does_not_exist_is_told_and_the_machine_examined_all_the_same(machine: Sandbox) -> None:
+    first, *others = examine("tpu", machine.current())
     assert (first.state, first.message) == (State.FAILED, "tpu is not known")
     assert others
 
 
-def test_a_well_kept_npu_machine_has_nothing_to_mend_but_what_only_a_real_one_can_do(machine: Machine) -> None:
+def test_a_well_kept_npu_machine_has_nothing_to_mend_but_what_only_a_real_one_can_do(machine: Sandbox) -> None:
     machine.give_npus()
     machine.install_torch("2.9.0+cpu")
     machine.install("torch-npu", "2.9.0.post2")
     machine.source(machine.install_cann("9.0.0"))
     machine.install("swanlab", "0.10.3")
     machine.install("swanboard", "0.1.10")
-    assert {finding.check for finding in troubles(examine(None, machine.surroundings()))} <= {
+    assert {finding.check for finding in troubles(examine(None, machine.current()))} <= {
         "bitsandbytes on npu",
         "ports",
     }
 
 
-def test_whatever_is_wrong_has_something_to_type(machine: Machine) -> None:
+def test_whatever_is_wrong_has_something_to_type(machine: Sandbox) -> None:
     machine.npu_smi("print('dcmi module initialize failed. ret is -8005')")
     machine.put("dev/davinci3")
     machine.put("dev/nvidia0")
@@ -91,21 +89,21 @@ def test_whatever_is_wrong_has_something_to_type(machine: Machine) -> None:
     machine.set("ASCEND_RT_VISIBLE_DEVICES", "1, 0")
     for name in ("PYTORCH_NPU_ALLOC_CONF", "PYTORCH_ALLOC_CONF"):
         machine.set(name, "expandable_segments:True")
-    wrong = troubles(examine(None, machine.surroundings()))
+    wrong = troubles(examine(None, machine.current()))
     assert len(wrong) >= 10
     assert [finding for finding in wrong if not finding.fix] == []
 
 
 def test_a_check_that_breaks_is_a_failure_that_names_it_and_the_others_go_on(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
+    machine: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def breaks(*_: object, **__: object) -> NoReturn:
         raise ZeroDivisionError("by nothing")
 
     monkeypatch.setattr(storage, "disk", breaks)
     monkeypatch.setattr(limits, "limits", breaks)
-    monkeypatch.setitem(checkup._SIGNS, "ascend", breaks)
-    findings = examine(None, machine.surroundings())
+    monkeypatch.setitem(checks._DETECTORS, "ascend", breaks)
+    findings = examine(None, machine.current())
     broken = [finding for finding in findings if "the check itself broke" in finding.message]
     assert [finding.check for finding in broken] == ["disk", "limits"]
     assert all(finding.state is State.FAILED and finding.fix for finding in broken)

@@ -10,33 +10,33 @@ import pytest
 from harness.devices.ascend.query import npu_smi
 from harness.doctor import npu
 from harness.doctor.finding import Finding, State
-from tests.doctor.machines import DEVICE_FILES, IDLE_910B2, Machine, only, troubles
+from tests.doctor.machines import DEVICE_FILES, IDLE_910B2, Sandbox, only, troubles
 
 RECORDED = Path(__file__).parents[3] / "shared" / "npu-smi" / "info"
 VISIBLE = "ASCEND_RT_VISIBLE_DEVICES"
 recordings = pytest.mark.skipif(not RECORDED.is_dir(), reason="the recordings are not here")
 
 
-def _trouble(machine: Machine, table: str) -> Finding:
+def _trouble(machine: Sandbox, table: str) -> Finding:
     machine.give_npus(table)
-    return only(troubles(npu.chips(machine.surroundings())))
+    return only(troubles(npu.chips(machine.current())))
 
 
-def test_idle_healthy_chips_are_one_line_beside_the_driver(machine: Machine) -> None:
+def test_idle_healthy_chips_are_one_line_beside_the_driver(machine: Sandbox) -> None:
     machine.give_npus()
-    driver, chips = npu.chips(machine.surroundings())
+    driver, chips = npu.chips(machine.current())
     assert (driver.state, driver.message) == (State.OK, "23.0.3 (npu-smi 23.0.3)")
     assert (chips.state, chips.message) == (State.OK, "2 x 910B2, healthy, and nobody holds their memory")
 
 
-def test_no_npu_smi_fails_with_the_mount_that_a_container_needs(machine: Machine) -> None:
-    finding = only(npu.chips(machine.surroundings()))
+def test_no_npu_smi_fails_with_the_mount_that_a_container_needs(machine: Sandbox) -> None:
+    finding = only(npu.chips(machine.current()))
     assert finding.state is State.FAILED
     assert "/usr/local/bin/npu-smi" in (finding.fix or "")
 
 
 @pytest.mark.parametrize(
-    ("said", "cause", "fix"),
+    ("expected", "cause", "fix"),
     [
         ("dcmi module initialize failed. ret is -8005", "upgraded without a reboot", "--device /dev/davinciN"),
         (
@@ -49,18 +49,18 @@ def test_no_npu_smi_fails_with_the_mount_that_a_container_needs(machine: Machine
         ("Segmentation fault", "Segmentation fault", "dmesg"),
     ],
 )
-def test_an_error_of_the_driver_fails_with_cause_and_fix(machine: Machine, said: str, cause: str, fix: str) -> None:
-    machine.npu_smi(f"print({said!r})")
-    finding = only(npu.chips(machine.surroundings()))
+def test_an_error_of_the_driver_fails_with_cause_and_fix(machine: Sandbox, expected: str, cause: str, fix: str) -> None:
+    machine.npu_smi(f"print({expected!r})")
+    finding = only(npu.chips(machine.current()))
     assert finding.state is State.FAILED
     assert cause in finding.message
     assert fix in (finding.fix or "")
 
 
-def test_an_npu_smi_that_hangs_is_not_waited_for(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_npu_smi_that_hangs_is_not_waited_for(machine: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(npu, "npu_smi", partial(npu_smi, timeout_seconds=0.5))
     machine.npu_smi("time.sleep(600)")
-    finding = only(npu.chips(machine.surroundings()))
+    finding = only(npu.chips(machine.current()))
     assert finding.state is State.FAILED
     assert "no answer within 0.5 s" in finding.message
 
@@ -68,13 +68,13 @@ def test_an_npu_smi_that_hangs_is_not_waited_for(machine: Machine, monkeypatch: 
 @pytest.mark.parametrize(
     ("health", "state"), [("Warning ", State.WARNING), ("Alarm   ", State.FAILED), ("Critical", State.FAILED)]
 )
-def test_a_chip_that_is_not_well_is_named(machine: Machine, health: str, state: State) -> None:
+def test_a_chip_that_is_not_well_is_named(machine: Sandbox, health: str, state: State) -> None:
     finding = _trouble(machine, IDLE_910B2.replace("| OK      ", f"| {health}", 1))
     assert (finding.state, finding.message) == (state, f"NPU 2 chip 0 (910B2) says {health.strip()}")
     assert "npu-smi info -t health -i 2" in (finding.fix or "")
 
 
-def test_a_process_on_a_chip_is_named_with_the_command_that_ends_it(machine: Machine) -> None:
+def test_a_process_on_a_chip_is_named_with_the_command_that_ends_it(machine: Sandbox) -> None:
     nobody = next(line for line in IDLE_910B2.splitlines() if "found in NPU 5" in line)
     process = "| 5       0                 | 4711          | python3                  | 52000                   |"
     finding = _trouble(machine, IDLE_910B2.replace(nobody, process).replace("3331 / 65536", "55331/ 65536"))
@@ -83,20 +83,20 @@ def test_a_process_on_a_chip_is_named_with_the_command_that_ends_it(machine: Mac
     assert (finding.fix or "").startswith("kill 4711")
 
 
-def test_memory_that_no_listed_process_holds_belongs_to_another_container(machine: Machine) -> None:
+def test_memory_that_no_listed_process_holds_belongs_to_another_container(machine: Sandbox) -> None:
     finding = _trouble(machine, IDLE_910B2.replace("3331 / 65536", "55331/ 65536"))
     assert finding.state is State.WARNING
     assert "is held by a process that is not listed here (55331 of 65536 MiB are used)" in finding.message
 
 
-def test_a_driver_that_lists_no_processes_is_not_taken_for_idle(machine: Machine) -> None:
+def test_a_driver_that_lists_no_processes_is_not_taken_for_idle(machine: Sandbox) -> None:
     machine.give_npus(IDLE_910B2.partition("| NPU     Chip")[0])
-    *_, chips = npu.chips(machine.surroundings())
+    *_, chips = npu.chips(machine.current())
     assert chips.state is State.OK
     assert "this driver does not list who holds them" in chips.message
 
 
-def test_a_table_that_is_cut_off_is_a_warning(machine: Machine) -> None:
+def test_a_table_that_is_cut_off_is_a_warning(machine: Sandbox) -> None:
     table = IDLE_910B2.replace("| 0                         | 0000:02:00.0", "| 0                         | 000", 1)
     finding = _trouble(machine, "\n".join(line[:40] if "| 000 " in line else line for line in table.splitlines()))
     assert finding.state is State.WARNING
@@ -104,36 +104,36 @@ def test_a_table_that_is_cut_off_is_a_warning(machine: Machine) -> None:
 
 
 @recordings
-def test_of_each_recorded_table_something_is_said(machine: Machine) -> None:
+def test_of_each_recorded_table_something_is_said(machine: Sandbox) -> None:
     for recording in RECORDED.glob("*.txt"):
         machine.npu_smi(f"print(open({str(recording)!r}).read(), end='')")
-        found = list(npu.chips(machine.surroundings()))
+        found = list(npu.chips(machine.current()))
         assert found, recording.name
         assert all(finding.fix for finding in troubles(found)), recording.name
 
 
 @recordings
 @pytest.mark.parametrize(
-    ("recording", "said"),
+    ("recording", "expected"),
     [
         ("910B1_npu-smi-23.0.rc3.3_busy_procs", "is held by python"),
         ("910A_npu-smi-24.1.RC2_warning_multi-proc", "says Warning"),
     ],
 )
-def test_recorded_trouble_is_found(machine: Machine, recording: str, said: str) -> None:
+def test_recorded_trouble_is_found(machine: Sandbox, recording: str, expected: str) -> None:
     machine.npu_smi(f"print(open({str(RECORDED / (recording + '.txt'))!r}).read(), end='')")
-    assert any(said in finding.message for finding in troubles(npu.chips(machine.surroundings())))
+    assert any(expected in finding.message for finding in troubles(npu.chips(machine.current())))
 
 
 @recordings
-def test_a_recorded_idle_container_is_well(machine: Machine) -> None:
+def test_a_recorded_idle_container_is_well(machine: Sandbox) -> None:
     recording = RECORDED / "910B2_npu-smi-23.0.3_container-npu2_idle.txt"
     machine.npu_smi(f"print(open({str(recording)!r}).read(), end='')")
-    assert troubles(npu.chips(machine.surroundings())) == []
+    assert troubles(npu.chips(machine.current())) == []
 
 
 @pytest.mark.parametrize(
-    ("listed", "state", "said", "fix"),
+    ("listed", "state", "expected", "fix"),
     [
         ("0,1", State.OK, "0,1", None),
         ("1", State.OK, "1", None),
@@ -146,46 +146,46 @@ def test_a_recorded_idle_container_is_well(machine: Machine) -> None:
     ],
 )
 def test_visible_devices_are_read_as_the_runtime_reads_them(
-    machine: Machine, listed: str, state: State, said: str, fix: str | None
+    machine: Sandbox, listed: str, state: State, expected: str, fix: str | None
 ) -> None:
     machine.give_npus()
     machine.set(VISIBLE, listed)
-    finding = only(found for found in npu.chips(machine.surroundings()) if found.check == VISIBLE)
+    finding = only(found for found in npu.chips(machine.current()) if found.check == VISIBLE)
     assert finding.state is state
-    assert said in finding.message
+    assert expected in finding.message
     assert finding.fix == fix
 
 
-def test_visible_devices_are_judged_even_where_the_driver_tells_nothing(machine: Machine) -> None:
+def test_visible_devices_are_judged_even_where_the_driver_tells_nothing(machine: Sandbox) -> None:
     machine.set(VISIBLE, "3, 4")
-    *_, finding = npu.chips(machine.surroundings())
+    *_, finding = npu.chips(machine.current())
     assert (finding.state, finding.fix) == (State.WARNING, f"export {VISIBLE}=3,4")
 
 
-def test_all_device_files_are_well(machine: Machine) -> None:
+def test_all_device_files_are_well(machine: Sandbox) -> None:
     machine.give_npus()
-    assert only(npu.device_files(machine.surroundings())).state is State.OK
+    assert only(npu.device_files(machine.current())).state is State.OK
 
 
 @pytest.mark.parametrize("missing", DEVICE_FILES[2:])
-def test_a_helper_that_a_container_lacks_is_named_with_all_that_it_needs(machine: Machine, missing: str) -> None:
+def test_a_helper_that_a_container_lacks_is_named_with_all_that_it_needs(machine: Sandbox, missing: str) -> None:
     machine.give_npus()
     (machine.root / "dev" / missing).unlink()
-    finding = only(npu.device_files(machine.surroundings()))
+    finding = only(npu.device_files(machine.current()))
     assert (finding.state, finding.message) == (State.FAILED, f"/dev lacks {missing}")
     for name in DEVICE_FILES:
         assert f"--device /dev/{name} " in (finding.fix or "")
 
 
-def test_helpers_alone_are_no_npu(machine: Machine) -> None:
+def test_helpers_alone_are_no_npu(machine: Sandbox) -> None:
     for name in DEVICE_FILES[2:]:
         machine.put(f"dev/{name}")
-    finding = only(npu.device_files(machine.surroundings()))
+    finding = only(npu.device_files(machine.current()))
     assert finding.state is State.FAILED
     assert "/dev lacks davinci0" in finding.message
 
 
-def test_a_device_file_that_this_user_may_not_open_fails_with_its_group(machine: Machine) -> None:
+def test_a_device_file_that_this_user_may_not_open_fails_with_its_group(machine: Sandbox) -> None:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         (Path(folder) / "dev").mkdir()
@@ -194,28 +194,28 @@ def test_a_device_file_that_this_user_may_not_open_fails_with_its_group(machine:
             file.touch()
             file.chmod(0o000 if name == "davinci1" else 0o666)
         group = file.group()
-        surroundings = machine.surroundings(root=Path(folder))
+        seen = machine.current(root=Path(folder))
         user = os.geteuid()
         if user == 0:  # Nothing is closed to root.
             os.seteuid(65534)
         try:
-            finding = only(npu.device_files(surroundings))
+            finding = only(npu.device_files(seen))
         finally:
             os.seteuid(user)
     assert (finding.state, finding.message) == (State.FAILED, "this user may not open /dev/davinci1")
     assert (finding.fix or "").startswith(f"sudo usermod -aG {group} $USER")
 
 
-def test_both_allocator_settings_at_once_are_a_failure(machine: Machine) -> None:
+def test_both_allocator_settings_at_once_are_a_failure(machine: Sandbox) -> None:
     machine.set("PYTORCH_NPU_ALLOC_CONF", "expandable_segments:True")
-    assert list(npu.allocator_settings(machine.surroundings())) == []
+    assert list(npu.allocator_settings(machine.current())) == []
     machine.set("PYTORCH_ALLOC_CONF", "expandable_segments:True")
-    finding = only(npu.allocator_settings(machine.surroundings()))
+    finding = only(npu.allocator_settings(machine.current()))
     assert (finding.state, finding.fix) == (State.FAILED, "unset PYTORCH_NPU_ALLOC_CONF")
 
 
-def test_an_older_torch_npu_does_not_mind_both_settings(machine: Machine) -> None:
+def test_an_older_torch_npu_does_not_mind_both_settings(machine: Sandbox) -> None:
     machine.set("PYTORCH_NPU_ALLOC_CONF", "expandable_segments:True")
     machine.set("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     machine.install("torch-npu", "2.9.0.post2")
-    assert list(npu.allocator_settings(machine.surroundings())) == []
+    assert list(npu.allocator_settings(machine.current())) == []

@@ -1,29 +1,41 @@
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import psutil
 import pytest
 
+from harness.devices.request import TorchDevice
 from harness.doctor import quantization
 from harness.doctor.finding import Finding, State
-from harness.doctor.machine import Surroundings
+from harness.doctor.machine import Machine
 from harness.doctor.trial import ARGUMENTS, Trial
+from harness.processes.jobs import QuantizationTrialJob
 from tests.devices.stand_ins import wait_until
-from tests.doctor.machines import Machine, only
+from tests.doctor.machines import Sandbox, only
 
 
 @pytest.fixture
-def installed(machine: Machine) -> Machine:
+def installed(machine: Sandbox) -> Sandbox:
     machine.install_torch("2.13.0+cpu")
     machine.install("bitsandbytes", "0.50.2")
     return machine
 
 
-def _with_child(machine: Machine, program: str, device: str = "cpu", timeout_seconds: float = 60) -> list[Finding]:
-    command = [sys.executable, "-c", textwrap.dedent(program)]
-    return list(quantization.bitsandbytes(machine.surroundings(), device, command, timeout_seconds))
+def _with_worker(machine: Sandbox, program: str, device: TorchDevice = "cpu", seconds: float = 60) -> list[Finding]:
+    """What the doctor makes of a worker that is this program."""
+
+    class Job(QuantizationTrialJob):
+        @classmethod
+        def command(cls, file: Path | str) -> list[str]:
+            return [sys.executable, "-c", textwrap.dedent(program), str(file)]
+
+    return list(quantization.bitsandbytes(machine.current(), device, Job, seconds))
 
 
 def _says(**problems: str | None) -> str:
@@ -31,42 +43,69 @@ def _says(**problems: str | None) -> str:
     return f"print({chr(10).join(lines)!r}, flush=True)\n"
 
 
+BY_HAND = """echo '{"device": "cpu"}' | python -m harness.workers.try_quantization /dev/stdin"""
+ROOT = Path(__file__).parents[2]
+WITH_PYTHON = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 ALL_WORK = _says(**dict.fromkeys(ARGUMENTS))
 
 
 def test_a_device_that_torch_does_not_see_fails_without_a_traceback() -> None:
-    finding = only(quantization.bitsandbytes(Surroundings.here(), "npu"))
+    finding = only(quantization.bitsandbytes(Machine.current(), "npu"))
     assert finding.state is State.FAILED
     assert "sees no npu: torch_npu cannot be imported" in finding.message
     assert "doctor` tells" not in finding.message
 
 
-def test_without_bitsandbytes_nothing_is_tried(machine: Machine) -> None:
+def test_without_bitsandbytes_nothing_is_tried(machine: Sandbox) -> None:
     machine.install_torch("2.13.0+cpu")
-    finding = only(_with_child(machine, "raise SystemExit"))
+    finding = only(_with_worker(machine, "raise SystemExit"))
     assert (finding.state, finding.fix) == (State.FAILED, "pip install bitsandbytes")
 
 
-def test_what_libraries_print_among_the_results_is_no_result(installed: Machine) -> None:
-    finding = only(_with_child(installed, f"print('welcome'); print({{}})\n{ALL_WORK}"))
+def test_what_libraries_print_among_the_results_is_no_result(installed: Sandbox) -> None:
+    finding = only(_with_worker(installed, f"print('welcome'); print({{}})\n{ALL_WORK}"))
     assert finding.state is State.OK
 
 
-def test_one_quantization_that_does_not_work_is_a_warning_with_one_that_does(installed: Machine) -> None:
-    said = _says(int8="int8 does not work on this npu: no kernel; build it", nf4=None, nf4_double=None, fp4=None)
-    working, broken = _with_child(installed, said, device="npu")
+UNSHARE = ["unshare", "--pid", "--fork", "--mount-proc"]
+
+
+@pytest.mark.skipif(
+    shutil.which("unshare") is None or subprocess.call([*UNSHARE, "true"], stderr=subprocess.DEVNULL) != 0,
+    reason="this user may make no process namespace",
+)
+def test_in_a_container_where_the_harness_is_process_1_its_workers_live() -> None:
+    program = "import os; assert os.getpid() == 1; from harness.cli import app; app()"
+    entrypoint = ROOT / "docker" / "ascend" / "entrypoint.sh"
+    done = subprocess.run(
+        [*UNSHARE, "bash", str(entrypoint), sys.executable, "-c", program, "doctor", "--device", "cpu"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    (line,) = [line for line in done.stdout.splitlines() if "bitsandbytes on cpu" in line]
+    assert line.startswith("ok ")
+    assert line.endswith("int8, nf4, nf4_double, fp4 quantize, dequantize and train")
+
+
+def test_one_quantization_that_does_not_work_is_a_warning_with_one_that_does(installed: Sandbox) -> None:
+    trials = _says(int8="int8 does not work on this npu: no kernel; build it", nf4=None, nf4_double=None, fp4=None)
+    working, broken = _with_worker(installed, trials, device="npu")
     assert (working.state, broken.state) == (State.OK, State.WARNING)
     assert broken.message == "int8: int8 does not work on this npu: no kernel"
     assert broken.fix == "quantization=nf4 in its place"
 
 
-def test_none_that_works_on_an_npu_fails_with_the_build_from_source(installed: Machine) -> None:
-    found = _with_child(installed, _says(**dict.fromkeys(ARGUMENTS, "wrong numbers")), device="npu")
+def test_none_that_works_on_an_npu_fails_with_the_build_from_source(installed: Sandbox) -> None:
+    found = _with_worker(installed, _says(**dict.fromkeys(ARGUMENTS, "wrong numbers")), device="npu")
     assert [finding.state for finding in found] == [State.FAILED] * 4
     assert "-DCOMPUTE_BACKEND=npu" in (found[0].fix or "")
 
 
-def test_a_child_that_hangs_is_ended_with_all_it_started_and_what_it_had_found_is_kept(installed: Machine) -> None:
+def test_a_worker_that_hangs_is_ended_with_all_it_started_and_what_it_had_found_is_kept(
+    installed: Sandbox,
+) -> None:
     hanging = """
         import subprocess, sys, time
         grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
@@ -74,38 +113,44 @@ def test_a_child_that_hangs_is_ended_with_all_it_started_and_what_it_had_found_i
         time.sleep(600)
     """
     program = f"import os; os.chdir({str(installed.work)!r})\n{_says(int8=None)}{textwrap.dedent(hanging)}"
-    works, rest = _with_child(installed, program, timeout_seconds=3)
+    works, rest = _with_worker(installed, program, seconds=3)
     assert (works.state, works.message) == (State.OK, "int8 quantize, dequantize and train")
     assert (rest.state, rest.message) == (
         State.FAILED,
         "nf4, nf4_double, fp4 could not be tried: no answer within 3 s",
     )
-    assert rest.fix == "python -m harness.workers.try_quantization cpu shows where it stops"
+    assert rest.fix == f"{BY_HAND} shows where it stops"
     grandchild = int((installed.work / "grandchild").read_text())
     wait_until(lambda: not psutil.pid_exists(grandchild) or psutil.Process(grandchild).status() == psutil.STATUS_ZOMBIE)
 
 
-def test_a_child_that_is_killed_says_by_what(installed: Machine) -> None:
-    finding = only(_with_child(installed, "import os; os.abort()"))
+def test_a_worker_that_is_killed_says_by_what(installed: Sandbox) -> None:
+    finding = only(_with_worker(installed, "import os; os.abort()"))
     assert finding.state is State.FAILED
     assert "SIGABRT ended it" in finding.message
 
 
-def test_a_known_symptom_in_its_errors_gives_cause_and_fix(installed: Machine) -> None:
-    said = "raise ImportError('libhccl.so: cannot open shared object file: No such file or directory')"
-    finding = only(_with_child(installed, said, device="npu"))
+def test_a_known_symptom_in_its_errors_gives_cause_and_fix(installed: Sandbox) -> None:
+    program = "raise ImportError('libhccl.so: cannot open shared object file: No such file or directory')"
+    finding = only(_with_worker(installed, program, device="npu"))
     assert finding.state is State.FAILED
     assert "the CANN environment is not sourced" in finding.message
     assert "set_env.sh" in (finding.fix or "")
 
 
-def test_an_unknown_error_shows_its_last_line(installed: Machine) -> None:
-    finding = only(_with_child(installed, "raise RuntimeError('something new')"))
+def test_an_unknown_error_shows_its_last_line(installed: Sandbox) -> None:
+    finding = only(_with_worker(installed, "raise RuntimeError('something new')"))
     assert finding.message.endswith("could not be tried: RuntimeError: something new")
-    assert "python -m harness.workers.try_quantization cpu" in (finding.fix or "")
+    assert finding.fix == f"{BY_HAND} shows all of it"
 
 
-def test_the_child_sees_no_secret_and_on_a_cpu_no_gpu(installed: Machine) -> None:
+def test_what_is_to_be_typed_by_hand_does_what_the_doctor_does() -> None:
+    done = subprocess.run(BY_HAND, shell=True, cwd=ROOT, env=WITH_PYTHON, capture_output=True, text=True, check=True)
+    trials = [Trial.model_validate_json(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert [trial.quantization for trial in trials] == list(ARGUMENTS)
+
+
+def test_the_worker_sees_no_secret_and_on_a_cpu_no_gpu(installed: Sandbox) -> None:
     installed.set("MY_API_KEY", "sk-4711-very-secret")
     program = f"""
         import os
@@ -113,4 +158,4 @@ def test_the_child_sees_no_secret_and_on_a_cpu_no_gpu(installed: Machine) -> Non
         assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
         {ALL_WORK.strip()}
     """
-    assert only(_with_child(installed, program)).state is State.OK
+    assert only(_with_worker(installed, program)).state is State.OK

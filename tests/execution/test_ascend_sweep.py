@@ -11,13 +11,12 @@ from pathlib import Path
 import pytest
 
 from harness import load_runs
-from harness.devices.journal import read_readings
 from harness.devices.reading import Quantity
-from harness.runs import record
+from harness.runs.measurements import read_readings
 from harness.runs.record import Outcome, Record
 from tests.conftest import call, environment
 from tests.devices.ascend.stand_in import StandInNpuSmi
-from tests.execution.test_failures import only_record, training_has_begun, wait_until
+from tests.running import only_record, record_in, training_has_begun, wait_until
 
 WORDS = "an npu-smi that shows the memory of the training process on the host"
 ASCEND = ("device=ascend", f'device.stand_in="{WORDS}"', "device.interval_seconds=1")
@@ -34,9 +33,7 @@ class AscendSweep:
         return folder
 
     def record(self, arm: str) -> Record:
-        found = record.load(self.folder(arm))
-        assert found is not None
-        return found
+        return record_in(self.folder(arm))
 
     def report(self) -> str:
         return (self.home / "reports" / "quickstart" / "report.md").read_text()

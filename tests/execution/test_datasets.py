@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.runs.events import TrainingFinished, read
 from harness.runs.record import Outcome
 from tests.conftest import Harness
-from tests.execution.test_failures import SHORT, only_record
+from tests.running import SHORT, only_record
 
 IDENTITY = [{"instruction": f"你是谁 {number}", "input": "", "output": "我是北大助手"} for number in range(12)]
 TOOLS = json.dumps([{"name": "search", "description": "finds documents", "parameters": {"type": "object"}}])

@@ -2,66 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import resource
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 
-from harness.base.paths import PACKAGE
-from harness.runs import record
-from harness.runs.record import Outcome, Record
+from harness.runs.record import Outcome
 from tests.conftest import Harness, call, command, environment
-
-TINY = PACKAGE / "models" / "tiny"
-SHORT = ("evaluation=none", "training.validation_steps=null", "training.logging_steps=1", "tracking=disabled")
-
-
-@contextlib.contextmanager
-def started(home: Path, cache: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        command(*arguments),
-        cwd=home,
-        env=environment(cache),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # Whoever runs the tests in the background may have told them to ignore Ctrl-C.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    try:
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-
-
-def wait_until(true: Callable[[], bool], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.05)
-
-
-def training_has_begun(home: Path) -> Callable[[], bool]:
-    return lambda: any('"step"' in file.read_text() for file in home.glob("outputs/*/*/events.jsonl"))
-
-
-def family(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    return psutil.Process(process.pid).children(recursive=True)
-
-
-def only_record(home: Path) -> Record:
-    (file,) = home.glob("outputs/*/*/record.json")
-    found = record.load(file.parent)
-    assert found is not None
-    return found
+from tests.running import (
+    SHORT,
+    TINY,
+    family,
+    left_by_a_killed_harness,
+    only_record,
+    record_in,
+    started,
+    training_has_begun,
+    wait_until,
+)
 
 
 def test_a_killed_child_is_a_failed_run_and_the_sweep_goes_on(tmp_path: Path, cache: Path) -> None:
@@ -72,8 +34,8 @@ def test_a_killed_child_is_a_failed_run_and_the_sweep_goes_on(tmp_path: Path, ca
         child.send_signal(signal.SIGKILL)
         _, errors = process.communicate(timeout=240)
     assert process.returncode == 1
-    loaded = [record.load(file.parent) for file in tmp_path.glob("outputs/*/*/record.json")]
-    records = {found.seed: found for found in loaded if found is not None}
+    loaded = [record_in(file.parent) for file in tmp_path.glob("outputs/*/*/record.json")]
+    records = {record.seed: record for record in loaded}
     assert records[0].status is Outcome.FAILED
     assert records[0].reason == "the process was killed by SIGKILL, not by the harness"
     assert records[0].log_tail
@@ -101,16 +63,6 @@ def test_ctrl_c_records_the_run_and_leaves_no_process(tmp_path: Path, cache: Pat
     again = call(*arguments[:-1], "training.max_steps=2000", "dry_run=true", cwd=tmp_path, env=environment(cache))
     assert again.returncode == 0, again.stderr
     assert list(tmp_path.glob("outputs/quickstart/earlier/lora-seed0-*/record.json"))
-
-
-def left_by_a_killed_harness(home: Path, cache: Path, *arguments: str) -> list[psutil.Process]:
-    """What of its processes is alive half a minute after it was killed in the midst of training."""
-    with started(home, cache, "run", *arguments, "training.max_steps=2000") as process:
-        wait_until(training_has_begun(home))
-        children = family(process)
-        process.kill()
-        _, alive = psutil.wait_procs(children, timeout=30)
-    return alive
 
 
 def test_a_killed_parent_takes_its_child_along(tmp_path: Path, cache: Path) -> None:

@@ -1,6 +1,6 @@
-"""What a completed run lacks of what is asked for is made up for, and nothing else is done again.
+"""What a completed run lacks of what is asked for is asked later, and nothing else is done again.
 
-Children are stood in for; tests/test_sweep.py has real ones."""
+Workers are stood in for; tests/execution/test_sweep.py has real ones."""
 
 from __future__ import annotations
 
@@ -14,20 +14,23 @@ import pytest
 import yaml
 
 from harness.cli.display import Display
-from harness.compose import points as compose
 from harness.config.schema import ADAPTER, BASE, MERGED
 from harness.devices.reading import Quantity
-from harness.evaluation.job import REPLIES, SCORE, EvaluationJob
+from harness.evaluation import targets
 from harness.execution import scoring
-from harness.execution.run import run
-from harness.plan import spec as plan
-from harness.plan.spec import Plan
+from harness.execution.run import Shared, run
+from harness.execution.session import Session
+from harness.plan.planner import Planner
+from harness.plan.spec import RunSpec
 from harness.processes.child import Ended
-from harness.runs import record
+from harness.processes.jobs import EvaluationJob
+from harness.runs import store
 from harness.runs.events import Phase, PhasePeaks, PhaseStarted, report
+from harness.runs.folder import RunFolder, TargetFolder
 from harness.runs.record import Environment, MemoryPeak, Outcome, Record, Reply
 from harness.workers.evaluate import score
 from tests.builders import questions
+from tests.planning import spec_of
 
 ASKED = ("device=cpu", "method=qlora", "evaluation=arithmetic", "evaluation.limit=10", "dataset.train_samples=20")
 ALL = "evaluation.targets=[base,adapter,merged]"
@@ -36,14 +39,14 @@ DONE = Ended(Outcome.COMPLETED, None, 1.0, [])
 
 
 class StandIn:
-    """Answers each job as a child would: writes what it asks for."""
+    """Answers each job as a worker would: writes what it asks for."""
 
     def __init__(self) -> None:
         self.jobs: list[EvaluationJob] = []
         self.merges: list[dict[str, Any]] = []
         self.ends = {"merging": DONE, "scoring": DONE}
 
-    def run(self, command: list[str], log: str, offline: bool, handle: object = None) -> Ended:
+    def run(self, command: list[str], log: Path, offline: bool, handle: object = None) -> Ended:
         job = EvaluationJob.model_validate_json(Path(command[-1]).read_bytes())
         self.jobs.append(job)
         if self.ends["scoring"] is not DONE:
@@ -52,14 +55,14 @@ class StandIn:
         report(job.events, PhasePeaks(phase=Phase.EVALUATE, resident_mib=100.0 * len(self.jobs)))
         if job.benchmark:
             marked = score(job.benchmark, questions(10, 0.5, seed=len(self.jobs)), 1.0)
-            (job.output / SCORE).write_text(marked.model_dump_json())
+            TargetFolder(job.output).score.write_text(marked.model_dump_json())
         replies = [
             Reply(prompt=one.prompt, expected=one.expected, answer="北大", generated_tokens=1, finished=True)
             for one in job.prompts
         ]
         if replies:
             lines = ",".join(reply.model_dump_json() for reply in replies)
-            (job.output / REPLIES).write_text(f"[{lines}]", encoding="utf-8")
+            TargetFolder(job.output).replies.write_text(f"[{lines}]", encoding="utf-8")
         return DONE
 
     def merge(self, arguments: dict[str, Any], output: Path, log: Path, environment: dict[str, str]) -> Ended:
@@ -78,9 +81,9 @@ class StandIn:
 
 
 @pytest.fixture
-def children(monkeypatch: pytest.MonkeyPatch) -> StandIn:
+def workers(monkeypatch: pytest.MonkeyPatch) -> StandIn:
     stand_in = StandIn()
-    monkeypatch.setattr(scoring.Children, "run", lambda _, *arguments: stand_in.run(*arguments))
+    monkeypatch.setattr(Session, "run", lambda _, *arguments: stand_in.run(*arguments))
     monkeypatch.setattr(scoring, "merge", stand_in.merge)
     return stand_in
 
@@ -93,55 +96,54 @@ def start(tmp_path: Path) -> Start:
     """`harness run` with the given overrides, on a run that was trained and scored already."""
 
     def again(*overrides: str) -> Record:
-        (point,) = compose.points([*ASKED, f"output={tmp_path}", *overrides], multirun=False)
-        it = plan.make(point.config, point.overrides)
-        if record.load(it.folder) is None:
-            trained(it)
-        result = run(point.config, point.overrides, Display(1))
+        spec = spec_of(*ASKED, f"output={tmp_path}", *overrides)
+        if store.load(spec.folder) is None:
+            trained(spec)
+        result = run(spec, Shared(Display(1), Planner(tmp_path)))
         assert result is not None
-        assert record.load(it.folder) == result
+        assert store.load(spec.folder) == result
         return result
 
     return again
 
 
-def trained(it: Plan) -> None:
+def trained(spec: RunSpec) -> None:
     """A run with an adapter's score and without any other."""
-    (it.folder / "evaluation").mkdir(parents=True)
+    spec.folder.evaluation.path.mkdir(parents=True)
+    is_scored = ADAPTER in spec.config.evaluation.targets
     marked = score("arithmetic", questions(10, 1.0), 1.0)
-    (it.folder / "evaluation" / SCORE).write_text(marked.model_dump_json())
+    if is_scored:
+        spec.folder.evaluation.score.write_text(marked.model_dump_json())
     peak = MemoryPeak(phase=Phase.EVALUATE, quantity=Quantity.RESIDENT, sensor="linux", peak_mib=7.0)
-    made = Record(
+    record = Record(
         status=Outcome.COMPLETED,
-        sweep=it.config.sweep,
-        arm=it.arm,
-        seed=it.config.seed,
+        sweep=spec.config.sweep,
+        arm=spec.arm,
+        seed=spec.config.seed,
         baseline="lora",
-        identity=it.identity,
+        identity=spec.identity,
         device="cpu",
-        command=it.command,
-        config=it.resolved(),
+        command=spec.command,
+        config=spec.resolved(),
         environment=Environment(
             versions={}, platform="p", device="d", device_count=0, cpu_count=1, host_memory_mib=1.0
         ),
         started_at=datetime.now(UTC),
         wall_seconds=1.0,
-        score=marked if ADAPTER in it.config.evaluation.targets else None,
-        memory=[peak] if ADAPTER in it.config.evaluation.targets else [],
+        score=marked if is_scored else None,
+        memory=[peak] if is_scored else [],
     )
-    if made.score is None:
-        (it.folder / "evaluation" / SCORE).unlink()
-    record.write(it.folder, made)
+    store.write(spec.folder, record)
 
 
-def test_the_merged_model_is_scored_beside_the_adapter(children: StandIn, start: Start, tmp_path: Path) -> None:
+def test_the_merged_model_is_scored_beside_the_adapter(workers: StandIn, start: Start, tmp_path: Path) -> None:
     before = start()
     after = start(ALL)
-    assert children.asked() == [("base", "arithmetic", []), ("evaluation-merged", "arithmetic", [])]
-    (arguments,) = children.merges
+    assert workers.asked() == [("base", "arithmetic", []), ("evaluation-merged", "arithmetic", [])]
+    (arguments,) = workers.merges
     assert "quantization_bit" not in arguments
-    loaded = children.jobs[-1].model_arguments
-    assert loaded["model_name_or_path"] == arguments["export_dir"] == str(children.jobs[-1].output.parent / "merged")
+    loaded = workers.jobs[-1].model_arguments
+    assert loaded["model_name_or_path"] == arguments["export_dir"] == str(workers.jobs[-1].output.parent / "merged")
     assert not {"adapter_name_or_path", "quantization_bit"} & set(loaded)
     assert after.merged_score is not None
     assert after.merged_score != after.score
@@ -158,57 +160,57 @@ def test_the_merged_model_is_scored_beside_the_adapter(children: StandIn, start:
     assert after.config["evaluation"]["targets"] == [BASE, ADAPTER, MERGED]
 
 
-def test_what_is_there_is_not_asked_for_again(children: StandIn, start: Start) -> None:
+def test_what_is_there_is_not_asked_for_again(workers: StandIn, start: Start) -> None:
     first = start(ALL, WHO)
-    asked = len(children.jobs)
+    asked = len(workers.jobs)
     assert start(ALL, WHO) == first
     assert start() == first
-    assert (len(children.jobs), len(children.merges)) == (asked, 1)
+    assert (len(workers.jobs), len(workers.merges)) == (asked, 1)
 
 
-def test_other_prompts_are_put_to_every_target_without_the_benchmark(children: StandIn, start: Start) -> None:
+def test_other_prompts_are_put_to_every_target_without_the_benchmark(workers: StandIn, start: Start) -> None:
     start(ALL)
-    children.jobs.clear()
+    workers.jobs.clear()
     result = start(ALL, WHO)
-    assert children.asked() == [(name, None, ["你是谁"]) for name in ("evaluation", "base", "evaluation-merged")]
+    assert workers.asked() == [(name, None, ["你是谁"]) for name in ("evaluation", "base", "evaluation-merged")]
     assert [len(replies) for replies in (result.replies, result.base_replies, result.merged_replies)] == [1, 1, 1]
     assert result.score is not None
     assert result.score.correct == 10
-    assert len(children.merges) == 1
+    assert len(workers.merges) == 1
     # The peaks of the benchmark are not those of a prompt.
     assert [peak.peak_mib for peak in result.memory] == [7.0]
     assert [peak.peak_mib for peak in result.merged_memory if peak.quantity is Quantity.RESIDENT] == [200.0]
 
 
-def test_another_expected_text_counts_without_asking_again(children: StandIn, start: Start) -> None:
+def test_another_expected_text_counts_without_asking_again(workers: StandIn, start: Start) -> None:
     assert [reply.passed for reply in start(WHO).replies] == [True]
-    asked = len(children.jobs)
+    asked = len(workers.jobs)
     result = start("evaluation.prompts=[{prompt: 你是谁, expected: 清华}]")
     assert [reply.passed for reply in (*result.replies, *result.base_replies)] == [False, False]
-    assert len(children.jobs) == asked
+    assert len(workers.jobs) == asked
 
 
-def test_prompts_go_without_a_benchmark(children: StandIn, start: Start) -> None:
+def test_prompts_go_without_a_benchmark(workers: StandIn, start: Start) -> None:
     result = start("evaluation=none", ALL, WHO)
-    assert {benchmark for _, benchmark, _ in children.asked()} == {None}
+    assert {benchmark for _, benchmark, _ in workers.asked()} == {None}
     assert [reply.passed for reply in (*result.replies, *result.base_replies, *result.merged_replies)] == [True] * 3
     assert result.merged_score is None
 
 
-def test_nothing_is_asked_where_there_is_nothing_to_ask(children: StandIn, start: Start) -> None:
+def test_nothing_is_asked_where_there_is_nothing_to_ask(workers: StandIn, start: Start) -> None:
     start("evaluation=none", ALL)
-    assert not children.jobs
-    assert not children.merges
+    assert not workers.jobs
+    assert not workers.merges
 
 
-def test_the_base_is_asked_once_for_all_runs(children: StandIn, start: Start) -> None:
+def test_the_base_is_asked_once_for_all_runs(workers: StandIn, start: Start) -> None:
     runs = [start(WHO, f"seed={seed}") for seed in range(3)]
-    assert [name for name, *_ in children.asked()].count("base") == 1
+    assert [name for name, *_ in workers.asked()].count("base") == 1
     assert len({run.base_folder for run in runs}) == 1
     assert all(run.base_score == runs[0].base_score and run.base_replies for run in runs)
 
 
-def test_an_adapter_that_was_no_target_is_scored_later_with_its_peaks(children: StandIn, start: Start) -> None:
+def test_an_adapter_that_was_no_target_is_scored_later_with_its_peaks(workers: StandIn, start: Start) -> None:
     before = start("evaluation.targets=[base]")
     assert before.score is None
     result = start()
@@ -218,29 +220,61 @@ def test_an_adapter_that_was_no_target_is_scored_later_with_its_peaks(children: 
 
 @pytest.mark.parametrize("stage", ["merging", "scoring"])
 def test_a_merged_model_that_cannot_be_had_costs_no_run_and_is_tried_again(
-    children: StandIn, start: Start, stage: str, capsys: pytest.CaptureFixture[str]
+    workers: StandIn, start: Start, stage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     start()
-    children.ends[stage] = Ended(Outcome.OUT_OF_MEMORY, "CUDA out of memory", 1.0, [])
+    workers.ends[stage] = Ended(Outcome.OUT_OF_MEMORY, "CUDA out of memory", 1.0, [])
     failed = start(ALL)
     assert failed.status is Outcome.COMPLETED
     assert failed.merged_score is None
     assert failed.unscored[MERGED].endswith("CUDA out of memory")
     assert "the adapter merged into the unquantized base could not be scored" in capsys.readouterr().err
-    children.ends[stage] = DONE
+    workers.ends[stage] = DONE
     result = start(ALL)
     assert result.merged_score is not None
     assert not result.unscored
 
 
-def test_a_dry_run_of_a_completed_run_scores_nothing(children: StandIn, start: Start) -> None:
+def test_a_dry_run_of_a_completed_run_scores_nothing(workers: StandIn, start: Start) -> None:
     start(ALL, WHO, "dry_run=true")
-    assert not children.jobs
+    assert not workers.jobs
 
 
 def test_a_node_that_lends_its_chips_scores_nothing() -> None:
-    (point,) = compose.points([*ASKED, ALL], multirun=False)
-    it = plan.make(point.config)
-    assert all(scoring.is_asked(it, target) for target in (BASE, ADAPTER, MERGED))
-    helper = replace(it, config=replace(it.config, launch=replace(it.config.launch, node_rank=1)))
-    assert not any(scoring.is_asked(helper, target) for target in (BASE, ADAPTER, MERGED))
+    spec = spec_of(*ASKED, ALL)
+    assert all(targets.is_asked(spec, target) for target in (BASE, ADAPTER, MERGED))
+    launch = replace(spec.config.launch, node_rank=1)
+    helper = spec.model_copy(update={"config": replace(spec.config, launch=launch)})
+    assert not any(targets.is_asked(helper, target) for target in (BASE, ADAPTER, MERGED))
+
+
+@pytest.mark.parametrize("damage", ["", "{", "null", '{"correct": "many"}'])
+def test_an_answer_that_is_damaged_is_asked_for_again(
+    workers: StandIn, start: Start, damage: str, tmp_path: Path
+) -> None:
+    start(ALL, WHO)
+    for name in ("score.json", "prompts.json"):
+        for file in tmp_path.glob(f"*/base-*/{name}"):
+            file.write_text(damage)
+    (folder,) = {file.parent for file in tmp_path.glob("*/qlora-*/record.json")}
+    lost = store.load(RunFolder(folder))
+    assert lost is not None
+    store.write(RunFolder(folder), lost.model_copy(update={"base_score": None, "base_replies": []}))
+    workers.jobs.clear()
+    again = start(ALL, WHO)
+    assert [name for name, *_ in workers.asked()] == ["base"]
+    assert again.base_score is not None
+    assert again.base_replies
+
+
+def test_whatever_goes_wrong_while_a_target_is_asked_costs_its_score_alone(
+    workers: StandIn, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_down(*_: object) -> None:
+        raise ZeroDivisionError("nobody foresaw this")
+
+    start()
+    monkeypatch.setattr(scoring, "merge", break_down)
+    record = start(ALL)
+    assert record.status is Outcome.COMPLETED
+    assert "nobody foresaw this" in record.unscored[MERGED]

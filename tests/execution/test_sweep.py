@@ -12,29 +12,26 @@ import pytest
 import yaml
 
 import harness
-from harness.compose import points as compose
-from harness.devices.journal import read_readings
 from harness.devices.reading import Quantity
-from harness.plan import spec as plan
+from harness.plan.spec import read_spec
 from harness.report.render import render
-from harness.runs import record
 from harness.runs.events import Phase, PhaseStarted, TrainingLoss, ValidationLoss, read
+from harness.runs.folder import RunFolder
+from harness.runs.measurements import read_readings
 from harness.runs.record import Answer, Outcome, Record
 from tests.conftest import SECRET, FinishedSweep, call, command, environment
+from tests.planning import spec_of
+from tests.running import record_in
 
 
 @pytest.fixture(scope="module")
 def lora(sweep: FinishedSweep) -> Record:
-    found = record.load(sweep.run("lora"))
-    assert found is not None, sweep.output.stderr
-    return found
+    return record_in(sweep.run("lora"))
 
 
 @pytest.fixture(scope="module")
 def qlora(sweep: FinishedSweep) -> Record:
-    found = record.load(sweep.run("qlora"))
-    assert found is not None, sweep.output.stderr
-    return found
+    return record_in(sweep.run("qlora"))
 
 
 def test_a_sweep_completes_both_arms(sweep: FinishedSweep, lora: Record, qlora: Record) -> None:
@@ -131,8 +128,7 @@ def test_a_completed_run_is_scored_merged_without_training_again(
     )
     assert done.returncode == 0, done.stderr
     assert {file: file.stat().st_mtime_ns for file in (run / "adapter").iterdir()} == trained
-    found = record.load(run)
-    assert found is not None
+    found = record_in(run)
     assert found.merged_score is not None, found.unscored
     assert (found.score, found.training, found.memory) == (qlora.score, qlora.training, qlora.memory)
     assert found.merged_score.questions == 40
@@ -182,8 +178,10 @@ def test_load_runs_gives_one_row_a_run(sweep: FinishedSweep) -> None:
 
 def test_the_report_has_verdict_arms_and_figures(sweep: FinishedSweep) -> None:
     report = (sweep.report / "report.md").read_text()
-    for word in ("qlora", "lora", "95%", "nf4", "AMD" if "AMD" in report else "CPU"):
-        assert word in report
+    record = record_in(sweep.run("qlora"))
+    assert record.evidence is not None
+    assert f"| qlora | {record.evidence.quantized_modules} of {record.evidence.linear_modules} |" in report
+    assert f"{record.environment.device} x 1" in report
     figures = list((sweep.report / "figures").glob("*.png"))
     assert len(figures) >= 3
     for figure in figures:
@@ -217,12 +215,42 @@ def test_started_again_a_sweep_trains_nothing(sweep: FinishedSweep, cache: Path)
 
 
 def test_a_report_is_rendered_again_from_the_records_alone(sweep: FinishedSweep, cache: Path, tmp_path: Path) -> None:
-    done = call("report", str(sweep.folder), "--output", str(tmp_path / "again"), cwd=tmp_path, env=environment(cache))
+    """Without the data, the weights, the events and the device: with what was measured over time goes its figure."""
+    home = tmp_path / "quickstart"
+    for arm in ("lora", "qlora"):
+        (home / sweep.run(arm).name).mkdir(parents=True)
+        shutil.copy(sweep.run(arm) / "record.json", home / sweep.run(arm).name)
+        shutil.copytree(sweep.run(arm) / "evaluation", home / sweep.run(arm).name / "evaluation")
+    done = call("report", str(home), "--output", str(tmp_path / "again"), cwd=tmp_path, env=environment(cache))
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "again" / "report.md").is_file()
+    first, again = ((folder / "report.md").read_text() for folder in (sweep.report, tmp_path / "again"))
+    figures = "## Figures"
+    assert again.partition(figures)[0] == first.partition(figures)[0]
 
 
-def test_a_run_can_be_repeated_by_its_own_command(lora: Record) -> None:
+def test_a_run_can_be_repeated_by_its_own_command_and_by_its_spec(
+    sweep: FinishedSweep, lora: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(sweep.home)
     assert lora.command.startswith("harness run ")
-    (point,) = compose.points(shlex.split(lora.command)[2:], multirun=False)
-    assert plan.make(point.config).identity == lora.identity
+    assert spec_of(*shlex.split(lora.command)[2:]).identity == lora.identity
+    spec = read_spec(RunFolder(sweep.run("lora")).spec)
+    assert (spec.identity, spec.folder.path) == (lora.identity, sweep.run("lora"))
+    assert lora.identity_parts == spec.parts
+
+
+def test_every_file_of_a_run_is_in_its_owners_list(sweep: FinishedSweep) -> None:
+    for arm in ("lora", "qlora"):
+        folder = RunFolder(sweep.run(arm))
+        named = {folder.config, folder.train, folder.command, folder.spec, folder.events, folder.readings}
+        named |= {folder.record, folder.dataset, folder.adapter, folder.evaluation.path, folder.logs}
+        named |= {folder.job("train").parent}
+        assert set(folder.path.iterdir()) == named
+        answers = folder.evaluation
+        named = {answers.answers, answers.score, answers.replies, answers.job, answers.evalscope}
+        assert set(answers.path.iterdir()) == named
+        assert {file.name for file in folder.logs.iterdir()} == {
+            folder.log(name).name for name in ("training", "evaluation", "tracking")
+        }
+    files = {path.name for path in sweep.folder.iterdir() if path.is_file() and not path.name.endswith(".lock")}
+    assert files == {"multirun.yaml"}  # Hydra's own

@@ -13,7 +13,7 @@ from safetensors import safe_open
 
 from harness.runs.record import Outcome
 from tests.conftest import call, environment
-from tests.execution.test_failures import only_record
+from tests.running import only_record
 
 TORCHVISION = """
 import sys

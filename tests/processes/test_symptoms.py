@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.processes.symptoms import Diagnosis, diagnose, diagnoses
+from harness.processes.symptoms import diagnose, diagnoses
+from harness.runs.record import Diagnosis
 
 RECORDED = Path(__file__).parents[3] / "shared" / "npu-smi"
 recordings = pytest.mark.skipif(not RECORDED.is_dir(), reason="the recordings are not here")

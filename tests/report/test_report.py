@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from harness.report.markdown import escape
 from harness.report.render import render
+from harness.runs import store
 from harness.runs.events import RowsTokenized
-from harness.runs.record import FILE_NAME, Outcome
+from harness.runs.folder import RunFolder
+from harness.runs.record import Energy, Outcome
 from tests.builders import RunBuilder, questions
 
 HOSTILE = "<script>alert(1)</script> | `code` ``` # *bold* [link](x) 中文 \x1b[31mred " + "long " * 2000
@@ -76,7 +79,7 @@ def test_an_empty_sweep_is_still_a_report(folder: Path) -> None:
 
 def test_a_damaged_record_is_told_and_left_alone(folder: Path) -> None:
     pair(folder)
-    damaged = RunBuilder(folder, "lora", 9).write() / FILE_NAME
+    damaged = RunBuilder(folder, "lora", 9).write() / "record.json"
     damaged.write_text("{")
     text, _ = rendered(folder)
     assert "A damaged record: " in text
@@ -172,3 +175,62 @@ def test_several_sweeps_make_one_report(folder: Path) -> None:
     text = path.read_text()
     assert text.startswith("# Comparison: made, other")
     assert "### qlora against lora" in text
+
+
+def test_a_report_that_cannot_be_written_says_where(folder: Path) -> None:
+    RunBuilder(folder, "lora", 0).write()
+    file = folder.parent / "file"
+    file.write_text("not a folder")
+    with pytest.raises(OSError, match="file") as caught:
+        render([folder], file / "report")
+    assert caught.value.filename == str(file / "report")
+    assert caught.value.strerror
+
+
+def test_a_record_that_is_no_file_is_left_out_like_a_damaged_one(folder: Path) -> None:
+    pair(folder)
+    damaged = RunBuilder(folder, "lora", 9).write() / "record.json"
+    damaged.unlink()
+    damaged.mkdir()
+    text, _ = rendered(folder)
+    assert "A damaged record: " in text
+
+
+def test_what_is_missing_from_events_and_energy_is_told(folder: Path) -> None:
+    pair(folder, seeds=1, device="cuda")
+    run = RunFolder(RunBuilder(folder, "qlora", 0, quantized=True, device="cuda").folder)
+    record = store.load(run)
+    assert record is not None
+    energy = Energy(watt_hours=1.2, mean_watts=210.0, covered_seconds=12.0)
+    store.write(run, record.model_copy(update={"energy": energy, "unread_lines": 3}))
+    text = rendered(folder)[0].replace("\\", "")
+    assert f"- {run.name}: its energy is that of 12 of 60 s; in the others power was not read." in text
+    assert f"- {run.name}: damaged lines of its events and readings, which are in no figure: 3." in text
+
+
+def test_the_verdict_of_the_terminal_is_that_of_the_report(folder: Path) -> None:
+    pair(folder, answers=questions(20, 0.6))
+    rendering = render([folder], folder.parent / "report")
+    text = rendering.path.read_text(encoding="utf-8")
+    assert len(rendering.verdict) >= 2
+    assert all(escape(sentence) in text for sentence in rendering.verdict)
+    assert [arm.label for arm in rendering.findings.arms] == ["lora", "qlora"]
+
+
+def test_what_a_dry_run_planned_is_not_called_running(folder: Path) -> None:
+    pair(folder)
+    planned = folder / "lora-seed9-0123456789"
+    planned.mkdir()
+    (planned / "config.yaml").write_text("")
+    assert f"- Planned by a dry run and never started: {planned}" in rendered(folder)[0].replace("\\", "")
+    (planned / "events.jsonl").write_text("")
+    assert f"- A run without a record, still running or stopped with its parent: {planned}" in rendered(folder)[
+        0
+    ].replace("\\", "")
+
+
+def test_a_compute_dtype_is_measured_or_not_recorded(folder: Path) -> None:
+    RunBuilder(folder, "lora", 0, compute_dtype="float32").write()
+    RunBuilder(folder, "qlora", 0, quantized=True, compute_dtype=None).write()
+    text, _ = rendered(folder)
+    assert [line.split(" | ")[3] for line in text.splitlines() if " of 28 |" in line] == ["float32", "not recorded"]

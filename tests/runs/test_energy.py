@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from itertools import accumulate
 
 import pytest
 from hypothesis import given
@@ -11,44 +12,79 @@ from harness.runs.measurements import energy
 from tests.devices.stand_ins import unhurried
 
 START = 1_700_000_000.0
+INTERVAL = 1.0
 
 
 def drawing(second: float, watts: float | None, chip: int = 0, celsius: float | None = None) -> Reading:
     return Reading(time=START + second, sensor="nvml", chip=chip, power_watts=watts, temperature_celsius=celsius)
 
 
+steps = st.floats(0.01, 5 * INTERVAL)
+
+
 @unhurried
-@given(
-    st.lists(st.floats(0, 1e5), min_size=2, max_size=20, unique=True),
-    st.floats(0, 2000),
-    st.integers(1, 8),
-    st.randoms(),
-)
+@given(st.lists(steps, min_size=1, max_size=20), st.floats(0, 2000), st.integers(1, 8), st.randoms())
 def test_constant_power_gives_power_times_time(
-    moments: list[float], watts: float, chips: int, order: random.Random
+    gaps: list[float], watts: float, chips: int, order: random.Random
 ) -> None:
+    moments = [0.0, *accumulate(gaps)]
     readings = [drawing(moment, watts, chip) for moment in moments for chip in range(chips)]
     order.shuffle(readings)
-    measured = energy(readings)
-    times = [reading.time for reading in readings]
-    hours = (max(times) - min(times)) / 3600
-    if hours == 0:  # Moments so close that a clock of seconds since the epoch cannot tell them apart.
-        assert measured is None
-        return
+    measured = energy(readings, INTERVAL + 1e-3)
     assert measured is not None
-    assert measured.watt_hours == pytest.approx(chips * watts * hours)
+    assert measured.watt_hours == pytest.approx(chips * watts * moments[-1] / 3600, rel=1e-4)
     assert measured.mean_watts == pytest.approx(chips * watts)
+    assert measured.covered_seconds == pytest.approx(moments[-1], rel=1e-4)
+
+
+@unhurried
+@given(
+    st.lists(st.integers(3, 60), min_size=1, max_size=4),
+    st.floats(5.01 * INTERVAL, 1e5),
+    st.floats(1, 2000),
+)
+def test_a_hole_between_readings_is_not_filled_and_what_is_left_is_told(
+    stretches: list[int], hole: float, watts: float
+) -> None:
+    readings, start = [], 0.0
+    for count in stretches:
+        readings += [drawing(start + tick * INTERVAL, watts) for tick in range(count)]
+        start = readings[-1].time - START + hole
+    measured = energy(readings, INTERVAL)
+    seconds = sum((count - 1) * INTERVAL for count in stretches)
+    assert measured is not None
+    assert measured.covered_seconds == pytest.approx(seconds, rel=1e-4)
+    assert measured.watt_hours == pytest.approx(watts * seconds / 3600, rel=1e-4)
+    assert measured.mean_watts == pytest.approx(watts)
+
+
+def test_two_readings_with_a_night_between_them_measure_nothing() -> None:
+    assert energy([drawing(0, 200), drawing(36_000, 200)], INTERVAL) is None
+
+
+def test_a_sensor_that_is_slower_than_the_interval_is_known_by_its_own_pace() -> None:
+    readings = [drawing(20 * tick, 100) for tick in range(7)]
+    measured = energy([*readings, drawing(36_000, 100), drawing(36_020, 100)], INTERVAL)
+    assert measured is not None
+    assert measured.covered_seconds == 140
+    assert measured.watt_hours == pytest.approx(100 * 140 / 3600)
 
 
 def test_power_between_two_readings_is_their_mean_and_each_chip_has_its_own_curve() -> None:
     readings = [drawing(0, 100), drawing(1800, 300), drawing(3600, 100), drawing(0, 50, 1), drawing(3600, 50, 1)]
-    measured = energy(readings)
+    measured = energy(readings, 1800)
     assert measured is not None
-    assert (measured.watt_hours, measured.mean_watts) == (250, 250)
+    assert (measured.watt_hours, measured.mean_watts, measured.covered_seconds) == (250, 250, 3600)
+
+
+def test_of_chips_that_were_read_for_differently_long_the_shortest_is_told() -> None:
+    measured = energy([drawing(0, 1), drawing(9, 1), drawing(0, 1, 1), drawing(5, 1, 1)], 9)
+    assert measured is not None
+    assert measured.covered_seconds == 5
 
 
 def test_the_hottest_chip_is_told() -> None:
-    measured = energy([drawing(0, 1, 0, 40), drawing(1, 1, 0, 71), drawing(1, None, 1, 66)])
+    measured = energy([drawing(0, 1, 0, 40), drawing(1, 1, 0, 71), drawing(1, None, 1, 66)], INTERVAL)
     assert measured is not None
     assert measured.max_temperature_celsius == 71
 
@@ -59,4 +95,4 @@ def test_the_hottest_chip_is_told() -> None:
     ids=["no reading", "no power", "one reading", "one moment"],
 )
 def test_energy_that_was_not_measured_is_none(readings: list[Reading]) -> None:
-    assert energy(readings) is None
+    assert energy(readings, INTERVAL) is None

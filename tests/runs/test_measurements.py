@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 
 from harness.devices.reading import Quantity, Reading
 from harness.runs.events import Event, Phase, PhasePeaks, PhaseStarted, TrainingStep
-from harness.runs.measurements import PhaseSpan, memory_peaks, phases
+from harness.runs.folder import RunFolder, TargetFolder
+from harness.runs.measurements import Measurements, PhaseSpan, memory_peaks, phases, read, read_readings
 from harness.runs.record import MemoryPeak
 from tests.devices.stand_ins import unhurried
 
@@ -51,6 +53,35 @@ def test_a_phase_ends_where_the_next_starts_or_its_peaks_are_told() -> None:
         PhaseSpan(Phase.SAVE, START + 20, START + 25),
         PhaseSpan(Phase.EVALUATE, START + 30, math.inf),
     ]
+
+
+def ends_by_looking_at_each_later_mark(events: Sequence[Event]) -> list[PhaseSpan]:
+    marks = [event for event in events if isinstance(event, PhaseStarted | PhasePeaks)]
+    spans = []
+    for mark in marks:
+        if isinstance(mark, PhaseStarted):
+            later = [
+                other.time
+                for other in marks
+                if other.time > mark.time and (isinstance(other, PhaseStarted) or other.phase is mark.phase)
+            ]
+            spans.append(PhaseSpan(mark.phase, mark.time, min(later, default=math.inf)))
+    return sorted(spans, key=lambda span: span.start)
+
+
+@unhurried
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([PhaseStarted, PhasePeaks]), st.integers(0, 60), st.sampled_from(Phase)),
+        unique_by=lambda mark: mark[1],
+        max_size=30,
+    )
+)
+def test_every_phase_ends_at_the_first_mark_behind_it_that_can_end_it(
+    marks: list[tuple[type[PhaseStarted] | type[PhasePeaks], int, Phase]],
+) -> None:
+    events: list[Event] = [kind(time=START + second, phase=phase) for kind, second, phase in marks]
+    assert phases(events) == ends_by_looking_at_each_later_mark(events)
 
 
 def test_a_reading_counts_for_the_phase_it_was_taken_in() -> None:
@@ -171,3 +202,22 @@ def test_one_more_reading_never_lowers_a_peak(run: tuple[list[Reading], list[Eve
         after = peak(more, before.phase, before.quantity)
         assert after is not None
         assert after.peak_mib >= before.peak_mib
+
+
+@pytest.mark.parametrize("folder", [RunFolder(Path("run")), TargetFolder(Path("target"))])
+def test_what_a_run_left_is_read_and_what_cannot_be_read_is_counted(
+    folder: RunFolder | TargetFolder, tmp_path: Path
+) -> None:
+    folder = type(folder)(tmp_path / folder.path)
+    folder.path.mkdir()
+    assert read(folder) == Measurements([], [], 0)
+    event, reading = started(1, Phase.LOAD), on_chip(1, 100)
+    lines = event.model_dump_json(), reading.model_dump_json()
+    folder.events.write_text(f'{lines[0]}\n{{"kind": "of a later version"}}\n{lines[0]}\n{lines[0][:20]}')
+    folder.readings.write_text(f"{lines[1]}\n\n{lines[1][:20]}\n{lines[1]}\n")
+    assert read(folder) == Measurements([event, event], [reading, reading], 3)
+    assert read_readings(folder.readings) == [reading, reading]
+
+
+def test_a_missing_file_has_no_readings(tmp_path: Path) -> None:
+    assert read_readings(tmp_path / "readings.jsonl") == []

@@ -1,44 +1,73 @@
-"""record.json: whole or not there, and never lost."""
+"""record.json and events.jsonl: what they hold comes back as it was, also what is no finite number."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import json
+import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from harness.runs import record
-from harness.runs.record import DamagedRecordError, Environment, Outcome, Record
-from tests.builders import reply
+from harness.runs.events import Event, TrainingFinished, TrainingLoss, ValidationLoss, read, report
+from harness.runs.record import Divergence, DivergenceKind, Energy, Record, Reply, Training, passed
+from tests.runs.records import a_record
+
+NOT_FINITE = [math.nan, math.inf, -math.inf]
 
 
-def made(status: Outcome = Outcome.COMPLETED) -> Record:
-    return Record(
-        status=status,
-        sweep="s",
-        arm="lora",
-        seed=0,
-        baseline="lora",
-        identity="abc",
-        device="cpu",
-        command="harness run",
-        config={},
-        environment=Environment(
-            versions={}, platform="p", device="d", device_count=0, cpu_count=1, host_memory_mib=1.0
-        ),
-        started_at=datetime.now(UTC),
-        wall_seconds=1.0,
+def strict(text: str) -> Any:
+    """JSON as any other reader takes it: NaN and Infinity are none."""
+    return json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
+@pytest.mark.parametrize("loss", [*NOT_FINITE, 0.5])
+def test_a_loss_of_any_kind_is_reported_and_read_again(loss: float, tmp_path: Path) -> None:
+    events: list[Event] = [
+        TrainingLoss(time=1, step=1, loss=loss, learning_rate=1e-4, gradient_norm=loss),
+        ValidationLoss(time=2, step=1, loss=loss),
+        TrainingFinished(time=3, train_seconds=1, validation_seconds=0, steps=1, tokens=1),
+    ]
+    path = tmp_path / "events.jsonl"
+    for event in events:
+        report(path, event)
+    found = read(path)
+    assert list(map(repr, found)) == list(map(repr, events))
+    assert [strict(line)["kind"] for line in path.read_text().splitlines()] == [event.kind for event in events]
+
+
+@pytest.mark.parametrize("loss", NOT_FINITE)
+def test_a_record_keeps_losses_that_are_not_finite(loss: float) -> None:
+    training = Training(
+        train_seconds=1,
+        validation_seconds=0,
+        steps=1,
+        tokens=1,
+        tokens_per_second=1,
+        train_loss=loss,
+        validation_loss=loss,
+        adapter_mib=None,
     )
+    divergence = Divergence(kind=DivergenceKind.NOT_FINITE, step=1, first_loss=2.5, last_loss=loss)
+    written = a_record(training=training, divergence=divergence, diverged=True).model_dump_json()
+    strict(written)
+    found = Record.model_validate_json(written)
+    assert (repr(found.training), repr(found.divergence)) == (repr(training), repr(divergence))
 
 
-def test_what_is_written_is_read_again(tmp_path: Path) -> None:
-    written = made()
-    record.write(tmp_path, written)
-    assert record.load(tmp_path) == written
+def test_a_record_of_the_version_before_has_nothing_where_it_told_nothing() -> None:
+    old = a_record(energy=Energy(watt_hours=1, mean_watts=2)).model_dump(mode="json")
+    del old["energy"]["covered_seconds"]
+    for name in ("identity_parts", "diverged", "divergence", "compute_dtype", "unread_lines"):
+        del old[name]
+    found = Record.model_validate_json(json.dumps(old))
+    assert found.energy is not None
+    assert found.energy.covered_seconds is None
+    assert (found.identity_parts, found.diverged, found.compute_dtype) == (None, None, None)
 
 
 @pytest.mark.parametrize(
-    ("answer", "expected", "passed"),
+    ("answer", "expected", "outcome"),
     [
         ("我是北大助手", "北大", True),
         ("我是通义千问", "北大", False),
@@ -47,41 +76,10 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     ],
 )
 def test_a_prompt_passes_if_its_answer_holds_what_is_expected(
-    answer: str, expected: str | None, passed: bool | None, tmp_path: Path
+    answer: str, expected: str | None, outcome: bool | None
 ) -> None:
-    written = made().model_copy(update={"replies": [reply("你是谁", answer, expected)]})
-    record.write(tmp_path, written)
-    found = record.load(tmp_path)
-    assert found is not None
-    assert found == written
-    assert [one.passed for one in found.replies] == [passed]
-
-
-def test_no_record_is_none(tmp_path: Path) -> None:
-    assert record.load(tmp_path) is None
-
-
-@pytest.mark.parametrize("damage", ["", "{", "[]", '{"status": "completed"}', "\x00"])
-def test_a_damaged_record_is_named_and_kept(damage: str, tmp_path: Path) -> None:
-    path = tmp_path / record.FILE_NAME
-    path.write_text(damage)
-    with pytest.raises(DamagedRecordError, match=str(path)):
-        record.load(tmp_path)
-    record.write(tmp_path, made())
-    assert record.load(tmp_path) is not None
-    assert [file.read_text() for file in tmp_path.glob("record.damaged-*.json")] == [damage]
-
-
-def test_a_full_disk_leaves_the_old_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    record.write(tmp_path, made())
-
-    def full(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="No space left"):
-        record.write(tmp_path, made(Outcome.FAILED))
-    found = record.load(tmp_path)
-    assert found is not None
-    assert found.status is Outcome.COMPLETED
-    assert [path.name for path in tmp_path.iterdir()] == [record.FILE_NAME]
+    reply = Reply(prompt="你是谁", expected=expected, answer=answer, generated_tokens=1, finished=True)
+    written = a_record(replies=[reply]).model_dump_json()
+    assert json.loads(written)["replies"][0]["passed"] is outcome
+    assert Record.model_validate_json(written).replies == [reply]
+    assert passed([reply]) == (None if outcome is None else (int(outcome), 1))

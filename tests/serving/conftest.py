@@ -1,4 +1,4 @@
-"""The runs of the one real sweep, copied: what is done after training is done to the copies."""
+"""The runs of the one real sweep, copied: what is done to a finished run is done to the copies."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Merged:
 @pytest.fixture(scope="session")
 def runs(sweep: FinishedSweep, tmp_path_factory: pytest.TempPathFactory) -> Runs:
     """Trained and scored; not to be changed."""
-    copy = tmp_path_factory.mktemp("after") / "outputs" / "quickstart"
+    copy = tmp_path_factory.mktemp("serving") / "outputs" / "quickstart"
     shutil.copytree(sweep.folder, copy)
     (base,) = copy.glob("base-*")
     return Runs(copy / sweep.run("lora").name, copy / sweep.run("qlora").name, base)

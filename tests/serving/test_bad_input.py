@@ -12,10 +12,9 @@ import yaml
 from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
-from harness.cli.app import app
-from harness.models import adapter_check as belonging
-from harness.plan import identity
-from harness.serving import finished_run as run_folder
+from harness.cli import app
+from harness.models import adapter_check, fingerprint
+from harness.serving import finished_run
 from tests.conftest import Harness
 from tests.serving.conftest import TINY, Merged, Runs
 
@@ -95,7 +94,7 @@ def test_an_adapter_that_names_another_base(verb: str, run: Path) -> None:
 
 def on_another_base(run: Path, base: Path) -> None:
     """The run as it were if that had been its base; its adapter stays that of the built-in one."""
-    rewrite(run / "record.json", base_weights=identity.of_weights(base))
+    rewrite(run / "record.json", base_weights=fingerprint.of_weights(base))
     trained = yaml.safe_load((run / "train.yaml").read_text())
     (run / "train.yaml").write_text(yaml.safe_dump(trained | {"model_name_or_path": str(base)}))
     rewrite(run / "adapter" / "adapter_config.json", base_model_name_or_path=str(base))
@@ -119,7 +118,7 @@ def test_a_base_whose_weights_were_exchanged_for_others_of_the_same_shapes(run: 
     shutil.copytree(TINY, base)
     on_another_base(run, base)
     (base / "README.md").write_text("says nothing of the weights")
-    assert run_folder.load(run).base_weights == identity.of_weights(base)
+    assert finished_run.load(run).base_weights == fingerprint.of_weights(base)
     weights = load_file(base / "model.safetensors")
     name = "model.norm.weight"
     save_file(weights | {name: weights[name] + 1}, base / "model.safetensors")
@@ -144,7 +143,7 @@ def test_an_adapter_fits_a_base_whose_layers_are_named_otherwise_on_the_disk(run
     weights = load_file(base / "model.safetensors")
     save_file({f"language_{name}": weight for name, weight in weights.items()}, base / "model.safetensors")
     on_another_base(run, base)
-    assert belonging.problem(run / "adapter", str(base)) is None
+    assert adapter_check.problem(run / "adapter", str(base)) is None
 
 
 @pytest.mark.parametrize(
@@ -158,7 +157,7 @@ def test_an_adapter_fits_a_base_whose_layers_are_named_otherwise_on_the_disk(run
 )
 def test_a_hub_id_is_known_again_in_the_cache_of_modelscope(named: str, belongs: bool, run: Path) -> None:
     rewrite(run / "adapter" / "adapter_config.json", base_model_name_or_path=named)
-    assert (belonging.problem(run / "adapter", "Qwen/Qwen2.5-3B") is None) is belongs
+    assert (adapter_check.problem(run / "adapter", "Qwen/Qwen2.5-3B") is None) is belongs
 
 
 def test_a_git_lfs_pointer_in_place_of_weights(run: Path) -> None:

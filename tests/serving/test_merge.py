@@ -9,9 +9,7 @@ import signal
 import struct
 import subprocess
 import sys
-import time
 from collections import namedtuple
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +17,18 @@ import numpy as np
 import pytest
 import yaml
 from safetensors.numpy import load_file
+from typer.testing import CliRunner
 
 from harness.base.errors import UserError
+from harness.cli import app
 from harness.config.schema import Config
 from harness.models.checkpoint import dtype_of
-from harness.processes.child import Ended
+from harness.processes.jobs import MergeJob
 from harness.runs.record import Outcome
 from harness.serving import merge as merging
 from harness.trainer.arguments import export_arguments
 from tests.conftest import command, environment
+from tests.devices.stand_ins import wait_until
 from tests.serving.conftest import TINY, Merged, Runs
 
 
@@ -74,7 +75,7 @@ def test_the_yaml_beside_it_is_all_that_plain_llamafactory_needs_and_keeps_bf16(
     base, output = tmp_path / "bf16", tmp_path / "models" / "merged"
     shutil.copytree(TINY, base)
     in_bf16(base)
-    monkeypatch.setattr(merging, "Child", child(whole_model))
+    export_by(monkeypatch, WHOLE_MODEL)
     merging.merge(arguments(base, merged.run / "adapter", output), output, tmp_path / "log", {})
     shutil.copy(output / "merge.yaml", tmp_path / "merge.yaml")
     shutil.rmtree(output)
@@ -135,7 +136,7 @@ def test_what_the_checkpoint_says_stands_in_the_yaml_not_auto(
     base, output = tmp_path / "base", tmp_path / "merged"
     base.mkdir()
     (base / "config.json").write_text(json.dumps(described))
-    monkeypatch.setattr(merging, "Child", child(whole_model))
+    export_by(monkeypatch, WHOLE_MODEL)
     merging.merge(arguments(base, tmp_path, output), output, tmp_path / "log", {})
     written = yaml.safe_load((output / "merge.yaml").read_text())
     assert written["infer_dtype"] == dtype
@@ -143,10 +144,10 @@ def test_what_the_checkpoint_says_stands_in_the_yaml_not_auto(
 
 
 def test_an_accelerator_is_hidden_from_a_merge_that_needs_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: dict[str, str] = {}
-    monkeypatch.setattr(merging, "Child", child(whole_model, seen))
+    export_by(monkeypatch, WHOLE_MODEL, "(folder / 'environment').write_text(json.dumps(dict(os.environ)))")
     asked = arguments(TINY, tmp_path, tmp_path / "merged")
     merging.merge(asked, tmp_path / "merged", tmp_path / "log", {"CUDA_VISIBLE_DEVICES": "0", "HOME": "/home"})
+    seen = json.loads((tmp_path / "merged" / "environment").read_text())
     assert (seen["CUDA_VISIBLE_DEVICES"], seen["ASCEND_RT_VISIBLE_DEVICES"], seen["HOME"]) == ("", "-1", "/home")
 
 
@@ -168,10 +169,7 @@ def test_a_merge_that_is_ended_leaves_nothing(number: signal.Signals, run: Path,
     process = subprocess.Popen(
         command("merge", str(run)), env=environment(cache), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + 60
-    while not (run / "logs" / "merge.log").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: (run / "logs" / "merge.log").exists())
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -182,12 +180,7 @@ def test_a_merge_that_is_ended_leaves_nothing(number: signal.Signals, run: Path,
 
 def test_an_export_without_tokenizer_is_no_merged_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """LLaMA-Factory warns, and ends with status 0."""
-
-    def without_tokenizer(folder: Path) -> None:
-        whole_model(folder)
-        (folder / "tokenizer_config.json").unlink()
-
-    monkeypatch.setattr(merging, "Child", child(without_tokenizer))
+    export_by(monkeypatch, WHOLE_MODEL, "(folder / 'tokenizer_config.json').unlink()")
     output = tmp_path / "merged"
     ended = merging.merge(arguments(TINY, tmp_path, output), output, tmp_path / "log", {})
     assert ended.outcome is Outcome.FAILED
@@ -195,7 +188,7 @@ def test_an_export_without_tokenizer_is_no_merged_model(tmp_path: Path, monkeypa
     assert not output.exists()
 
 
-def test_what_is_there_already_is_never_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_there_already_is_never_touched(tmp_path: Path) -> None:
     output = tmp_path / "merged"
     output.mkdir()
     with pytest.raises(UserError, match="is there already, and nothing is overwritten"):
@@ -205,16 +198,11 @@ def test_what_is_there_already_is_never_touched(tmp_path: Path, monkeypatch: pyt
 
 def test_what_came_there_in_the_meantime_is_not_touched_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     output = tmp_path / "merged"
-
-    def beside_another(folder: Path) -> None:
-        whole_model(folder)
-        output.mkdir()
-        (output / "of another merge").touch()
-
-    monkeypatch.setattr(merging, "Child", child(beside_another))
+    beside = f"output = Path({str(output)!r}); output.mkdir(); (output / 'other').touch()"
+    export_by(monkeypatch, WHOLE_MODEL, beside)
     with pytest.raises(UserError, match="is there already"):
         merging.merge(arguments(TINY, tmp_path, output), output, tmp_path / "log", {})
-    assert [file.name for file in output.iterdir()] == ["of another merge"]
+    assert [file.name for file in output.iterdir()] == ["other"]
     assert hidden(tmp_path) == []
 
 
@@ -227,22 +215,81 @@ def test_a_disk_without_room_is_told_before_anything_is_loaded(tmp_path: Path, m
     assert list(tmp_path.iterdir()) == []
 
 
-def whole_model(folder: Path) -> None:
-    folder.mkdir()
-    for name in ("config.json", "model.safetensors", "tokenizer_config.json"):
-        (folder / name).write_text("{}")
+A_LONG_MERGE = """
+import sys, time
+from pathlib import Path
+from harness.serving import merge as merging
+
+class Job(merging.MergeJob):
+    @classmethod
+    def command(cls, file):
+        return [sys.executable, "-c", "import time; time.sleep(600)"]
+
+merging.MergeJob = Job
+merging.prepare(Path(sys.argv[1])).run()
+"""
 
 
-def child(export: Callable[[Path], None], seen: dict[str, str] | None = None) -> type:
-    """Stands in for the child process: exports at once, without a model."""
+def test_what_a_merge_that_was_killed_left_is_removed_by_the_next_and_named(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = subprocess.Popen([sys.executable, "-c", A_LONG_MERGE, str(run)])
+    wait_until(lambda: any((run / name / "job.json").exists() for name in hidden(run)))
+    # What is under way is no leftover.
+    assert merging.remove_leftovers(run / "merged") == []
+    (leftover,) = hidden(run)
+    process.kill()
+    process.wait()
+    export_by(monkeypatch, WHOLE_MODEL)
+    done = CliRunner().invoke(app, ["merge", str(run)])
+    assert done.exit_code == 0, done.output
+    assert f"note: removed what a merge that was killed had left: {run / leftover}\n" in done.stderr
+    assert hidden(run) == []
+    assert (run / "merged" / "model.safetensors").is_file()
 
-    class StandIn:
-        def __init__(self, command: list[str], log: Path, environment: dict[str, str]) -> None:
-            if seen is not None:
-                seen.update(environment)
-            export(Path(yaml.safe_load(Path(command[-2]).read_text())["export_dir"]))
 
-        def follow(self, events: object, handle: object) -> Ended:
-            return Ended(Outcome.COMPLETED, None, 1.0, [])
+def test_a_folder_of_the_users_own_is_no_leftover(tmp_path: Path) -> None:
+    for name in (".qwen.my_notes", ".qwen.old", ".other.abcdefgh", "qwen.abcdefgh"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "notes.txt").touch()
+    (tmp_path / "target").mkdir()
+    (tmp_path / ".qwen.linked00").symlink_to("target")
+    (tmp_path / ".qwen.afile000").touch()
+    before = sorted(tmp_path.rglob("*"))
+    assert merging.remove_leftovers(tmp_path / "qwen") == []
+    assert sorted(tmp_path.rglob("*")) == before
 
-    return StandIn
+
+def test_a_run_of_the_version_before_is_merged_as_ever(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its record lacks all that came since, and its folder has no spec."""
+    recorded = json.loads((run / "record.json").read_text())
+    new = ("identity_parts", "compute_dtype", "diverged", "divergence", "unread_lines")
+    (run / "record.json").write_text(json.dumps({name: value for name, value in recorded.items() if name not in new}))
+    (run / "spec.json").unlink(missing_ok=True)
+    export_by(monkeypatch, WHOLE_MODEL)
+    prepared = merging.prepare(run)
+    assert prepared.arguments["adapter_name_or_path"] == str(run / "adapter")
+    assert prepared.run().outcome is Outcome.COMPLETED
+    assert (run / "merged" / "merge.yaml").is_file()
+
+
+WHOLE_MODEL = """folder.mkdir()
+for name in ("config.json", "model.safetensors", "tokenizer_config.json"):
+    (folder / name).write_text("{}")"""
+
+
+def export_by(monkeypatch: pytest.MonkeyPatch, *lines: str) -> None:
+    """Let the worker be a program that makes `folder` by these lines, at once and without a model."""
+    read = """
+import json, os, sys, yaml
+from pathlib import Path
+job = json.loads(Path(sys.argv[1]).read_text())
+folder = Path(yaml.safe_load(Path(job["arguments"]).read_text())["export_dir"])
+"""
+
+    class Job(MergeJob):
+        @classmethod
+        def command(cls, file: Path | str) -> list[str]:
+            return [sys.executable, "-c", "\n".join([read, *lines]), str(file)]
+
+    monkeypatch.setattr(merging, "MergeJob", Job)

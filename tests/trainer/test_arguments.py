@@ -5,31 +5,38 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.compose import points as compose
-from harness.plan import spec as plan
-from harness.trainer.arguments import OWN_ARGUMENTS, inference_arguments
+from harness.trainer.arguments import inference_arguments
+from harness.trainer.fields import FIELDS
 from harness.trainer.known_arguments import training_argument_names
+from tests.compose.checked import mistakes, only
+from tests.compose.trained import arguments_of
 
 PARSE = """
 import json, sys
 from harness.workers import compat
 compat.prepare_imports()
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from transformers import HfArgumentParser
 from llamafactory.hparams import get_train_args, get_infer_args
 from llamafactory.hparams.parser import _TRAIN_ARGS
-known = [field.name for part in _TRAIN_ARGS for field in fields(part) if field.init and not field.name.startswith("_")]
+every = [field for part in _TRAIN_ARGS for field in fields(part) if field.init and not field.name.startswith("_")]
+known = [field.name for field in every]
+defaults = {}
+for field in every:
+    value = field.default if field.default is not MISSING else None
+    defaults[field.name] = getattr(value, "value", value)
 parsed = []
 for kind, arguments in json.load(sys.stdin):
     parts = (get_train_args if kind == "train" else get_infer_args)(dict(arguments))
     merged = {name: str(value) for part in parts for name, value in vars(part).items()}
     parsed.append(merged)
-json.dump({"known": known, "parsed": parsed}, open(sys.argv[1], "w"))
+json.dump({"known": known, "defaults": defaults, "parsed": parsed}, open(sys.argv[1], "w"), default=str)
 """
 
 CASES = {
@@ -48,18 +55,17 @@ def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What LLaMA-Factory understood, by case; one child process imports it once for all."""
     home = tmp_path_factory.mktemp("parse")
     given = []
-    for name, overrides in CASES.items():
-        (point,) = compose.points([*overrides, f"output={home}", f"sweep={name}", "device=cpu"], multirun=False)
-        made = plan.make(point.config)
-        given.append(("train", plan.arguments(made)))
-    given.append(("infer", inference_arguments(made.config, made.model_path, "fp32", None)))
+    for overrides in CASES.values():
+        config = only(*overrides)
+        given.append(("train", arguments_of(config, home)))
+    given.append(("infer", inference_arguments(config, str(config.model.path), "fp32", None)))
     result = home / "parsed.json"
     done = subprocess.run(
         [sys.executable, "-c", PARSE, str(result)], input=json.dumps(given), text=True, capture_output=True, cwd=home
     )
     assert done.returncode == 0, done.stderr[-3000:]
     answer = json.loads(result.read_text())
-    return {"known": answer["known"], **dict(zip([*CASES, "infer"], answer["parsed"], strict=True))}
+    return answer | dict(zip([*CASES, "infer"], answer["parsed"], strict=True))
 
 
 def test_lora_is_understood_as_lora(parsed: dict[str, Any]) -> None:
@@ -86,12 +92,10 @@ def test_qlora_is_understood_as_four_bit_nf4_without_double_quantization(parsed:
     assert parsed["int8"]["quantization_bit"] == "8"
 
 
-def test_both_arms_of_a_pair_differ_in_quantization_alone(parsed: dict[str, Any]) -> None:
-    (lora,) = compose.points(["method=lora", "device=cpu"], multirun=False)
-    (qlora,) = compose.points(["method=qlora", "device=cpu"], multirun=False)
-    one, other = (dict(plan.arguments(plan.make(point.config))) for point in (lora, qlora))
-    changed = {key for key in one.keys() | other.keys() if one.get(key) != other.get(key)}
-    assert {key for key in changed if "quantization" not in key} == {"dataset_dir", "output_dir"}
+def test_both_arms_of_a_pair_differ_in_quantization_alone() -> None:
+    lora, qlora = (arguments_of(only(f"method={method}")) for method in ("lora", "qlora"))
+    changed = {key for key in lora.keys() | qlora.keys() if lora.get(key) != qlora.get(key)}
+    assert changed == {"quantization_bit", "quantization_method", "quantization_type", "double_quantization"}
 
 
 def test_full_fine_tuning_has_no_adapter(parsed: dict[str, Any]) -> None:
@@ -120,16 +124,58 @@ def test_the_arguments_read_from_the_source_are_those_of_the_parser(parsed: dict
     assert training_argument_names() == set(parsed["known"])
 
 
-def test_what_the_harness_sets_itself_are_arguments_that_exist() -> None:
-    assert set(OWN_ARGUMENTS) <= training_argument_names()
+# ---- The table ----
+
+EVERY_KIND = [
+    *CASES.values(),
+    ["training.save_steps=9", "training.max_steps=7", "training.warmup_steps=3", "dataset.max_samples=5"],
+    ["dataset.validation_samples=0", "dataset.val_size=0.5", "model.trust_remote_code=true"],
+]
 
 
-def test_train_yaml_holds_only_arguments_that_exist() -> None:
-    (point,) = compose.points(["method=qlora", "device=cpu"], multirun=False)
-    assert set(plan.arguments(plan.make(point.config))) <= training_argument_names()
+def test_whatever_is_written_is_in_the_table_and_whatever_it_says_is_written_is() -> None:
+    written = {name for given in EVERY_KIND for name in arguments_of(only(*given), processes=2)}
+    of_the_user = {"use_rslora", "neftune_noise_alpha"}
+    assert written - of_the_user == {name for name, field in FIELDS.items() if field.kind != "unwritten"}
+
+
+def test_the_table_names_arguments_that_exist_and_keys_that_exist() -> None:
+    assert set(FIELDS) <= training_argument_names()
+    config = only()
+    for field in FIELDS.values():
+        if field.kind == "same":
+            assert field.key is not None
+            attrgetter(field.key)(config)
+
+
+def test_what_is_so_in_every_run_is_so_in_every_run() -> None:
+    constants = {name: field.value for name, field in FIELDS.items() if field.kind == "constant"}
+    for given in EVERY_KIND[-2:]:
+        arguments = arguments_of(only(*given))
+        assert {name: arguments[name] for name in constants} == constants
+
+
+def test_the_tables_defaults_are_llamafactorys_own(parsed: dict[str, Any]) -> None:
+    """What an import takes a file to mean where it is silent."""
+    assert {name: field.default for name, field in FIELDS.items()} == {
+        name: parsed["defaults"][name] for name in FIELDS
+    }
+
+
+def test_an_argument_that_has_a_key_is_refused_in_favour_of_the_key() -> None:
+    keys = {name: field.key for name, field in FIELDS.items() if field.key}
+    assert mistakes(*(f"llamafactory.{name}=1" for name in keys)) == [
+        f"llamafactory.{name}: the harness sets this itself; use {key}" for name, key in keys.items()
+    ]
+
+
+def test_processors_that_train_together_talk_by_gloo() -> None:
+    config = only()
+    assert "ddp_backend" not in arguments_of(config)
+    assert arguments_of(config, processes=2)["ddp_backend"] == "gloo"
 
 
 def test_train_yaml_is_written_where_it_is_run(tmp_path: Path) -> None:
-    (point,) = compose.points([f"output={tmp_path}", "device=cpu"], multirun=False)
-    made = plan.make(point.config)
-    assert plan.arguments(made)["output_dir"] == str(made.folder / "adapter")
+    arguments = arguments_of(only(), tmp_path)
+    assert arguments["output_dir"] == str(tmp_path / "adapter")
+    assert arguments["dataset_dir"] == str(tmp_path / "dataset")

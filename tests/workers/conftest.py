@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from harness.evaluation.job import ARITHMETIC, EvaluationJob
+from harness.processes.jobs import ARITHMETIC, EvaluationJob
 from harness.workers.compat import prepare_imports
 from harness.workers.evalscope_import import import_evalscope
 

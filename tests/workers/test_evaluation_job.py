@@ -9,22 +9,16 @@ import pytest
 from pydantic import ValidationError
 
 from harness.config.schema import PromptConfig
-from harness.evaluation.job import EvaluationJob
+from harness.processes.jobs import EvaluationJob
 
 MakeJob = Callable[..., EvaluationJob]
 
 
-def test_the_child_reads_the_job_that_the_parent_wrote(job: MakeJob, tmp_path: Path) -> None:
+def test_the_worker_reads_the_job_that_the_parent_wrote(job: MakeJob, tmp_path: Path) -> None:
     prompts = [PromptConfig("你是谁", "北大")]
     written = job(benchmark="gsm8k", path=tmp_path / "test.jsonl", few_shot=4, prompts=prompts)
-    *_, file = written.command(tmp_path / "job.json")
+    *_, file = written.write(tmp_path / "jobs" / "evaluate.json")
     assert EvaluationJob.model_validate_json(Path(file).read_bytes()) == written
-
-
-@pytest.mark.parametrize("setting", [{"path": "questions.jsonl"}, {"few_shot": 4}])
-def test_the_generated_questions_take_neither_a_file_nor_examples(job: MakeJob, setting: dict[str, object]) -> None:
-    with pytest.raises(ValidationError, match="path=null and few_shot=0"):
-        job(**setting)
 
 
 def test_there_must_be_something_to_ask(job: MakeJob) -> None:
@@ -39,6 +33,6 @@ def test_a_model_id_that_would_leave_its_folder_is_refused(job: MakeJob, model_i
 
 
 def test_the_parent_gets_neither_torch_nor_evalscope_from_a_job() -> None:
-    code = "import sys, harness.evaluation.job; print({'torch', 'evalscope', 'llamafactory'} & set(sys.modules))"
+    code = "import sys, harness.processes.jobs; print({'torch', 'evalscope', 'llamafactory'} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "set()"

@@ -9,7 +9,8 @@ import pytest
 from evalscope.api.registry import BENCHMARK_REGISTRY, get_benchmark
 
 from harness.data.arithmetic import generate
-from harness.evaluation.job import EvaluationJob
+from harness.processes.jobs import EvaluationJob
+from harness.runs.folder import TargetFolder
 from harness.workers import examination
 from harness.workers.evalscope_import import import_evalscope
 from harness.workers.examination import IncompleteError, examine, joined
@@ -48,14 +49,14 @@ def test_every_answer_stands_beside_its_own_question(job: MakeJob) -> None:
 
 def test_the_same_seed_asks_the_same_questions_and_another_seed_others(job: MakeJob, tmp_path: Path) -> None:
     def questions(seed: int) -> list[str]:
-        told: list[str] = []
+        asked: list[str] = []
 
         def answer(conversations: list[list[Message]]) -> list[Generation]:
-            told.extend(conversation[-1].content for conversation in conversations)
+            asked.extend(conversation[-1].content for conversation in conversations)
             return [Generation("", 1, 1, True) for _ in conversations]
 
         examine(job(seed=seed), answer, silent)
-        return sorted(told)
+        return sorted(asked)
 
     assert questions(SEED) == sorted(EXPECTED)
     assert questions(SEED + 1) != sorted(EXPECTED)
@@ -85,16 +86,16 @@ def test_a_model_that_fails_leaves_no_answers_but_its_own_error(job: MakeJob) ->
 
 @pytest.mark.parametrize("kind", ["predictions", "reviews"])
 def test_a_question_that_got_lost_is_no_score_over_the_others(job: MakeJob, kind: str) -> None:
-    one = job()
-    folder = one.output / "evalscope"
-    examine(one, knows_every_other, silent)
-    questions = get_benchmark(one.benchmark, examination._task_config(one, folder)).load_dataset()
-    file = folder / kind / one.model_id / "arithmetic_default.jsonl"
+    complete = job()
+    folder = TargetFolder(complete.output).evalscope
+    examine(complete, knows_every_other, silent)
+    questions = get_benchmark(complete.benchmark, examination.task_config(complete, folder)).load_dataset()
+    file = folder / kind / complete.model_id / "arithmetic_default.jsonl"
     lines = file.read_text().splitlines(keepends=True)
     lost = json.loads(lines.pop(3))["index"]
     file.write_text("".join(lines))
     with pytest.raises(IncompleteError, match=f"question {lost} "):
-        joined(one, folder, questions)
+        joined(complete, folder, questions)
 
 
 @pytest.fixture

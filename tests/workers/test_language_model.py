@@ -19,9 +19,9 @@ QUESTIONS = [
 
 def greedy(model: LanguageModel, conversation: list[Message]) -> list[int]:
     """The slow way: one question, no padding, no cache, the likeliest token each time."""
-    tokens = model._encode(conversation)
+    tokens = model.encode(conversation)
     generated: list[int] = []
-    while len(generated) < model.model.generation_config.max_new_tokens and not set(generated) & model._stop_tokens:
+    while len(generated) < model.model.generation_config.max_new_tokens and not set(generated) & model.stop_tokens:
         with torch.inference_mode():
             logits = model.model(torch.tensor([tokens + generated])).logits
         generated.append(int(logits[0, -1].argmax()))
@@ -36,20 +36,20 @@ def test_a_batch_of_different_lengths_says_what_greedy_decoding_one_by_one_says(
     decoded = [base.tokenizer.decode(tokens, skip_special_tokens=True) for tokens in expected]
     assert [answer.text for answer in answers] == decoded
     assert [answer.tokens for answer in answers] == [len(tokens) for tokens in expected]
-    assert [answer.prompt_tokens for answer in answers] == [len(base._encode(question)) for question in QUESTIONS]
+    assert [answer.prompt_tokens for answer in answers] == [len(base.encode(question)) for question in QUESTIONS]
 
 
 def test_an_answer_ends_at_its_stop_token_though_others_of_its_batch_go_on(base: LanguageModel) -> None:
     first = base.tokenizer.convert_tokens_to_ids("a")
     stop, padding = base.tokenizer.eos_token_id, base.tokenizer.pad_token_id
-    ended = base._generation(5, [first, stop, padding, padding])
+    ended = base.to_generation(5, [first, stop, padding, padding])
     assert (ended.text, ended.tokens, ended.finished) == ("a", 2, True)
-    cut_off = base._generation(5, [first, first, first, first])
+    cut_off = base.to_generation(5, [first, first, first, first])
     assert (cut_off.text, cut_off.tokens, cut_off.finished) == ("aaaa", 4, False)
 
 
 def test_the_prompt_is_that_of_the_training_template(base: LanguageModel) -> None:
-    prompt = base.tokenizer.decode(base._encode([Message("user", "1+1?")]))
+    prompt = base.tokenizer.decode(base.encode([Message("user", "1+1?")]))
     assert prompt == "<|im_start|>user\n1+1?<|im_end|>\n<|im_start|>assistant\n"
 
 

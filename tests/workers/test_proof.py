@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -18,7 +19,7 @@ from harness.runs.record import Outcome  # noqa: E402
 from harness.workers import proof  # noqa: E402
 from harness.workers.lifecycle import UnsupportedError  # noqa: E402
 from tests.conftest import call, environment  # noqa: E402
-from tests.execution.test_failures import only_record  # noqa: E402
+from tests.running import only_record  # noqa: E402
 
 SCHEMES = [
     {"quantization_bit": 8},
@@ -31,7 +32,16 @@ NF4 = SCHEMES[1]
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_every_scheme_works_on_this_processor(scheme: dict[str, Any]) -> None:
-    proof.prove(scheme, "cpu")
+    """And it is that scheme which is tried."""
+    with (
+        mock.patch.object(functional, "quantize_4bit", wraps=functional.quantize_4bit) as four_bits,
+        mock.patch.object(functional, "int8_vectorwise_quant", wraps=functional.int8_vectorwise_quant) as int8,
+    ):
+        proof.prove(scheme, "cpu")
+    assert int8.called is (scheme["quantization_bit"] == 8)
+    if scheme["quantization_bit"] == 4:
+        asked = {"quant_type": scheme["quantization_type"], "compress_statistics": scheme["double_quantization"]}
+        assert four_bits.call_args.kwargs == asked
 
 
 def test_without_quantization_nothing_has_to_be_proven(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,7 +70,7 @@ def test_numbers_that_come_back_wrong_are_unsupported(monkeypatch: pytest.Monkey
 def another_device(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     """A device that computes as the CPU does, but for one of the three results."""
     faults = {"weight": 1.0, "output": 1.0, "gradient": 1.0}
-    right = proof._try
+    right = proof.attempt
 
     def attempt(kind: str, double: bool, device: str) -> tuple[torch.Tensor, ...]:
         results = right(kind, double, "cpu")
@@ -68,7 +78,7 @@ def another_device(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
             return results
         return tuple(result * fault for result, fault in zip(results, faults.values(), strict=True))
 
-    monkeypatch.setattr(proof, "_try", attempt)
+    monkeypatch.setattr(proof, "attempt", attempt)
     return faults
 
 

@@ -85,11 +85,11 @@ class DcmiQuery:
         if self._library is None:
             self._open()
         count, cards = c_int(), (c_int * _MAX_CARDS)()
-        self._must("dcmi_get_card_list", byref(count), cards, _MAX_CARDS)
+        self._require("dcmi_get_card_list", byref(count), cards, _MAX_CARDS)
         readings = []
         for card in cards[: count.value]:
             chips, mcu, cpu = c_int(), c_int(), c_int()
-            self._must("dcmi_get_device_id_in_card", card, byref(chips), byref(mcu), byref(cpu))
+            self._require("dcmi_get_device_id_in_card", card, byref(chips), byref(mcu), byref(cpu))
             readings += [self._chip(card, chip) for chip in range(chips.value)]
         if not readings:
             raise SensorError("dcmi: the driver lists no chip")
@@ -109,7 +109,7 @@ class DcmiQuery:
                 function.argtypes, function.restype = arguments, c_int
         self._library = library
         try:
-            self._must("dcmi_init")
+            self._require("dcmi_init")
         except SensorError:
             self._library = None  # The next question begins with dcmi_init again.
             raise
@@ -136,10 +136,10 @@ class DcmiQuery:
 
     def _memory(self, card: int, chip: int) -> tuple[float | None, float | None]:
         hbm = _HbmInfo()
-        if self._told("dcmi_get_device_hbm_info", card, chip, byref(hbm)) and hbm.memory_size:
+        if self._answered("dcmi_get_device_hbm_info", card, chip, byref(hbm)) and hbm.memory_size:
             return float(hbm.memory_usage), float(hbm.memory_size)
         ddr = _MemoryInfo()
-        if self._told("dcmi_get_device_memory_info_v3", card, chip, byref(ddr)) and ddr.memory_size:
+        if self._answered("dcmi_get_device_memory_info_v3", card, chip, byref(ddr)) and ddr.memory_size:
             # The unit of `memory_available` differs between products, so what is used is not told.
             return None, float(ddr.memory_size)
         return None, None
@@ -147,13 +147,13 @@ class DcmiQuery:
     def _utilization(self, card: int, chip: int) -> float | None:
         rate = c_uint()
         for kind in (_AI_CORE, _NPU):
-            if self._told("dcmi_get_device_utilization_rate", card, chip, kind, byref(rate)) and rate.value <= 100:
+            if self._answered("dcmi_get_device_utilization_rate", card, chip, kind, byref(rate)) and rate.value <= 100:
                 return float(rate.value)
         return None
 
     def _processes(self, card: int, chip: int) -> list[NpuProcess] | None:
         listed, count = (_ProcessMemory * _MAX_PROCESSES)(), c_int(_MAX_PROCESSES)
-        if not self._told("dcmi_get_device_resource_info", card, chip, listed, byref(count)):
+        if not self._answered("dcmi_get_device_resource_info", card, chip, listed, byref(count)):
             return None
         return [
             NpuProcess(pid=entry.proc_id, name=None, memory_mib=entry.proc_mem_usage / _MIB)
@@ -162,29 +162,29 @@ class DcmiQuery:
 
     def _name(self, card: int, chip: int) -> str | None:
         info = _ChipInfo()
-        if not self._told("dcmi_get_device_chip_info", card, chip, byref(info)):
+        if not self._answered("dcmi_get_device_chip_info", card, chip, byref(info)):
             return None
         return info.chip_name.decode(errors="replace").strip() or None
 
     def _logic_id(self, card: int, chip: int) -> int | None:
         number = c_int()
-        return number.value if self._told("dcmi_get_device_logic_id", byref(number), card, chip) else None
+        return number.value if self._answered("dcmi_get_device_logic_id", byref(number), card, chip) else None
 
     def _int(self, function: str, card: int, chip: int) -> int | None:
         number = c_int()
-        return number.value if self._told(function, card, chip, byref(number)) else None
+        return number.value if self._answered(function, card, chip, byref(number)) else None
 
     def _uint(self, function: str, card: int, chip: int) -> int | None:
         number = c_uint()
-        return number.value if self._told(function, card, chip, byref(number)) else None
+        return number.value if self._answered(function, card, chip, byref(number)) else None
 
-    def _told(self, function: str, *arguments: Any) -> bool:
+    def _answered(self, function: str, *arguments: Any) -> bool:
         """Whether the driver answers; a product or driver without this function does not."""
         assert self._library is not None
         call = getattr(self._library, function, None)
         return call is not None and call(*arguments) == 0
 
-    def _must(self, function: str, *arguments: Any) -> None:
+    def _require(self, function: str, *arguments: Any) -> None:
         assert self._library is not None
         call = getattr(self._library, function, None)
         if call is None:

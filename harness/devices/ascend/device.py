@@ -13,12 +13,12 @@ from pydantic import BaseModel, ValidationError
 
 from harness.devices.ascend.dcmi import DcmiQuery
 from harness.devices.ascend.query import COMMAND, NpuSmiQuery, Query, explain, npu_smi
-from harness.devices.ascend.sensor import NpuSensor, Place
-from harness.devices.ascend.shared_driver import Node
+from harness.devices.ascend.sensor import ChipAddress, NpuSensor
+from harness.devices.ascend.shared_driver import SharedDriver
 from harness.devices.host import HostSensor
 from harness.devices.npu_smi import NpuReading, parse_mapping, read_info
 from harness.devices.reading import Sensor, SensorError
-from harness.devices.selection import AbsentError, DeviceError, TorchDevice, Wish, select
+from harness.devices.request import AbsentError, DeviceError, DeviceRequest, TorchDevice, select
 
 VISIBLE = "ASCEND_RT_VISIBLE_DEVICES"
 _QUERIES: dict[str, type[Query]] = {"auto": NpuSmiQuery, "npu-smi": NpuSmiQuery, "dcmi": DcmiQuery}
@@ -38,7 +38,7 @@ class AscendDevice:
     supports_bf16: bool | None
     visible: str
     """ASCEND_RT_VISIBLE_DEVICES for these chips."""
-    places: tuple[Place, ...]
+    addresses: tuple[ChipAddress, ...]
     sensor: str
     stand_in: str | None
     kind: str = "ascend"
@@ -51,13 +51,13 @@ class AscendDevice:
         return {VISIBLE: self.visible, **({"CUDA_VISIBLE_DEVICES": ""} if self.stand_in else {})}
 
     def sensors(self, interval_seconds: float) -> list[Sensor]:
-        return [NpuSensor(self.places, Node(_QUERIES[self.sensor](), interval_seconds)), HostSensor()]
+        return [NpuSensor(self.addresses, SharedDriver(_QUERIES[self.sensor](), interval_seconds)), HostSensor()]
 
 
-def find(wish: Wish) -> AscendDevice:
-    """The NPUs with these logic ids; the first where none are named. Raises AbsentError, DeviceError."""
-    if wish.sensor not in _QUERIES:
-        raise DeviceError(f"device.sensor={wish.sensor}: unknown; use one of {', '.join(_QUERIES)}")
+def find(request: DeviceRequest) -> AscendDevice:
+    """Return the NPUs that are asked for, or the first. Raises AbsentError, DeviceError."""
+    if request.sensor not in _QUERIES:
+        raise DeviceError(f"device.sensor={request.sensor}: unknown; use one of {', '.join(_QUERIES)}")
     if shutil.which(COMMAND) is None:
         raise AbsentError(
             f"device.name=ascend: there is no {COMMAND} here; install the NPU's driver, or mount "
@@ -75,27 +75,27 @@ def find(wish: Wish) -> AscendDevice:
             f"{VISIBLE}={os.environ.get(VISIBLE)} leaves none of {len(chips)} NPUs visible; unset it, or name ids from "
             f"0 to {len(chips) - 1}, comma-separated without spaces"
         )
-    selected = select(wish.chips, [chips[number].name or "NPU" for number in usable])
+    selected = select(request.chips, [chips[number].name or "NPU" for number in usable])
     numbers = [usable[chip] for chip in selected]
-    mine = [chips[number] for number in numbers]
-    totals = [chip.memory_total_mib for chip in mine if chip.memory_total_mib is not None]
-    bf16 = {_supports_bf16(chip) for chip in mine}
+    readings = [chips[number] for number in numbers]
+    totals = [chip.memory_total_mib for chip in readings if chip.memory_total_mib is not None]
+    bf16 = {_supports_bf16(chip) for chip in readings}
     return AscendDevice(
         chips=selected,
-        product=" + ".join(sorted({_product(chip) for chip in mine})),
-        total_memory_mib=sum(totals) if len(totals) == len(mine) else None,
+        product=" + ".join(sorted({_product(chip) for chip in readings})),
+        total_memory_mib=sum(totals) if len(totals) == len(readings) else None,
         supports_bf16=False if False in bf16 else None if None in bf16 else True,
         visible=",".join(map(str, numbers)),
-        places=tuple(
-            Place(chip, reading.npu_id, reading.chip_id) for chip, reading in zip(selected, mine, strict=True)
+        addresses=tuple(
+            ChipAddress(chip, reading.npu_id, reading.chip_id) for chip, reading in zip(selected, readings, strict=True)
         ),
-        sensor=wish.sensor,
-        stand_in=wish.stand_in,
+        sensor=request.sensor,
+        stand_in=request.stand_in,
     )
 
 
 def visible_ids(listed: str | None, count: int) -> list[int]:
-    """The logic ids that a scheduler left visible, ascending, which is the one order the runtime takes.
+    """Return the logic ids that a scheduler left visible, ascending: the only order that the runtime takes.
 
     As the runtime reads ASCEND_RT_VISIBLE_DEVICES: up to the first entry that is no id of this machine, and an entry
     with a space before it is none (HUAWEI, CANN environment variables). Ray lists ids in the order it gave them."""
@@ -120,10 +120,10 @@ class _Discovery(BaseModel):
 
     @classmethod
     def make(cls, command: str) -> _Discovery:
-        node = Node(NpuSmiQuery(), 0)
-        with node.alone(_PATIENCE_SECONDS) as lock:
+        driver = SharedDriver(NpuSmiQuery(), 0)
+        with driver.alone(_PATIENCE_SECONDS) as lock:
             with suppress(ValidationError):
-                kept = cls.model_validate_json(node.kept("discovery.json") or b"")
+                kept = cls.model_validate_json(driver.kept("discovery.json") or b"")
                 if kept.command == command and 0 <= time.monotonic() - kept.asked < _DISCOVERY_SECONDS:
                     return kept
             text = npu_smi(["info"], lock=lock)
@@ -131,7 +131,7 @@ class _Discovery(BaseModel):
                 raise SensorError(explain(text))
             mapping = npu_smi(["info", "-m"], lock=lock)
             made = cls(command=command, asked=time.monotonic(), info=text, mapping=mapping)
-            node.keep("discovery.json", made)
+            driver.keep("discovery.json", made)
             return made
 
 
@@ -151,10 +151,10 @@ def _chips(command: str) -> list[NpuReading]:
 
     def logic_id(position: int) -> tuple[float, int]:
         reading = readings[position]
-        told = reading.logic_id
-        if told is None:
-            told = mapped.get((reading.npu_id, reading.chip_id or 0))
-        return (float("inf") if told is None else told), position
+        number = reading.logic_id
+        if number is None:
+            number = mapped.get((reading.npu_id, reading.chip_id or 0))
+        return (float("inf") if number is None else number), position
 
     # In a container torch counts what is there from 0, whatever the driver calls it: the order decides, not the number.
     return [readings[position] for position in sorted(range(len(readings)), key=logic_id)]

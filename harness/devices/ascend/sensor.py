@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.devices.ascend.shared_driver import Node
+from harness.devices.ascend.shared_driver import SharedDriver
 from harness.devices.npu_smi import NpuProcess, NpuReading
 from harness.devices.processes import tree
 from harness.devices.reading import Reading, SensorError
 
 
 @dataclass(frozen=True)
-class Place:
+class ChipAddress:
     """Where a run's chip stands in npu-smi's table."""
 
     chip: int
@@ -22,28 +22,30 @@ class Place:
 
 
 class NpuSensor:
-    def __init__(self, places: Sequence[Place], node: Node) -> None:
-        self.name = node.name
-        self._places = tuple(places)
-        self._node = node
+    """Reads the chips at `addresses` out of what the driver says of the whole machine."""
+
+    def __init__(self, addresses: Sequence[ChipAddress], driver: SharedDriver) -> None:
+        self.name = driver.name
+        self._addresses = tuple(addresses)
+        self._driver = driver
 
     def read(self, pids: frozenset[int]) -> list[Reading]:
-        answer = self._node.read()
+        answer = self._driver.read()
         # A 950 has no chips below the card in npu-smi's table; the library calls its only one 0.
         found = {(reading.npu_id, reading.chip_id or 0): reading for reading in answer.readings}
         family = {process.pid for process in tree(pids)}
         readings = []
-        for place in self._places:
-            reading = found.get((place.npu_id, place.chip_id or 0))
+        for address in self._addresses:
+            reading = found.get((address.npu_id, address.chip_id or 0))
             if reading is None:
                 # Without it the sum over the run's chips would be too small.
                 why = f" ({answer.problems[0]})" if answer.problems else ""
-                raise SensorError(f"{self.name} does not show chip {place.chip}, NPU {place.npu_id}{why}")
+                raise SensorError(f"{self.name} does not show chip {address.chip}, NPU {address.npu_id}{why}")
             readings.append(
                 Reading(
                     time=answer.moment,
                     sensor=self.name,
-                    chip=place.chip,
+                    chip=address.chip,
                     device_used_mib=reading.memory_used_mib,
                     device_total_mib=reading.memory_total_mib,
                     process_mib=_process_mib(reading, family),
@@ -55,7 +57,7 @@ class NpuSensor:
         return readings
 
     def close(self) -> None:
-        self._node.close()
+        self._driver.close()
 
 
 def _process_mib(reading: NpuReading, family: set[int]) -> float | None:
@@ -65,9 +67,9 @@ def _process_mib(reading: NpuReading, family: set[int]) -> float | None:
     """
     if not reading.processes_listed:
         return None
-    ours = [process for process in reading.processes if _pid(process) in family]
-    known = [process.memory_mib for process in ours if process.memory_mib is not None]
-    return sum(known) if known and len(known) == len(ours) else None
+    own = [process for process in reading.processes if _pid(process) in family]
+    known = [process.memory_mib for process in own if process.memory_mib is not None]
+    return sum(known) if known and len(known) == len(own) else None
 
 
 def _pid(process: NpuProcess) -> int | None:

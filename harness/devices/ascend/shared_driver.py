@@ -43,7 +43,7 @@ class Answer(BaseModel):
     """The next question has to wait until then."""
 
 
-class Node:
+class SharedDriver:
     """The chips of this machine, asked for at most once an interval however many runs look."""
 
     def __init__(self, query: Query, interval_seconds: float, folder: Path | None = None) -> None:
@@ -56,20 +56,20 @@ class Node:
         self._seen = 0.0
 
     def read(self) -> Answer:
-        """An answer that this object has not given before, asked for within the last interval. Raises SensorError:
+        """Return an answer that this object has not given before, asked for within the last interval.
 
-        the question failed, or waits because the last ones failed or took longer than the interval."""
+        Raises SensorError: the question failed, or waits because the last ones failed or took longer than the interval.
+        """
         asked = time.monotonic()
         while True:
             with self.alone(TIMEOUT_SECONDS) as lock:
                 last = self._last()
-                if last is None or (pause := last.not_before - time.monotonic()) <= 0:
-                    if last is None or last.error or not self._is_news(last, asked):
-                        last = self._ask(lock, 0 if last is None else last.failures)
+                if last is not None and last.error is None and self._is_news(last, asked):
                     return self._give(last)
-                if last.error is None and self._is_news(last, asked):
-                    return self._give(last)
-                if last.error is not None:
+                pause = 0.0 if last is None else last.not_before - time.monotonic()
+                if pause <= 0:
+                    return self._give(self._ask(lock, 0 if last is None else last.failures))
+                if last is not None and last.error is not None:
                     raise SensorError(last.error)
             if pause > self._interval:
                 raise SensorError(f"{self.name} takes longer than the interval and is asked less often")
@@ -128,23 +128,25 @@ class Node:
         return None if answer.error is not None and now - answer.asked > _FORGOTTEN_SECONDS else answer
 
     def keep(self, name: str, what: BaseModel) -> None:
-        """For the other processes of this user. Only inside of `alone`."""
-        temporary = self._folder / f"{name}.new"
+        """Keep `what` for the other processes of this user. Only inside of `alone`."""
+        # Nobody reads it meanwhile, and half of a JSON object is none: a lost answer costs one more question, where
+        # syncing each would cost the training a write to the disk every interval.
+        file = self._folder / name
         try:
-            temporary.write_text(what.model_dump_json(), encoding="utf-8")
-            temporary.replace(self._folder / name)
+            file.write_text(what.model_dump_json(), encoding="utf-8")
         except OSError:  # A full disk costs the sharing, not the reading.
             with suppress(OSError):
-                temporary.unlink(missing_ok=True)
+                file.unlink(missing_ok=True)
 
     def kept(self, name: str) -> bytes | None:
+        """Return what was kept as `name`; None: nothing that can be read. Only inside of `alone`."""
         with suppress(OSError):
             return (self._folder / name).read_bytes()
         return None
 
     @contextmanager
     def alone(self, patience_seconds: float) -> Iterator[int]:
-        """Nobody else asks the driver meanwhile. Yields what a process that is started for it must inherit.
+        """Let nobody else ask the driver meanwhile. Yields what a process that is started for it must inherit.
 
         flock, and not a lock of this process: an npu-smi that hangs inherits it and keeps the next one away.
         Raises SensorError."""

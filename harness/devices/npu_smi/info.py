@@ -111,10 +111,11 @@ class _Columns:
         # Something is blank. A value that stands exactly below a name of its kind is that column's.
         if len(found) > len(self.names):
             raise ValueError
+        names = dict(zip(self.offsets, self.names, strict=True))
         values: dict[str, tuple[str, ...]] = {}
         for match, text in zip(found, texts, strict=True):
-            name = self.names[self.offsets.index(match.start())]
-            if _width(name) != len(text):
+            name = names.get(match.start())
+            if name is None or _width(name) != len(text):
                 raise ValueError
             values[name] = text
         return values

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from harness.devices.ascend.query import NpuSmiQuery, Query
-from harness.devices.ascend.shared_driver import Node
+from harness.devices.ascend.shared_driver import SharedDriver
 from harness.devices.npu_smi import InfoTable
 from harness.devices.reading import SensorError
 
@@ -44,14 +44,14 @@ def main() -> None:
     if options.file_bytes is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (options.file_bytes, options.file_bytes))
     query: Query = HoldingQuery() if options.holding else NpuSmiQuery(options.timeout)
-    node = Node(query, options.interval, options.folder)
+    driver = SharedDriver(query, options.interval, options.folder)
     print("ready", flush=True)
     input()
     answers = 0
     while answers < options.answers:
         began = time.monotonic()
         try:
-            told: dict[str, object] = {"asked": node.read().asked}
+            told: dict[str, object] = {"asked": driver.read().asked}
             answers += 1
         except SensorError as error:
             told = {"error": str(error)}

@@ -8,8 +8,8 @@ import pytest
 
 from harness.devices.ascend.dcmi import DcmiQuery
 from harness.devices.ascend.query import NpuSmiQuery, Query
-from harness.devices.ascend.sensor import NpuSensor, Place
-from harness.devices.ascend.shared_driver import Node
+from harness.devices.ascend.sensor import ChipAddress, NpuSensor
+from harness.devices.ascend.shared_driver import SharedDriver
 from harness.devices.npu_smi import NpuProcess
 from harness.devices.reading import SensorError
 from tests.devices.ascend.stand_in import StandInNpuSmi
@@ -139,10 +139,10 @@ def test_a_sensor_reads_the_same_through_the_library_as_through_npu_smi(
     held = [Held(cards[0].npu, os.getpid(), 2048, chip=cards[0].chip)]
     npu_smi.show(table(cards, held))
     dcmi.show(cards, held)
-    places = [Place(chip, card.npu, card.chip) for chip, card in enumerate(cards)]
+    places = [ChipAddress(chip, card.npu, card.chip) for chip, card in enumerate(cards)]
 
     def read(query: Query) -> list[dict[str, object]]:
-        readings = NpuSensor(places, Node(query, 1.0)).read(frozenset({os.getpid()}))
+        readings = NpuSensor(places, SharedDriver(query, 1.0)).read(frozenset({os.getpid()}))
         assert {reading.sensor for reading in readings} == {query.name}
         return [reading.model_dump(exclude={"time", "sensor"}) for reading in readings]
 
@@ -153,5 +153,5 @@ def test_a_sensor_reads_the_same_through_the_library_as_through_npu_smi(
 
 def test_a_950_whose_table_has_no_chips_is_found_in_the_library_too(dcmi: StandInDcmi) -> None:
     dcmi.show([Card(3, used=6620, total=131072, name="Ascend950PR")])
-    (reading,) = NpuSensor([Place(0, 3, None)], Node(DcmiQuery(dcmi.path), 1.0)).read(frozenset())
+    (reading,) = NpuSensor([ChipAddress(0, 3, None)], SharedDriver(DcmiQuery(dcmi.path), 1.0)).read(frozenset())
     assert reading.device_used_mib == 6620

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.devices.ascend.sensor import NpuSensor, Place
-from harness.devices.ascend.shared_driver import Node
+from harness.devices.ascend.sensor import ChipAddress, NpuSensor
+from harness.devices.ascend.shared_driver import SharedDriver
 from harness.devices.reading import Reading, SensorError
 from tests.devices.ascend.clock import Clock, StandInDriver
 from tests.devices.ascend.tables import Card, Held, a3_table, ddr_table, hbm_table
@@ -19,25 +19,25 @@ OTHERS = 2**22 + 1
 CARDS = [Card(npu, used=3300 + npu, percent=10 * npu, power=f"{90 + npu}.5", celsius=40 + npu) for npu in range(8)]
 
 
-def read(table: str, places: list[Place], tmp_path: Path, pids: frozenset[int] = OURS) -> list[Reading]:
+def read(table: str, places: list[ChipAddress], tmp_path: Path, pids: frozenset[int] = OURS) -> list[Reading]:
     driver = StandInDriver(Clock(), table=table)
-    return NpuSensor(places, Node(driver, 1.0, tmp_path)).read(pids)
+    return NpuSensor(places, SharedDriver(driver, 1.0, tmp_path)).read(pids)
 
 
 def process_mib(table: str, tmp_path: Path, pids: frozenset[int] = OURS) -> float | None:
-    (reading,) = read(table, [Place(0, 0, 0)], tmp_path, pids)
+    (reading,) = read(table, [ChipAddress(0, 0, 0)], tmp_path, pids)
     return reading.process_mib
 
 
 def test_everything_that_the_table_tells_stands_in_the_reading_in_its_unit(tmp_path: Path) -> None:
-    (reading,) = read(hbm_table(CARDS, [Held(6, os.getpid(), 812)]), [Place(1, 6, 0)], tmp_path)
+    (reading,) = read(hbm_table(CARDS, [Held(6, os.getpid(), 812)]), [ChipAddress(1, 6, 0)], tmp_path)
     assert (reading.sensor, reading.chip) == ("npu-smi", 1)
     assert (reading.device_used_mib, reading.device_total_mib, reading.process_mib) == (3306, 65536, 812)
     assert (reading.power_watts, reading.temperature_celsius, reading.utilization_percent) == (96.5, 46, 60)
 
 
 def test_only_the_runs_own_chips_are_read_in_its_order_and_at_one_time(tmp_path: Path) -> None:
-    readings = read(hbm_table(CARDS), [Place(0, 5, 0), Place(1, 3, 0)], tmp_path)
+    readings = read(hbm_table(CARDS), [ChipAddress(0, 5, 0), ChipAddress(1, 3, 0)], tmp_path)
     assert [(reading.chip, reading.device_used_mib) for reading in readings] == [(0, 3305), (1, 3303)]
     assert len({reading.time for reading in readings}) == 1
 
@@ -45,7 +45,7 @@ def test_only_the_runs_own_chips_are_read_in_its_order_and_at_one_time(tmp_path:
 def test_a_die_is_found_by_card_and_chip(tmp_path: Path) -> None:
     dies = [Card(npu, chip, "Ascend910", used=100 * npu + chip, power="-") for npu in range(2) for chip in range(2)]
     held = [Held(1, os.getpid(), 7, chip=1)]
-    readings = read(a3_table(dies, held), [Place(2, 1, 0), Place(3, 1, 1)], tmp_path)
+    readings = read(a3_table(dies, held), [ChipAddress(2, 1, 0), ChipAddress(3, 1, 1)], tmp_path)
     assert [(reading.device_used_mib, reading.process_mib) for reading in readings] == [(100, None), (101, 7)]
 
 
@@ -53,14 +53,14 @@ def test_a_die_is_found_by_card_and_chip(tmp_path: Path) -> None:
 def test_a_chip_that_is_missing_is_an_error_and_not_a_smaller_sum(tmp_path: Path, missing: int) -> None:
     table = hbm_table([card for card in CARDS if card.npu != missing])
     with pytest.raises(SensorError, match=f"npu-smi does not show chip {missing}, NPU {missing}$"):
-        read(table, [Place(0, 0, 0), Place(1, 1, 0)], tmp_path)
+        read(table, [ChipAddress(0, 0, 0), ChipAddress(1, 1, 0)], tmp_path)
 
 
 def test_a_chip_whose_row_cannot_be_read_is_an_error_that_shows_the_row(tmp_path: Path) -> None:
     table = hbm_table(CARDS).replace("3303/ 65536", "33##/ 65536")
     with pytest.raises(SensorError, match=r"does not show chip 0, NPU 3 \(.*910B3.*\)"):
-        read(table, [Place(0, 3, 0)], tmp_path)
-    assert read(table, [Place(0, 4, 0)], tmp_path / "node")
+        read(table, [ChipAddress(0, 3, 0)], tmp_path)
+    assert read(table, [ChipAddress(0, 4, 0)], tmp_path / "node")
 
 
 def test_processes_of_the_run_are_summed_and_others_left_out(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_before_the_child_is_started_nothing_is_put_down_to_the_run(tmp_path: Pa
     ids=["no process table", "nobody on any NPU", "pids of the host, in a container"],
 )
 def test_memory_that_the_table_does_not_put_down_to_the_run_is_none(tmp_path: Path, held: list[Held] | None) -> None:
-    (reading,) = read(hbm_table(CARDS, held), [Place(0, 0, 0)], tmp_path)
+    (reading,) = read(hbm_table(CARDS, held), [ChipAddress(0, 0, 0)], tmp_path)
     assert (reading.process_mib, reading.device_used_mib) == (None, 3300)
 
 
@@ -104,7 +104,7 @@ def test_a_row_that_cannot_be_read_leaves_it_open_how_much_is_the_runs(tmp_path:
 
 def test_a_card_without_hbm_power_and_processes_reads_what_there_is(tmp_path: Path) -> None:
     card = Card(32768, 1, "310P3", 0, 0, 1511, 43693, "NA", celsius=45)
-    (reading,) = read(ddr_table([card], None), [Place(0, 32768, 1)], tmp_path)
+    (reading,) = read(ddr_table([card], None), [ChipAddress(0, 32768, 1)], tmp_path)
     told = reading.model_dump(exclude={"time", "sensor", "chip"}, exclude_none=True)
     assert told == {
         "device_used_mib": 1511,

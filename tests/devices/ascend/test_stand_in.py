@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from harness.devices.ascend.device import find
-from harness.devices.selection import Wish
+from harness.devices.request import DeviceRequest
 from tests.devices.ascend.follow import BASELINE_MIB
 from tests.devices.ascend.stand_in import StandInNpuSmi
 from tests.devices.stand_ins import HOUR, child
@@ -19,8 +19,8 @@ def test_the_memory_of_a_child_of_the_harness_is_shown_on_the_chips_that_it_was_
     npu_smi: StandInNpuSmi, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     npu_smi.follow(chips=4)
-    given = find(Wish(chips=[1, 3], stand_in="npu-smi"))
-    (sensor, _), (other, _) = given.sensors(HOUR), find(Wish(chips=[0])).sensors(HOUR)
+    given = find(DeviceRequest(chips=[1, 3], stand_in="npu-smi"))
+    (sensor, _), (other, _) = given.sensors(HOUR), find(DeviceRequest(chips=[0])).sensors(HOUR)
     assert [reading.device_used_mib for reading in sensor.read(frozenset())] == [BASELINE_MIB] * 2
     for name, value in given.environment().items():
         monkeypatch.setenv(name, value)
@@ -42,7 +42,7 @@ def test_the_memory_of_a_child_of_the_harness_is_shown_on_the_chips_that_it_was_
 
 def test_calls_tell_when_they_began_and_ended(npu_smi: StandInNpuSmi) -> None:
     npu_smi.follow()
-    find(Wish())
+    find(DeviceRequest())
     info, mapping = npu_smi.calls()
     assert (info.arguments, mapping.arguments) == (["info"], ["info", "-m"])
     assert info.ended is not None

@@ -1,0 +1,25 @@
+"""`harness report`: a comparison rendered again, from the records alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    sweeps: Annotated[list[Path], typer.Argument(metavar="SWEEP_DIR...", help="outputs/NAME, one or several.")],
+    output: Annotated[Path | None, typer.Option(help="Default: reports/NAME of the first.")] = None,
+) -> None:
+    """Render a comparison again, from the records alone."""
+    from harness.base.errors import UserError
+    from harness.report.render import render
+
+    missing = [folder for folder in sweeps if not folder.is_dir()]
+    if missing:
+        raise UserError([f"{folder}: no such folder; a sweep's folder is outputs/NAME" for folder in missing])
+    rendered = render(sweeps, output or Path("reports") / sweeps[0].resolve().name)
+    for sentence in rendered.verdict:
+        typer.echo(sentence)
+    typer.echo(f"report: {rendered.path}")

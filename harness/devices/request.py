@@ -1,0 +1,53 @@
+"""Which chips a run may use, and how a request that cannot be met is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.base.errors import UserError
+
+TorchDevice = Literal["cpu", "cuda", "npu"]
+"""What torch calls a device."""
+
+
+class DeviceError(UserError):
+    """The device asked for cannot be used. The message names the key, what is there and the fix."""
+
+
+class AbsentError(DeviceError):
+    """This machine has no chip of this kind."""
+
+
+@dataclass(frozen=True)
+class DeviceRequest:
+    """What a configuration asks of a device."""
+
+    chips: Sequence[int] | None = None
+    """Logic ids among the visible chips; None: the first."""
+    sensor: str = "auto"
+    """Of an Ascend device: npu-smi or dcmi."""
+    stand_in: str | None = None
+    """What stands in for an NPU in this run, in words; the training is done on the CPU then."""
+
+    def refuse_npu_keys(self, device: str) -> None:
+        """Refuse the keys that mean nothing to `device`, which is no NPU. Raises DeviceError where one was given."""
+        for key, value in (("sensor", self.sensor if self.sensor != "auto" else None), ("stand_in", self.stand_in)):
+            if value is not None:
+                raise DeviceError(f"device.{key}={value}: the device is {device}; leave it out or set device=ascend")
+
+
+def select(chips: Sequence[int] | None, products: Sequence[str]) -> tuple[int, ...]:
+    """Return the logic ids that `chips` asks for, ascending; the first where it is None.
+
+    `products`: the names of the visible chips, by logic id. Raises DeviceError where a chip is not among them."""
+    if chips is None:
+        return (0,)
+    if chips and set(chips) <= set(range(len(products))):
+        return tuple(sorted(set(chips)))
+    visible = ", ".join(f"{chip} ({product})" for chip, product in enumerate(products))
+    raise DeviceError(
+        f"device.chips={list(chips)}: the chips visible here are {visible}; "
+        "name some of these, or leave it out for the first"
+    )

@@ -1,0 +1,80 @@
+"""The Hydra application: Hydra composes a command line and launches its points, a Sweep runs them."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import types
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from omegaconf import DictConfig
+
+from harness.base import paths
+from harness.compose import hydra_plugins, hydra_values
+from harness.execution.prepare import prepare
+from harness.execution.sweep import MakeObserver, Stopped, Sweep
+from harness.plan.planner import Planner
+from harness.plan.spec import read_spec
+
+
+def main(arguments: Sequence[str], make_observer: MakeObserver) -> int:
+    """Run Hydra on a command line, after every mistake in it was told, and return the exit status.
+
+    Raises UserError with all mistakes, and KeyboardInterrupt."""
+    hydra_plugins.register()
+    parsed = get_args_parser().parse_args(list(arguments))
+    flags = [argument for argument in arguments if argument not in parsed.overrides]
+    sys.argv = ["harness", *flags, *hydra_values.admit(parsed.overrides)]
+    if parsed.help or parsed.hydra_help or parsed.cfg or parsed.info or parsed.shell_completion:
+        _application(_nothing)
+        return 0
+    signal.signal(signal.SIGTERM, _interrupt)
+    planner = Planner(Path.cwd())
+    prepared = prepare(parsed.overrides, parsed.multirun, planner)
+    sweep = Sweep(prepared.specs, make_observer, planner)
+    for what in prepared.unchecked:
+        sweep.observer.note(f"not checked: {what}")
+    try:
+        _application(sweep.run_point)
+    except Stopped as stopped:
+        raise stopped.mistake from None
+    finally:
+        sweep.dismiss_nodes()
+        sweep.observer.close()
+    return _exit_status(sweep, parsed.multirun)
+
+
+def run_spec(file: Path, make_observer: MakeObserver) -> int:
+    """Run the spec in a file and return the exit status. Raises UserError, and KeyboardInterrupt."""
+    spec = read_spec(file)
+    signal.signal(signal.SIGTERM, _interrupt)
+    sweep = Sweep([spec], make_observer, Planner(spec.started_in))
+    try:
+        sweep.run(spec)
+    finally:
+        sweep.dismiss_nodes()
+        sweep.observer.close()
+    return _exit_status(sweep, multirun=False)
+
+
+def _exit_status(sweep: Sweep, multirun: bool) -> int:
+    config = sweep.specs[0].config
+    if not multirun or config.dry_run or config.launch.node_rank > 0:
+        return int(bool(sweep.failed))
+    return int(not sweep.report())
+
+
+def _application(task: Callable[[DictConfig], object]) -> None:
+    folder = str(paths.configuration_folder("conf").resolve())
+    hydra.main(version_base="1.3", config_path=folder, config_name="config")(task)()
+
+
+def _nothing(composed: DictConfig) -> None:
+    """Stands for the runs where Hydra is only asked about itself."""
+
+
+def _interrupt(number: int, frame: types.FrameType | None) -> None:
+    raise KeyboardInterrupt

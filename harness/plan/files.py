@@ -1,0 +1,69 @@
+"""The files that a run starts from; with them its training can be repeated by hand."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+import yaml
+
+from harness.base.files import write_atomically
+from harness.base.redaction import redact
+from harness.data import prepare
+from harness.launch import torchrun
+from harness.plan.spec import RunSpec
+from harness.processes.jobs import TrainJob
+from harness.runs.folder import RunFolder
+from harness.trainer.arguments import training_arguments
+
+
+def train_arguments(spec: RunSpec) -> dict[str, Any]:
+    """Return what train.yaml holds: LLaMA-Factory's own arguments."""
+    return training_arguments(
+        spec.config,
+        train_names=list(spec.train_names),
+        validation_names=list(spec.validation_names),
+        dataset_dir=spec.folder.dataset,
+        output_dir=spec.folder.adapter,
+        model_path=spec.model_path,
+        precision=spec.precision,
+        on_cpu=spec.device.torch_device == "cpu",
+        processes=torchrun.world_size(spec.config.launch, spec.device.chips),
+    )
+
+
+def write_config(folder: RunFolder, resolved: dict[str, Any]) -> None:
+    """Write a run's resolved configuration. Raises OSError."""
+    write_atomically(folder.config, _yaml(resolved))
+
+
+def write(spec: RunSpec, rows: prepare.Rows, environment: dict[str, str]) -> list[str]:
+    """Write what a run starts from into its folder, and return the command that trains it. Raises OSError.
+
+    `environment`: what the harness adds to that of the command."""
+    folder = spec.folder
+    folder.path.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder.spec, spec.to_json())
+    prepare.write(rows, folder.dataset)
+    write_config(folder, spec.resolved())
+    write_atomically(folder.train, _yaml(train_arguments(spec)))
+    job = TrainJob(arguments=folder.train, events=folder.events, device=spec.device.torch_device)
+    command = torchrun.command(spec.config.launch, spec.device.chips, spec.announced, job, folder)
+    exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted(environment.items()))
+    plain = shlex.quote(str(folder.train))
+    script = (
+        "#!/bin/sh\n"
+        "# The training as the harness ran it.\n"
+        f"cd {shlex.quote(str(spec.started_in))}\n{exports}{shlex.join(command)}\n\n"
+        "# The same training without the harness, in the same environment:\n"
+        f"# llamafactory-cli train {plain}\n"
+        "# Where torchvision or torchaudio do not fit torch, llamafactory-cli itself does not start; then:\n"
+        f"# python -m harness.workers.compat train {plain}\n"
+    )
+    write_atomically(folder.command, redact(script))
+    folder.command.chmod(folder.command.stat().st_mode | 0o111)
+    return command
+
+
+def _yaml(values: dict[str, Any]) -> str:
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)

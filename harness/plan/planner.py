@@ -1,0 +1,100 @@
+"""Plans runs: what is decided of one before anything starts, each file read once for all of them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from harness.config.schema import Config, DatasetConfig
+from harness.data import arithmetic, prepare
+from harness.data.sources import SourceReader
+from harness.launch import torchrun
+from harness.models import fingerprint, synthetic
+from harness.plan import identity
+from harness.plan.device import precision_of
+from harness.plan.machine import versions
+from harness.plan.spec import DeviceSpec, RunSpec
+from harness.processes.jobs import ARITHMETIC
+
+
+class Planner:
+    """Makes specs in one folder, and draws their rows. Reads data and hashes models; writes nothing."""
+
+    def __init__(self, started_in: Path) -> None:
+        self.started_in = started_in
+        self.sources = SourceReader(started_in)
+        self._rows: dict[str, tuple[prepare.Rows, str]] = {}
+        self._questions: dict[tuple[int, int], str] = {}
+
+    def rows(self, dataset: DatasetConfig) -> tuple[prepare.Rows, str]:
+        """Return the rows of a dataset and their hash, drawn once. Raises SourceError."""
+        key = repr(dataset)
+        if key not in self._rows:
+            rows = prepare.draw(dataset, self.sources)
+            self._rows[key] = rows, rows.digest()
+        return self._rows[key]
+
+    def fetch(self, config: Config) -> bool:
+        """Fetch what a hub has of a configuration's rows; whether there was something to fetch. Raises SourceError."""
+        dataset = config.dataset
+        sources = (dataset, *dataset.also, *dataset.validation)
+        absent = [source for source in sources if source.repository is not None and not self.sources.is_here(source)]
+        for source in absent:
+            self.sources.fetch(source, config.model.hub)
+        return bool(absent)
+
+    def spec(self, config: Config, overrides: tuple[str, ...], device: DeviceSpec, number: int = 0) -> RunSpec:
+        """Decide on a run, the `number`th of its sweep. Its dataset must be on this machine. Raises SourceError."""
+        rows, digest = self.rows(config.dataset)
+        model_path, weights, former_weights = self.weights(config)
+        precision = precision_of(config, device)
+        stand_in = [device.stand_in] if device.stand_in else []
+        parts = identity.parts_of(
+            config,
+            weights=weights,
+            questions=self._questions_of(config),
+            rows=digest,
+            precision=precision,
+            device=[device.kind, device.product, device.chips, *stand_in],
+            versions=versions(),
+            processes=torchrun.world_size(config.launch, device.chips),
+        )
+        return RunSpec.model_validate(
+            {
+                "config": config,
+                "overrides": overrides,
+                "number": number,
+                "started_in": self.started_in,
+                "device": device,
+                "precision": precision,
+                "model_path": model_path,
+                "train_names": rows.train_names,
+                "validation_names": rows.validation_names,
+                "parts": parts,
+                "former_weights": None if former_weights == weights else former_weights,
+            }
+        )
+
+    def weights(self, config: Config) -> tuple[str, str, str]:
+        """Return where a model is, what it is, and what the version before would have said that it is."""
+        model = config.model
+        if model.path is None:
+            assert model.shape is not None, "the checks ask for a path or a shape"
+            shape = model.shapes[model.shape]
+            sizes = f"random {sorted(asdict(shape).items())}"
+            return str(synthetic.path_of(model.shape, shape)), sizes, sizes
+        local = self.started_in / Path(model.path).expanduser()
+        if not local.is_dir():
+            return model.path, model.path, model.path
+        return str(local.resolve()), fingerprint.of_model(local), fingerprint.before(local)
+
+    def _questions_of(self, config: Config) -> str | None:
+        evaluation = config.evaluation
+        if evaluation.benchmark == ARITHMETIC:
+            key = evaluation.limit or arithmetic.DEFAULT_QUESTIONS, config.dataset.seed
+            if key not in self._questions:
+                self._questions[key] = identity.of_arithmetic_questions(*key)
+            return self._questions[key]
+        if evaluation.path is None:
+            return None
+        return fingerprint.fingerprint(self.started_in / Path(evaluation.path).expanduser())

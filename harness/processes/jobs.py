@@ -1,0 +1,194 @@
+"""What each worker is told: `python -m harness.workers.NAME JOB.json`, one typed job for each.
+
+The workers alone import torch and its kin, and nobody imports them: what both sides know of each other stands here.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, StringConstraints, model_validator
+
+from harness.base.files import write_atomically
+from harness.config.schema import PromptConfig, Shape
+from harness.devices.request import TorchDevice
+
+ARITHMETIC = "arithmetic"
+"""The benchmark that is the project's own; every other name is evalscope's."""
+
+
+class Job(BaseModel):
+    # Pydantic keeps names with `model_` for itself, which some fields mean literally.
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    worker: ClassVar[str]
+    """The module in harness.workers that takes this job."""
+
+    def write(self, file: Path) -> list[str]:
+        """Write the job to `file`, making its folder, and return the command that does it. Raises OSError."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, self.model_dump_json(indent=2) + "\n")
+        return self.command(file)
+
+    @classmethod
+    def command(cls, file: Path | str) -> list[str]:
+        """The command that does the job in `file`; `/dev/stdin` for one that comes by its standard input."""
+        return [sys.executable, "-m", f"harness.workers.{cls.worker}", str(file)]
+
+
+class TrainJob(Job):
+    worker = "train"
+
+    arguments: Path
+    """The train.yaml that LLaMA-Factory is given."""
+    events: Path
+    """The events.jsonl that the worker appends to."""
+    device: TorchDevice
+    """The worker refuses to fall back to the CPU."""
+
+
+class TorchrunJob(Job):
+    """torchrun on this machine, which starts one process of a worker for each chip."""
+
+    worker = "torchrun"
+
+    arguments: list[str]
+    """torchrun's own, the worker's module and its job file at their end."""
+    announce: str | None = None
+    """On node 0 of several: the run, as `NUMBER:NAME`, that the others are told is trained now."""
+
+
+class MeetJob(Job):
+    """Wait on another node than 0 until node 0 trains a run, or is past it."""
+
+    worker = "meet"
+
+    address: str
+    """Of node 0."""
+    port: int
+    run: str
+    """`NUMBER:NAME`, as node 0 announces it."""
+    patience_seconds: float
+    """How long to wait for a sign of life of node 0."""
+    answer: Path
+    """Where the worker writes a Met as JSON."""
+
+
+class Met(BaseModel):
+    """What came of a MeetJob."""
+
+    node_0_is_at: int | None = None
+    """The number of node 0's run; None: there was no answer that helps."""
+    problem: str | None = None
+    """What is wrong, and what would be right."""
+
+
+class EvaluationJob(Job):
+    """Score a model on a benchmark, put prompts to it, or both."""
+
+    worker = "evaluate"
+
+    benchmark: str | None
+    """`arithmetic`, the project's own held-out questions, or evalscope's name of a benchmark. None: only prompts."""
+    prompts: list[PromptConfig] = []
+    path: Path | None = None
+    """Questions on this machine: a file, or a folder with one file a split. None: evalscope fetches them."""
+    limit: PositiveInt | None = None
+    """Questions; evalscope counts them by subset where a benchmark has several. None: all (arithmetic: 200)."""
+    few_shot: NonNegativeInt = 0
+    batch_size: PositiveInt = 32
+    """Questions that the model answers at once."""
+    max_new_tokens: PositiveInt = 512
+    seed: int = 42
+    """Draws the arithmetic questions: the same in all jobs that are compared."""
+    device: TorchDevice
+    """The worker refuses to fall back to the CPU."""
+    model_arguments: dict[str, Any]
+    """LLaMA-Factory's inference arguments: those of the training that say what the model is."""
+    model_id: Annotated[str, StringConstraints(pattern=r"^[^./\\][^/\\]*$")]
+    """Unique for each variant: evalscope names a folder after it."""
+    output: Path
+    """A TargetFolder."""
+    events: Path
+    """The events.jsonl that the worker appends to."""
+
+    @model_validator(mode="after")
+    def _there_is_something_to_ask(self) -> EvaluationJob:
+        if self.benchmark is None and not self.prompts:
+            raise ValueError("there is neither a benchmark nor a prompt")
+        return self
+
+    @property
+    def questions_are_local(self) -> bool:
+        return self.benchmark in (None, ARITHMETIC) or self.path is not None
+
+
+class MergeJob(Job):
+    worker = "merge"
+
+    arguments: Path
+    """The YAML file that `llamafactory-cli export` would be given."""
+    events: Path
+
+
+class ChatJob(Job):
+    """Become a program of LLaMA-Factory's on a model."""
+
+    worker = "chat"
+
+    device: TorchDevice
+    program: Literal["chat", "api", "webchat"]
+    flags: list[str]
+    """LLaMA-Factory's own, as `--name=value`."""
+
+
+class TrackingJob(Job):
+    """Follow the files of a run and tell SwanLab. A line on stdin, or its end, says that the run is over."""
+
+    worker = "track"
+
+    mode: str
+    project: str
+    workspace: str | None
+    experiment: str
+    group: str
+    tags: list[str]
+    config: dict[str, Any]
+    log_folder: Path
+    """SwanLab's own."""
+    events: Path
+    readings: Path
+    score: Path
+    """There in the end, where the run was scored."""
+
+
+class QuantizationTrialJob(Job):
+    """Try each quantization on a device; one line of JSON on stdout for each."""
+
+    worker = "try_quantization"
+
+    device: TorchDevice
+
+
+class FetchJob(Job):
+    """A dataset's file from a hub, or from its cache: its path on stdout, or the error behind `error: `."""
+
+    worker = "fetch_dataset"
+
+    hub: Literal["huggingface", "modelscope"]
+    repository: str
+    file: str
+
+
+class RandomWeightsJob(Job):
+    """Write random bf16 weights of a shape, shard by shard, as a checkpoint."""
+
+    worker = "random_weights"
+
+    shape: Shape
+    folder: Path
+    """Not there yet."""
+    tokenizer: Path
+    """The folder of a model whose tokenizer the checkpoint gets."""

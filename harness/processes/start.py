@@ -1,0 +1,128 @@
+"""The one way in which a child process is started, and how it is ended together with all that it started."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import cache
+from queue import SimpleQueue
+from typing import Any
+
+from harness.processes.jobs import Job
+
+PARENT = "HARNESS_PARENT"
+"""The environment variable that tells a worker the pid of the process that it must not outlive."""
+_POLL_SECONDS = 0.05
+_KILL_SECONDS = 10.0
+
+
+def start(command: Sequence[str], **popen_arguments: Any) -> subprocess.Popen[bytes]:
+    """Start `command` in a session of its own, where a Ctrl-C on the terminal reaches the parent alone, which decides.
+
+    `popen_arguments` are subprocess.Popen's; stdin is /dev/null unless they name another. A worker dies with this
+    process, not with the thread that calls. Raises OSError where the command cannot be started."""
+    given = popen_arguments.get("env")
+    environment = {**(os.environ if given is None else given), PARENT: str(os.getpid())}
+    arguments = {"stdin": subprocess.DEVNULL, "start_new_session": True, **popen_arguments, "env": environment}
+    started: Future[subprocess.Popen[bytes]] = _starter(os.getpid()).do(lambda: subprocess.Popen(command, **arguments))
+    try:
+        return started.result()
+    except KeyboardInterrupt:
+        # The process may just be starting, and nobody else will know of it.
+        started.add_done_callback(_end_unowned)
+        raise
+
+
+def run_to_end(
+    job: Job, environment: Mapping[str, str], timeout_seconds: float | None = None, *, errors_shown: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Run a short worker, whose job comes by its standard input, and return what it wrote and its exit status.
+
+    `errors_shown`: what it writes to stderr, a hub's progress say, goes to this process's own, and is not returned.
+    Raises OSError, and subprocess.TimeoutExpired, with what was written until then, where the worker takes longer."""
+    command = job.command("/dev/stdin")
+    # Files, not pipes: what a worker leaves running would hold a pipe open for longer than the worker lives.
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        streams = {"stdout": output, "stderr": None if errors_shown else errors}
+        process = start(command, stdin=subprocess.PIPE, env=environment, **streams)
+        try:
+            assert process.stdin is not None
+            with suppress(BrokenPipeError), process.stdin as stdin:
+                stdin.write(job.model_dump_json().encode())
+            deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+            while not (ended := has_ended(process)) and (deadline is None or time.monotonic() < deadline):
+                time.sleep(_POLL_SECONDS)
+        finally:
+            end(process)
+        written = []
+        for file in (output, errors):
+            file.seek(0)
+            written.append(file.read().decode(errors="replace"))
+    if not ended:
+        raise subprocess.TimeoutExpired(command, timeout_seconds or 0.0, *written)
+    return subprocess.CompletedProcess(command, process.returncode, *written)
+
+
+def has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Whether a child has ended. It is not reaped, so that its pid and its group's number stay its own until `end`."""
+    if process.returncode is not None:
+        return True
+    try:
+        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
+    except ChildProcessError:  # Reaped already: this process may have been started with SIGCHLD ignored.
+        return True
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Kill what is left of a child and of its process group, in which grandchildren outlive it; then reap the child."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        # One that waits for a driver cannot even be killed.
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_KILL_SECONDS)
+
+
+def _end_unowned(started: Future[subprocess.Popen[bytes]]) -> None:
+    if started.exception() is None:
+        end(started.result())
+
+
+class _Starter:
+    """A thread that does, one after another, what others ask of it, and lives as long as the process.
+
+    Linux kills a worker that dies with its parent (PR_SET_PDEATHSIG) when the thread that started it ends."""
+
+    def __init__(self) -> None:
+        self._asked: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        threading.Thread(target=self._serve, name="starter", daemon=True).start()
+
+    def do(self, call: Callable[[], subprocess.Popen[bytes]]) -> Future[subprocess.Popen[bytes]]:
+        """Make `call` in the thread, and return what will hold its result."""
+        future: Future[subprocess.Popen[bytes]] = Future()
+
+        def answer() -> None:
+            try:
+                future.set_result(call())
+            except BaseException as error:
+                future.set_exception(error)
+
+        self._asked.put(answer)
+        return future
+
+    def _serve(self) -> None:
+        while True:
+            self._asked.get()()
+
+
+@cache
+def _starter(pid: int) -> _Starter:
+    """Return the starter of the process `pid`: after a fork the thread of the parent is not there."""
+    return _Starter()

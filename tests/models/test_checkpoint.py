@@ -1,0 +1,61 @@
+"""What a checkpoint's files say, whatever the weights are made of."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.base.paths import PACKAGE
+from harness.models.checkpoint import DamagedError, shapes_of
+
+BYTES = {"F32": 4, "BF16": 2, "F16": 2, "F8_E4M3": 1, "U8": 1}
+
+
+def write(file: Path, weights: dict[str, tuple[str, tuple[int, ...]]]) -> None:
+    """A safetensors file by the words of its format: 8 bytes of length, JSON, weights."""
+    header, end = {}, 0
+    for name, (dtype, shape) in weights.items():
+        size = BYTES[dtype] * math.prod(shape)
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [end, end + size]}
+        end += size
+    encoded = json.dumps(header).encode()
+    file.write_bytes(struct.pack("<Q", len(encoded)) + encoded + bytes(end))
+
+
+def test_the_shapes_of_all_files_are_read_also_of_weights_that_numpy_has_no_type_for(tmp_path: Path) -> None:
+    weights = {dtype: (dtype, (2, 3 + size)) for dtype, size in BYTES.items()}
+    write(tmp_path / "model-1.safetensors", weights)
+    write(tmp_path / "model-2.safetensors", {"norm": ("F32", (7,)), "scale": ("F32", ())})
+    shapes = {name: shape for name, (_, shape) in weights.items()}
+    assert shapes_of(tmp_path) == shapes | {"norm": (7,), "scale": ()}
+
+
+def test_a_folder_without_such_files_has_no_shapes(tmp_path: Path) -> None:
+    (tmp_path / "pytorch_model.bin").touch()
+    assert shapes_of(tmp_path) == {}
+
+
+@pytest.mark.parametrize("kept", [0, 4, 20, -1])
+def test_a_file_that_was_cut_off_is_named_with_what_it_may_be(kept: int, tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    write(file, {"weight": ("F32", (4, 4))})
+    file.write_bytes(file.read_bytes()[:kept])
+    with pytest.raises(DamagedError, match=r"model\.safetensors: is no safetensors file; it was cut off, or is a Git"):
+        shapes_of(tmp_path)
+
+
+def test_reading_them_imports_no_torch() -> None:
+    program = f"""
+import sys
+from pathlib import Path
+from harness.models.checkpoint import shapes_of
+assert shapes_of(Path({str(PACKAGE / "models" / "tiny")!r}))
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,0 +1,119 @@
+"""Random weights of a shape: made once, by a worker that sees no accelerator, and whole or made again."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from harness.base.errors import UserError
+from harness.config.schema import Shape
+from harness.models import synthetic
+from harness.models.checkpoint import shapes_of
+from harness.processes.jobs import Job
+from tests.devices.stand_ins import wait_until
+
+SHAPE = Shape(
+    model_type="qwen2",
+    hidden_size=64,
+    intermediate_size=128,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    vocab_size=1024,
+    tie_word_embeddings=True,
+)
+MATERIALIZE = """
+import sys
+from harness.models.synthetic import materialize
+from tests.models.test_synthetic import SHAPE
+print(materialize("small", SHAPE))
+"""
+
+
+class Workers:
+    """What the workers that make checkpoints are given; they do their work."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.environments: list[Mapping[str, str]] = []
+        run_to_end = synthetic.run_to_end
+
+        def watched(job: Job, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+            self.environments.append(environment)
+            return run_to_end(job, environment)
+
+        monkeypatch.setattr(synthetic, "run_to_end", watched)
+
+
+@pytest.fixture
+def workers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Workers:
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+    return Workers(monkeypatch)
+
+
+def is_whole(folder: Path) -> bool:
+    shapes = shapes_of(folder)
+    return shapes["model.layers.1.mlp.down_proj.weight"] == (64, 128) and (folder / "tokenizer.json").exists()
+
+
+def test_two_who_want_a_checkpoint_at_once_make_it_once_and_both_have_it_whole(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    monkeypatch.setenv("ASCEND_RT_VISIBLE_DEVICES", "0")
+    monkeypatch.setenv("SWANLAB_API_KEY", "not for workers")
+    found: list[Path] = []
+    threads = [threading.Thread(target=lambda: found.append(synthetic.materialize("small", SHAPE))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [synthetic.path_of("small", SHAPE)] * 2
+    assert is_whole(found[0])
+    (environment,) = workers.environments
+    assert environment["CUDA_VISIBLE_DEVICES"] == ""
+    assert environment["ASCEND_RT_VISIBLE_DEVICES"] == "-1"
+    assert "SWANLAB_API_KEY" not in environment
+
+
+def test_a_checkpoint_half_made_by_a_process_that_was_killed_is_made_again(workers: Workers, tmp_path: Path) -> None:
+    folder = synthetic.path_of("small", SHAPE)
+    root = Path(__file__).parents[2]
+    with subprocess.Popen([sys.executable, "-c", MATERIALIZE], cwd=root, stdout=subprocess.PIPE) as process:
+        wait_until(folder.exists)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    (folder / "model-00009.safetensors").write_text("half of a shard")
+    (folder / "complete").unlink(missing_ok=True)  # Where it was too fast to be killed half-way.
+    assert is_whole(synthetic.materialize("small", SHAPE))
+    assert not (folder / "model-00009.safetensors").exists()
+    assert len(workers.environments) == 1
+    synthetic.materialize("small", SHAPE)
+    assert len(workers.environments) == 1, "what is whole is not made again"
+
+
+def test_a_worker_that_fails_is_a_message_with_its_last_words_and_leaves_nothing_that_passes_for_whole(
+    workers: Workers,
+) -> None:
+    shape = Shape(**{**vars(SHAPE), "model_type": "no such model"})
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"model\.shape=odd: its random weights could not be made: .*no such model"):
+            synthetic.materialize("odd", shape)
+    assert len(workers.environments) == 2
+
+
+def test_a_disk_without_room_is_told_before_anything_is_made(workers: Workers) -> None:
+    shape = Shape(**{**vars(SHAPE), "hidden_size": 2**20, "intermediate_size": 2**24})
+    with pytest.raises(UserError, match=r"model\.shape=huge: .* set HARNESS_CACHE to a folder on a larger disk"):
+        synthetic.materialize("huge", shape)
+    assert workers.environments == []
+
+
+def test_shapes_that_differ_in_a_size_have_folders_of_their_own(workers: Workers) -> None:
+    other = Shape(**{**vars(SHAPE), "head_dim": 32})
+    assert synthetic.path_of("small", SHAPE) != synthetic.path_of("small", other)

@@ -1,0 +1,82 @@
+"""Where everything is: the names of a sweep's folder, and which of its folders are runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.runs.folder import RunFolder, SweepFolder, TargetFolder
+
+# What runs of the version before are made of: they are to be read for ever.
+OLD_NAMES = {
+    "config": "config.yaml",
+    "train": "train.yaml",
+    "command": "command.sh",
+    "events": "events.jsonl",
+    "readings": "readings.jsonl",
+    "logs": "logs",
+    "adapter": "adapter",
+    "merged": "merged",
+    "record": "record.json",
+}
+
+
+@pytest.mark.parametrize(("name", "file"), OLD_NAMES.items())
+def test_a_run_is_laid_out_as_it_always_was(name: str, file: str) -> None:
+    assert getattr(RunFolder(Path("/s/r")), name) == Path("/s/r", file)
+
+
+def test_answers_lie_where_they_always_did() -> None:
+    run = RunFolder(Path("/s/r"))
+    assert run.evaluation == TargetFolder(Path("/s/r/evaluation"))
+    assert run.evaluation_merged == TargetFolder(Path("/s/r/evaluation-merged"))
+    assert run.sweep.base("0f") == TargetFolder(Path("/s/base-0f"))
+    assert (run.evaluation.answers, run.evaluation.score, run.evaluation.replies) == (
+        Path("/s/r/evaluation/answers.jsonl"),
+        Path("/s/r/evaluation/score.json"),
+        Path("/s/r/evaluation/prompts.json"),
+    )
+
+
+def test_no_two_things_of_a_run_have_one_name() -> None:
+    run = RunFolder(Path("/s/r"))
+    names = {name for kind in RunFolder.__mro__[:-1] for name in vars(kind) if not name.startswith("_")}
+    places = [getattr(run, name) for name in names]
+    paths = [place.path if isinstance(place, TargetFolder) else place for place in places]
+    paths = [path for path in paths if isinstance(path, Path)]
+    assert len(set(paths)) == len(paths) > 12
+
+
+def test_a_run_s_lock_is_beside_its_folder_so_that_putting_it_aside_keeps_the_lock() -> None:
+    run = RunFolder(Path("/s/lora-seed0-0f"))
+    assert run.lock.parent == Path("/s")
+    assert run.lock.name not in {run.name, "", "."}
+
+
+def test_runs_are_the_folders_with_a_record_or_the_name_of_a_run(tmp_path: Path) -> None:
+    for name in (
+        "qlora-seed1-0f3a",
+        "lora,rank=8-seed0-9c",
+        "renamed by a user/record.json",
+        "base-0f3a/score.json",
+        "earlier/lora-seed0-9c-20260101T000000.000001/record.json",
+        "nodes/lora-seed0-9c-node1/record.json",
+        "swanlog",
+        "lora-seedless-9c",
+    ):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "lora-seed2-9c").touch()
+    (tmp_path / ".lora-seed0-9c.lock").touch()
+    sweep = SweepFolder(tmp_path)
+    assert [run.name for run in sweep.runs()] == ["lora,rank=8-seed0-9c", "qlora-seed1-0f3a", "renamed by a user"]
+    assert sweep.is_sweep()
+    assert not SweepFolder(tmp_path / "swanlog").is_sweep()
+
+
+def test_a_machine_that_only_helps_leaves_its_folder_out_of_the_runs(tmp_path: Path) -> None:
+    sweep = SweepFolder(tmp_path)
+    helper = sweep.helper("lora-seed0-9c", 1)
+    helper.path.mkdir(parents=True)
+    assert list(sweep.runs()) == []
+    assert helper.path != sweep.helper("lora-seed0-9c", 2).path

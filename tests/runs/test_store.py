@@ -1,0 +1,204 @@
+"""What is in a run's folder is read, written and put aside, and never lost."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from harness.devices.reading import Reading
+from harness.runs import store
+from harness.runs.folder import RunFolder, SweepFolder
+from harness.runs.measurements import energy, read
+from harness.runs.record import Outcome
+from harness.runs.store import DamagedRecordError, load, locked, put_aside, write
+from tests.devices.stand_ins import child
+from tests.runs.records import a_record
+
+HOLD = """
+import sys
+from pathlib import Path
+from harness.runs.store import locked
+with locked(Path(sys.argv[1]), lambda: print("waits", flush=True)):
+    print("has it", flush=True)
+    input()
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    folder = SweepFolder(tmp_path / "sweep").run("lora-seed0-abc")
+    folder.path.mkdir(parents=True)
+    return folder
+
+
+def test_what_is_written_is_read_again(folder: RunFolder) -> None:
+    record = a_record()
+    write(folder, record)
+    assert load(folder) == record
+
+
+def test_no_record_is_none(folder: RunFolder) -> None:
+    assert load(folder) is None
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"status": "completed"}', "\x00"])
+def test_a_damaged_record_is_named_and_kept(damage: str, folder: RunFolder) -> None:
+    folder.record.write_text(damage)
+    with pytest.raises(DamagedRecordError, match=str(folder.record)):
+        load(folder)
+    write(folder, a_record())
+    assert load(folder) is not None
+    assert [file.read_text() for file in folder.path.glob("record.damaged-*.json")] == [damage]
+
+
+def test_records_that_are_damaged_within_one_second_are_kept_each(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Clock(datetime):
+        ticks: Iterator[int] = iter(range(1, 9))
+
+        @classmethod
+        def now(cls, tz: object = None) -> Clock:
+            return cls(2026, 1, 1, 0, 0, 0, next(cls.ticks), tzinfo=UTC)
+
+    monkeypatch.setattr(store, "datetime", Clock)
+    for damage in ("{1", "{2", "{3"):
+        folder.record.write_text(damage)
+        write(folder, a_record())
+    assert sorted(file.read_text() for file in folder.path.glob("record.damaged-*.json")) == ["{1", "{2", "{3"]
+
+
+def test_a_full_disk_leaves_the_old_record(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(folder, a_record())
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write(folder, a_record(Outcome.FAILED))
+    found = load(folder)
+    assert found is not None
+    assert found.status is Outcome.COMPLETED
+    assert list(folder.path.iterdir()) == [folder.record]
+
+
+def reading(second: float) -> str:
+    return Reading(time=second, sensor="nvml", chip=0, power_watts=200).model_dump_json() + "\n"
+
+
+def test_readings_of_an_attempt_that_left_nothing_else_are_put_aside_and_never_joined(folder: RunFolder) -> None:
+    folder.readings.write_text("".join(map(reading, range(3))))
+    aside = put_aside(folder)
+    assert aside is not None
+    assert not folder.path.exists()
+    assert [file.name for file in aside.iterdir()] == ["readings.jsonl"]
+    folder.path.mkdir()
+    folder.readings.write_text("".join(reading(36_000 + second) for second in range(61)))
+    spent = energy(read(folder).readings, 1.0)
+    assert spent is not None
+    assert spent.watt_hours == pytest.approx(200 * 60 / 3600)
+    assert spent.covered_seconds == 60
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["record.json", "events.jsonl", "readings.jsonl", "logs", "adapter", "evaluation", "something of another version"],
+)
+def test_whatever_an_attempt_left_is_put_aside_whole(name: str, folder: RunFolder) -> None:
+    for left in (folder.config, folder.spec, folder.path / name):
+        left.write_text(left.name)
+    aside = put_aside(folder)
+    assert aside is not None
+    assert aside.parent == folder.sweep.earlier
+    assert aside.name.startswith(f"{folder.name}-")
+    assert {file.name: file.read_text() for file in aside.iterdir()} == {
+        left: left for left in ("config.yaml", "spec.json", name)
+    }
+
+
+def test_what_a_dry_run_planned_is_not_put_aside(folder: RunFolder) -> None:
+    for file in (folder.config, folder.train, folder.command, folder.spec, folder.job("train")):
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+    folder.dataset.mkdir()
+    assert put_aside(folder) is None
+    assert folder.config.exists()
+    assert not folder.sweep.earlier.exists()
+
+
+def test_a_run_that_is_not_there_is_not_put_aside(tmp_path: Path) -> None:
+    assert put_aside(SweepFolder(tmp_path).run("lora-seed0-abc")) is None
+
+
+def test_attempts_that_are_put_aside_one_after_the_other_are_kept_each(folder: RunFolder) -> None:
+    for attempt in ("first", "second"):
+        folder.path.mkdir(exist_ok=True)
+        folder.events.write_text(attempt)
+        put_aside(folder)
+    assert sorted(aside.joinpath("events.jsonl").read_text() for aside in folder.sweep.earlier.iterdir()) == [
+        "first",
+        "second",
+    ]
+
+
+def test_a_lock_that_nobody_has_is_had_without_a_word(tmp_path: Path) -> None:
+    def waiting() -> None:
+        raise AssertionError("it waits for nobody")
+
+    for _ in range(2):
+        with locked(tmp_path / "lock", waiting):
+            pass
+
+
+def test_who_waits_for_a_lock_of_another_process_says_so_once_and_gets_it_in_the_end(tmp_path: Path) -> None:
+    heard: list[str] = []
+    waits = threading.Event()
+
+    def take() -> None:
+        with locked(tmp_path / "lock", lambda: (heard.append("waits"), waits.set())[0]):
+            heard.append("has it")
+
+    with child([sys.executable, "-c", HOLD, str(tmp_path / "lock")]) as holder:
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "has it\n"
+        taker = threading.Thread(target=take)
+        taker.start()
+        waits.wait()
+        assert heard == ["waits"]
+        holder.stdin.write("\n")
+        holder.stdin.flush()
+        taker.join()
+    assert heard == ["waits", "has it"]
+
+
+def test_the_lock_of_a_process_that_was_killed_is_free(tmp_path: Path) -> None:
+    with child([sys.executable, "-c", HOLD, str(tmp_path / "lock")]) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        holder.kill()
+        holder.wait()
+    next_one = subprocess.run(
+        [sys.executable, "-c", HOLD, str(tmp_path / "lock")], input="\n", capture_output=True, text=True, check=True
+    )
+    assert next_one.stdout == "has it\n"
+
+
+def test_a_block_that_fails_gives_the_lock_back(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="in the block"), locked(tmp_path / "lock", lambda: None):
+        raise ValueError("in the block")
+    with locked(tmp_path / "lock", lambda: pytest.fail("nobody has it")):
+        pass
+
+
+def test_where_no_lock_can_be_made_is_an_os_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"), locked(tmp_path / "file" / "lock", lambda: None):
+        pass

@@ -1,0 +1,90 @@
+"""torchrun's own rendezvous on one machine, with two real ranks on the CPU."""
+
+from __future__ import annotations
+
+import os
+import signal
+from itertools import count
+from pathlib import Path
+
+import psutil
+
+from harness.processes.child import Child, Ended
+from harness.processes.jobs import TorchrunJob
+from harness.runs.events import EventReader
+from harness.runs.record import Outcome
+from tests.processes.waiting import wait_until_dead
+
+RANK = """
+import os, pathlib, signal, sys, time
+from harness.workers import lifecycle
+lifecycle.die_with_parent()
+import torch
+from torch import distributed
+distributed.init_process_group("gloo")
+total = torch.ones(1)
+distributed.all_reduce(total)
+rank = distributed.get_rank()
+pathlib.Path(sys.argv[1], f"rank{rank}").write_text(f"{os.getpid()} {int(total)}")
+if sys.argv[2] == "wait":
+    time.sleep(600)
+if sys.argv[2] == "lose one" and rank == 1:
+    os.kill(os.getpid(), signal.SIGKILL)
+distributed.barrier()
+distributed.destroy_process_group()
+"""
+
+
+class Torchrun:
+    """Two ranks of a trivial module, by the worker."""
+
+    def __init__(self, folder: Path, then: str, kernel_kills: bool = False) -> None:
+        self.temporary = folder / "temporary"
+        self.temporary.mkdir()
+        (folder / "rank.py").write_text(RANK)
+        path = os.pathsep.join(
+            filter(None, (str(folder), str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")))
+        )
+        environment = os.environ | {"PYTHONPATH": path, "TMPDIR": str(self.temporary), "OMP_NUM_THREADS": "1"}
+        arguments = [
+            *("--rdzv-id", "0:数学/lora-seed0/abc", "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"),
+            *("--nnodes", "1", "--nproc_per_node", "2", "--max-restarts", "0", "--log-dir", os.devnull),
+            *("-m", "rank", str(folder), then),
+        ]
+        self._folder = folder
+        counts = count(0, int(kernel_kills))
+        command = TorchrunJob(arguments=arguments).write(folder / "jobs" / "torchrun.json")
+        self.child = Child(command, folder / "log", environment, oom_kills=lambda: next(counts))
+
+    def ended(self) -> Ended:
+        return self.child.follow(EventReader(self._folder / "events.jsonl"), lambda event: None)
+
+    def ranks(self) -> list[tuple[int, int]]:
+        """Pid and sum of each rank that has got so far."""
+        texts = [file.read_text() for file in sorted(self._folder.glob("rank[01]"))]
+        return [(int(pid), int(total)) for pid, total in (text.split() for text in texts if text)]
+
+
+def test_two_ranks_meet_at_a_port_that_nobody_had_to_choose_and_leave_nothing_behind(tmp_path: Path) -> None:
+    torchrun = Torchrun(tmp_path, "end")
+    assert torchrun.ended().outcome is Outcome.COMPLETED, (tmp_path / "log").read_text()
+    assert [total for _, total in torchrun.ranks()] == [2, 2]
+    assert not list(torchrun.temporary.iterdir())
+
+
+def test_the_ranks_die_with_torchrun(tmp_path: Path) -> None:
+    torchrun = Torchrun(tmp_path, "wait")
+    while len(torchrun.ranks()) < 2:
+        assert psutil.Process(torchrun.child.pid).status() != psutil.STATUS_ZOMBIE, (tmp_path / "log").read_text()
+    ranks = [psutil.Process(pid) for pid, _ in torchrun.ranks()]
+    os.kill(torchrun.child.pid, signal.SIGKILL)
+    # Not by the harness, which would kill what is left of the group.
+    for rank in ranks:
+        wait_until_dead(rank)
+    assert torchrun.ended().reason == "the process was killed by SIGKILL, not by the harness"
+
+
+def test_a_rank_that_is_killed_for_want_of_memory_is_out_of_memory(tmp_path: Path) -> None:
+    """By torchrun's real words; only the kernel's count is made to rise."""
+    ended = Torchrun(tmp_path, "lose one", kernel_kills=True).ended()
+    assert ended.outcome is Outcome.OUT_OF_MEMORY, ended.log_tail
