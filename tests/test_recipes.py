@@ -23,8 +23,7 @@ from harness.base.errors import UserError
 from harness.base.paths import PACKAGE, configuration_folder
 from harness.compose import points as compose
 from harness.data import sources
-from harness.devices.ascend.device import AscendDevice
-from harness.devices.request import DeviceRequest
+from harness.devices.request import Device, DeviceRequest
 from harness.execution.prepare import prepare
 from harness.execution.run import tracking_job
 from harness.plan.files import train_arguments, write
@@ -227,10 +226,10 @@ RECIPES = [
 ONE_EACH = {recipe.sweep: recipe for recipe in RECIPES}
 
 
-def npus(kind: str, wish: DeviceRequest) -> AscendDevice:
+def npus(kind: str, wish: DeviceRequest) -> Device:
     """The devices that every tutorial has, where this machine has none."""
     chips = tuple(wish.chips or (0,))
-    return AscendDevice(chips, "910B2", 65536.0, True, ",".join(map(str, chips)), (), "auto", None)
+    return Device("ascend", "npu", chips, "910B2", 65536.0, True, {})
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,44 @@
-"""Where the package keeps its own files."""
+"""Where the package keeps its own files, and whether a folder can be made and written."""
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent
+NAME_RULE = "use letters, digits, dots, dashes and underscores, 200 bytes at most"
+_LONGEST_NAME = 200
+"""Bytes of UTF-8; file systems allow 255, and names of ours get seeds, hashes and endings."""
+_OF_THE_KERNEL = (Path("/proc"), Path("/sys"))
 
 
 def configuration_folder(name: str) -> Path:
     """conf/ or sweeps/: inside the installed package, or beside it in a checkout."""
     installed = PACKAGE / name
     return installed if installed.is_dir() else PACKAGE.parent / name
+
+
+def is_name(text: str) -> bool:
+    """Return whether `text` can name a file or folder, as NAME_RULE says."""
+    return bool(re.fullmatch(r"\w[\w.-]*", text)) and len(text.encode()) <= _LONGEST_NAME
+
+
+def obstacle(folder: Path) -> str | None:
+    """Return why nothing could be written into the absolute path `folder`, which may have to be made first.
+
+    None: nothing speaks against it. Nothing is made; whether the disk has room is not asked."""
+    nearest = folder
+    while not os.path.lexists(nearest):
+        if len(os.fsencode(nearest.name)) > 255:
+            return f"{nearest.name[:20]}... is longer than the 255 bytes that the name of a file may have"
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        return f"{nearest} is no folder"
+    # Permissions let root write there, and then no file can be made all the same.
+    kernel = [path for path in _OF_THE_KERNEL if path.is_mount()]
+    if any(nearest.stat().st_dev == path.stat().st_dev for path in kernel):
+        return f"{nearest} belongs to the kernel, which lets nobody make a file there"
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        return f"{nearest} cannot be written by this user"
+    return None

@@ -4,33 +4,30 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from harness.devices.reading import Quantity
 from harness.devices.sampler import Sampler
 from harness.execution.observer import Observer, RunLabel, RunStarted
-from harness.runs.events import (
-    Event,
-    Evidence,
-    Phase,
-    PhaseStarted,
-    RowsTokenized,
-    TrainingLoss,
-    TrainingStarted,
-    ValidationLoss,
-)
+from harness.runs import events
+from harness.runs.events import Event, Phase, PhaseStarted, TrainingStarted
 from harness.runs.record import Divergence, DivergenceKind, Outcome, Record, Reply, Score, passed
 
 _SHOWN = (Quantity.DEVICE, Quantity.PROCESS, Quantity.HOST)
 """Which memory is shown: the first that a sensor tells."""
 _TAIL_LINES = 8
+_RATE_SECONDS = 600.0
+"""The time left is reckoned by the steps of these last seconds: a step of a large model may take a minute."""
 
 
 class Display:
@@ -74,21 +71,21 @@ class Display:
                 self._line("loading")
             case PhaseStarted(phase=Phase.EVALUATE):
                 self._line("scoring")
-            case Evidence():
+            case events.Evidence():
                 self._line(
                     f"{event.quantized_modules} of {event.linear_modules} linear modules quantized, "
                     f"{event.trainable_parameters:,} of {event.total_parameters:,} parameters trainable"
                 )
-            case RowsTokenized() if event.at_cutoff:
+            case events.RowsTokenized() if event.at_cutoff:
                 self._warn_of_run(
                     f"{event.at_cutoff} of {event.rows} rows reach training.cutoff_length={event.cutoff_tokens} "
                     "tokens and are cut there"
                 )
             case TrainingStarted():
                 self._total_steps = event.total_steps
-            case TrainingLoss():
+            case events.TrainingLoss():
                 self._line(f"step {event.step}/{self._total_steps} loss {event.loss:.4f}{self._memory_now()}")
-            case ValidationLoss():
+            case events.ValidationLoss():
                 self._line(f"step {event.step}/{self._total_steps} validation loss {event.loss:.4f}")
 
     def run_finished(self, record: Record) -> None:
@@ -157,13 +154,111 @@ class _Console(Console):
             os.dup2(nothing.fileno(), self.file.fileno())
 
 
+class LiveDisplay(Display):
+    """The plain lines, and below them a view of the run that is under way."""
+
+    def __init__(self, total: int, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock` gives seconds."""
+        super().__init__(total)
+        if sys.stderr.isatty():
+            # By the same console, or the view would be drawn over the warnings.
+            self._errors = self._console
+        self._clock = clock
+        self._view: _View | None = None
+        self._durations: list[float] = []
+
+    def run_started(self, run: RunStarted) -> None:
+        super().run_started(run)
+        # A new one for each run: one that is started again erases the lines that were printed in between.
+        self._view = _View(self._console, self._clock, lambda: self._head(run.label.number, run.label.name))
+        self._view.start()
+
+    def event(self, event: Event) -> None:
+        super().event(event)
+        if self._view is not None:
+            self._view.show(event)
+
+    def run_finished(self, record: Record) -> None:
+        self.close()
+        super().run_finished(record)
+        if record.status is Outcome.COMPLETED:
+            self._durations.append(record.wall_seconds)
+
+    def close(self) -> None:
+        if self._view is not None:
+            self._view.stop()
+            self._view = None
+
+    def _head(self, number: int, name: str) -> Text:
+        head = Text.assemble((f"run {number} of {self._total}  ", "bold"), (name, "bold cyan"))
+        if self._view is not None:
+            head.append(f"  {self._view.phase or 'starting'}{self._memory_now()}")
+            if self._durations:
+                mean = sum(self._durations) / len(self._durations)
+                left = max(0.0, mean - self._view.elapsed_seconds()) + mean * (self._total - number)
+                head.append(f"  about {_hours(left)} left in the sweep")
+        return head
+
+
+class _View(Progress):
+    """A bar for the steps of the training, and one for the questions of each target that is scored."""
+
+    def __init__(self, console: Console, clock: Callable[[], float], head: Callable[[], Text]) -> None:
+        self.phase: Phase | None = None
+        self._head = head
+        self._clock = clock
+        self._started = clock()
+        self._bars: dict[str, TaskID] = {}
+        columns = (TextColumn("{task.description}"), BarColumn(32), MofNCompleteColumn(), TimeRemainingColumn())
+        super().__init__(
+            *columns,
+            TextColumn("left"),
+            console=console,
+            get_time=clock,
+            refresh_per_second=4,
+            speed_estimate_period=_RATE_SECONDS,
+            transient=True,
+        )
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield self._head()
+        yield self.make_tasks_table(self.tasks)
+
+    def elapsed_seconds(self) -> float:
+        return self._clock() - self._started
+
+    def show(self, event: Event) -> None:
+        match event:
+            case PhaseStarted():
+                self.phase = event.phase
+                if event.phase is Phase.EVALUATE and "question" in self._bars:
+                    # Of another target, at another rate.
+                    self.remove_task(self._bars.pop("question"))
+            case TrainingStarted():
+                self._reached("step", 0, event.total_steps)
+            case events.TrainingStep():
+                self._reached("step", event.step)
+            case events.EvaluationProgress():
+                self._reached("question", event.done, event.total)
+
+    def _reached(self, what: str, done: int, total: int | None = None) -> None:
+        if what not in self._bars:
+            self._bars[what] = self.add_task(what, total=total)
+        bar = self._bars[what]
+        # The first step is worth seeing at once: a wrong batch size shows by how long it took.
+        is_first = next(task.completed == 0 for task in self.tasks if task.id == bar)
+        self.update(bar, completed=done, total=total, refresh=is_first)
+
+
 def make_display(total: int) -> Observer:
     """Return what shows `total` runs: a live view where stdout is a terminal, else plain lines."""
-    if not Console().is_terminal:
-        return Display(total)
-    from harness.cli.live_display import LiveDisplay
+    return LiveDisplay(total) if Console().is_terminal else Display(total)
 
-    return LiveDisplay(total)
+
+def _hours(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"
 
 
 def _status(record: Record) -> str:

@@ -24,8 +24,7 @@ def doctor(
     from rich.console import Console
 
     from harness.doctor.checks import examine
-    from harness.doctor.finding import State
-    from harness.doctor.table import render
+    from harness.doctor.finding import State, render
 
     findings = examine(device)
     render(findings, Console(highlight=False))

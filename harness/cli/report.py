@@ -11,6 +11,7 @@ import typer
 def report(
     sweeps: Annotated[list[Path], typer.Argument(metavar="SWEEP_DIR...", help="outputs/NAME, one or several.")],
     output: Annotated[Path | None, typer.Option(help="Default: reports/NAME of the first.")] = None,
+    language: Annotated[str, typer.Option(help="Of the report's words.")] = "en",
 ) -> None:
     """Render a comparison again, from the records alone."""
     from harness.base.errors import UserError
@@ -19,7 +20,7 @@ def report(
     missing = [folder for folder in sweeps if not folder.is_dir()]
     if missing:
         raise UserError([f"{folder}: no such folder; a sweep's folder is outputs/NAME" for folder in missing])
-    rendered = render(sweeps, output or Path("reports") / sweeps[0].resolve().name)
+    rendered = render(sweeps, output or Path("reports") / sweeps[0].resolve().name, language=language)
     for sentence in rendered.verdict:
         typer.echo(sentence)
     typer.echo(f"report: {rendered.path}")

@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from harness.cli.exits import exits
+from harness.runs.folder import RunFolder
 
 _SWEEPS = (
     "A file in ./sweeps, or one of the package's own: quickstart, memory_probe; the tutorials qwen2_math, "
@@ -22,7 +23,7 @@ def run(
     context: typer.Context,
     spec: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="A spec.json: all of a run, planned before."),
+        typer.Option(metavar="FILE", help=f"A {RunFolder.spec}: all of a run, planned before."),
     ] = None,
 ) -> None:
     """One run: harness run [KEY=VALUE ...], e.g. harness run method=qlora training.max_steps=50

@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import pandas
 
 from harness.comparison.columns import row
 from harness.comparison.metrics import Metric
 from harness.comparison.runs import Run, Sweep
 from harness.comparison.settings import Settings, differences, merged
-from harness.runs.record import Outcome
-
-
-@dataclass(frozen=True)
-class Summary:
-    """A metric over the completed runs of an arm that measured it."""
-
-    mean: float | None
-    """Of the values that are finite; None where none is."""
-    spread: float | None
-    """Standard deviation over seeds; None with one."""
-    n: int
-    """Of the finite values."""
-    not_finite: int
-    """How many were NaN or infinite: those are in neither mean nor spread."""
 
 
 @dataclass(frozen=True)
@@ -54,52 +38,38 @@ class Arm:
     def settings(self) -> Settings:
         return merged(run.settings for run in self.runs)
 
+    @cached_property
+    def by_seed(self) -> dict[int, Run]:
+        """The completed runs."""
+        return {run.record.seed: run for run in self.completed}
+
     @property
     def seeds(self) -> list[int]:
         """Those of the completed runs."""
-        return [run.record.seed for run in self.completed]
+        return list(self.by_seed)
 
     @cached_property
     def _rows(self) -> dict[int, dict[str, object]]:
-        return {run.record.seed: row(run.label, run.record, run.folder.path) for run in self.completed}
+        return {seed: row(run.label, run.record, run.folder.path) for seed, run in self.by_seed.items()}
 
-    def _measured(self, metric: Metric) -> dict[int, float]:
-        cells = {seed: cells.get(metric.key) for seed, cells in self._rows.items()}
-        return {seed: float(value) for seed, value in cells.items() if isinstance(value, int | float)}
+    def _measured(self, metric: Metric) -> pandas.Series[float]:
+        cells = {seed: cells[metric.key] for seed, cells in self._rows.items() if cells[metric.key] is not None}
+        return pandas.Series(cells, dtype=float)
 
     def values(self, metric: Metric) -> pandas.Series[float]:
         """Return the finite values by seed, of completed runs that measured it."""
-        finite = {seed: value for seed, value in self._measured(metric).items() if math.isfinite(value)}
-        return pandas.Series(finite, dtype=float)
+        measured = self._measured(metric)
+        return measured[np.isfinite(measured)]
 
     def not_finite(self, metric: Metric) -> list[int]:
         """Return the seeds of completed runs in which it was NaN or infinite."""
-        return [seed for seed, value in self._measured(metric).items() if not math.isfinite(value)]
-
-    def summary(self, metric: Metric) -> Summary | None:
-        """Return None where no completed run measured it."""
-        values, not_finite = self.values(metric), self.not_finite(metric)
-        if values.empty and not not_finite:
-            return None
-        return Summary(
-            None if values.empty else float(values.mean()),
-            float(values.std()) if len(values) > 1 else None,
-            len(values),
-            len(not_finite),
-        )
+        measured = self._measured(metric)
+        return [int(seed) for seed in measured.index[~np.isfinite(measured)]]
 
     def sensors(self, metric: Metric) -> set[str]:
         """Return what measured it, over the completed runs."""
-        return {
-            peak.sensor
-            for run in self.completed
-            for peak in run.record.memory
-            if metric.quantity is not None and peak.quantity is metric.quantity
-        }
-
-    def outcomes(self) -> Counter[Outcome]:
-        """Return how many runs ended in each way."""
-        return Counter(run.record.status for run in self.runs)
+        peaks = [peak for run in self.completed for peak in run.record.memory]
+        return {peak.sensor for peak in peaks if peak.quantity is metric.quantity}
 
 
 def arms_of(sweep: Sweep) -> list[Arm]:

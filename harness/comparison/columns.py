@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import pandas
 
@@ -15,39 +15,32 @@ from harness.runs.record import MemoryPeak, Record, passed
 TRAINING_PHASES = frozenset({Phase.LOAD, Phase.TRAIN, Phase.VALIDATE, Phase.SAVE})
 MIB = 2**20
 
-Cell: TypeAlias = Any
-"""str, int, float or None."""
 
-
-def _memory(peaks: list[MemoryPeak], quantity: Quantity) -> dict[str, Cell]:
-    peaks = [peak for peak in peaks if peak.quantity is quantity]
+def _memory(record: Record, quantity: Quantity) -> dict[str, Any]:
+    peaks = [peak for peak in record.memory if peak.quantity is quantity]
     training = [peak for peak in peaks if peak.phase in TRAINING_PHASES]
-    above = [peak.peak_mib - peak.baseline_mib for peak in training if peak.baseline_mib is not None]
+    known = [(peak.peak_mib, peak.baseline_mib) for peak in training if peak.baseline_mib is not None]
     return {
         f"peak_{quantity}_mib": max((peak.peak_mib for peak in training), default=None),
-        f"baseline_{quantity}_mib": max(
-            (peak.baseline_mib for peak in training if peak.baseline_mib is not None), default=None
-        ),
-        f"peak_{quantity}_above_baseline_mib": max(above, default=None),
-        f"evaluate_peak_{quantity}_mib": max(
-            (peak.peak_mib for peak in peaks if peak.phase is Phase.EVALUATE), default=None
-        ),
+        f"baseline_{quantity}_mib": max((baseline for _, baseline in known), default=None),
+        f"peak_{quantity}_above_baseline_mib": max((peak - baseline for peak, baseline in known), default=None),
+        f"evaluate_peak_{quantity}_mib": _evaluating(record.memory, quantity),
         f"sensor_{quantity}": ", ".join(sorted({peak.sensor for peak in peaks})) or None,
+        f"merged_evaluate_peak_{quantity}_mib": _evaluating(record.merged_memory, quantity),
     }
 
 
-def row(label: str, record: Record, folder: Path) -> dict[str, Cell]:
+def _evaluating(peaks: list[MemoryPeak], quantity: Quantity) -> float | None:
+    mib = (peak.peak_mib for peak in peaks if peak.quantity is quantity and peak.phase is Phase.EVALUATE)
+    return max(mib, default=None)
+
+
+def row(label: str, record: Record, folder: Path) -> dict[str, Any]:
     """Return the cells of one run, by column. Memory is in MiB, times in seconds; None: not measured."""
-    score, base, merged, training, evidence, energy = (
-        record.score,
-        record.base_score,
-        record.merged_score,
-        record.training,
-        record.evidence,
-        record.energy,
-    )
+    score, base, merged = record.score, record.base_score, record.merged_score
+    training, evidence, energy = record.training, record.evidence, record.energy
     asked, base_asked, merged_asked = map(passed, (record.replies, record.base_replies, record.merged_replies))
-    cells: dict[str, Cell] = {
+    cells: dict[str, Any] = {
         "sweep": record.sweep,
         "arm": label,
         "seed": record.seed,
@@ -71,15 +64,7 @@ def row(label: str, record: Record, folder: Path) -> dict[str, Cell]:
         "prompts_expected": next((counts[1] for counts in (asked, merged_asked, base_asked) if counts), None),
     }
     for quantity in Quantity:
-        cells |= _memory(record.memory, quantity)
-        cells[f"merged_evaluate_peak_{quantity}_mib"] = max(
-            (
-                peak.peak_mib
-                for peak in record.merged_memory
-                if peak.quantity is quantity and peak.phase is Phase.EVALUATE
-            ),
-            default=None,
-        )
+        cells |= _memory(record, quantity)
     return cells | {
         "weights_mib": evidence and sum(evidence.weight_bytes_by_dtype.values()) / MIB,
         "quantized_modules": evidence and evidence.quantized_modules,
@@ -106,10 +91,9 @@ def row(label: str, record: Record, folder: Path) -> dict[str, Cell]:
     }
 
 
-TEXTS = frozenset(
-    {"sweep", "arm", "status", "reason", "identity", "device", "hardware", "stand_in", "started_at", "folder"}
-    | {"diverged"}
-    | {f"sensor_{quantity}" for quantity in Quantity}
+_TEXTS = (
+    *("sweep", "arm", "status", "reason", "identity", "device", "hardware", "stand_in", "started_at", "folder"),
+    *("diverged", *(f"sensor_{quantity}" for quantity in Quantity)),
 )
 
 
@@ -117,6 +101,6 @@ def to_frame(runs: Iterable[tuple[str, Record, Path]]) -> pandas.DataFrame:
     """Return one row for each run, given as its label, record and folder."""
     frame = pandas.DataFrame([row(*run) for run in runs])
     # A column that no run measured would otherwise hold objects, and its mean would fail.
-    numbers = [column for column in frame.columns if column not in TEXTS]
+    numbers = [column for column in frame.columns if column not in _TEXTS]
     frame[numbers] = frame[numbers].apply(pandas.to_numeric)
     return frame

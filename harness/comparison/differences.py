@@ -8,8 +8,8 @@ from enum import StrEnum
 
 import numpy as np
 
-from harness.comparison.answers import AnswerSheet, Unpairable, UnpairableError, differences_by_question
-from harness.comparison.arms import Arm, opponents
+from harness.comparison.answers import Unpairable, differences_by_question
+from harness.comparison.arms import Arm
 from harness.comparison.fairness import Fairness, fairness
 from harness.comparison.intervals import Interval, crossed_interval, paired_interval
 from harness.comparison.metrics import ACCURACY, LEADING_MEMORY, MERGED_ACCURACY, METRICS, Metric
@@ -44,8 +44,6 @@ class PairedDifference:
     """Of accuracy: how many each pair of runs has in common."""
     unpairable: Unpairable | None = None
     """Why there is no interval, where more than one seed does not help."""
-    not_finite: tuple[int, ...] = ()
-    """The seeds that both completed but that are left out: one of the two values is NaN or infinite."""
 
     @property
     def mean(self) -> float:
@@ -75,42 +73,28 @@ class PairedDifference:
         return Direction.LOWER if self.mean < 0 else Direction.HIGHER
 
 
-def difference(metric: Metric, arm: Arm, baseline: Arm) -> PairedDifference | None:
-    """Return None where no seed has the metric in both arms."""
-    return _paired(metric, arm, metric, baseline)
-
-
 def loss_by_merging(arm: Arm) -> PairedDifference | None:
     """Return the accuracy of the adapter merged into the unquantized base, minus that of the adapter on the base that
     it was trained on; None where no seed has both."""
-    return _paired(MERGED_ACCURACY, arm, ACCURACY, arm)
+    return difference(MERGED_ACCURACY, arm, ACCURACY, arm)
 
 
-def _paired(metric: Metric, arm: Arm, baseline_metric: Metric, baseline: Arm) -> PairedDifference | None:
+def difference(metric: Metric, arm: Arm, baseline_metric: Metric, baseline: Arm) -> PairedDifference | None:
+    """Return None where no seed has the metric, finite, in both."""
     arm_values, baseline_values = arm.values(metric), baseline.values(baseline_metric)
     seeds = arm_values.index.intersection(baseline_values.index)
     if seeds.empty:
         return None
     interval, questions, unpairable = None, None, None
     if metric.target is not None and baseline_metric.target is not None:
-        arm_runs, baseline_runs = ({run.record.seed: run for run in side.completed} for side in (arm, baseline))
-        try:
-            answers = differences_by_question(
-                [
-                    (
-                        AnswerSheet(arm_runs[seed], metric.target),
-                        AnswerSheet(baseline_runs[seed], baseline_metric.target),
-                    )
-                    for seed in seeds
-                ]
-            )
-        except UnpairableError as error:
-            unpairable = error.why
+        pairs = [(arm.by_seed[seed], baseline.by_seed[seed]) for seed in seeds]
+        answers = differences_by_question(pairs, (metric.target, baseline_metric.target))
+        if isinstance(answers, Unpairable):
+            unpairable = answers
         else:
             interval, questions = crossed_interval(answers), answers.shape[1]
     else:
         interval = paired_interval(np.asarray(arm_values[seeds] - baseline_values[seeds], dtype=np.float64))
-    not_finite = {*arm.not_finite(metric), *baseline.not_finite(baseline_metric)} & {*arm.seeds} & {*baseline.seeds}
     return PairedDifference(
         metric,
         arm.label,
@@ -121,7 +105,6 @@ def _paired(metric: Metric, arm: Arm, baseline_metric: Metric, baseline: Arm) ->
         interval,
         questions,
         unpairable,
-        tuple(sorted(not_finite)),
     )
 
 
@@ -134,8 +117,9 @@ class Comparison:
     differences: Sequence[PairedDifference]
     """In the order of METRICS; none where the two cannot be compared."""
     fairness: Fairness
-    not_finite: Sequence[tuple[Metric, tuple[int, ...]]] = ()
-    """Each metric that both measured in seeds that they share, but in none of them finite, with those seeds."""
+    not_finite: Sequence[tuple[Metric, Sequence[int]]]
+    """Each metric with the seeds that both completed but that are left out, since one of the two values is NaN or
+    infinite; those metrics last of which no seed is left."""
 
     def of(self, metric: Metric) -> PairedDifference | None:
         """Return the difference in `metric`; None where there is none."""
@@ -147,19 +131,14 @@ class Comparison:
         return next(filter(None, map(self.of, LEADING_MEMORY)), None)
 
 
-def compare(arms: Sequence[Arm]) -> list[Comparison]:
-    """Return the comparison of each arm but the baselines."""
-    return [_comparison(arm, baseline) for arm, baseline in opponents(arms)]
-
-
-def _comparison(arm: Arm, baseline: Arm) -> Comparison:
-    found = [(metric, difference(metric, arm, baseline)) for metric in METRICS]
-    not_finite = [
-        (metric, tuple(sorted(seeds)))
-        for metric, paired in found
-        if paired is None
-        and (seeds := {*arm.not_finite(metric), *baseline.not_finite(metric)} & {*arm.seeds} & {*baseline.seeds})
-    ]
-    paired_differences = [paired for _, paired in found if paired is not None]
-    same_questions = any(paired.questions is not None for paired in paired_differences)
-    return Comparison(arm, baseline, paired_differences, fairness(arm, baseline, same_questions), not_finite)
+def compare(arm: Arm, baseline: Arm) -> Comparison:
+    """Pair the two in every metric, and look for what else differs between them."""
+    found = {metric: difference(metric, arm, metric, baseline) for metric in METRICS}
+    paired = [difference for difference in found.values() if difference is not None]
+    not_finite = []
+    for metric in sorted(METRICS, key=lambda metric: found[metric] is None):
+        seeds = {*arm.not_finite(metric), *baseline.not_finite(metric)}.intersection(arm.seeds, baseline.seeds)
+        if seeds:
+            not_finite.append((metric, sorted(seeds)))
+    same_questions = any(difference.questions is not None for difference in paired)
+    return Comparison(arm, baseline, paired, fairness(arm, baseline, same_questions), not_finite)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.comparison.arms import Arm
-from harness.comparison.runs import Run
-from harness.comparison.settings import CONTENT, differences, is_recorded
+from harness.comparison.settings import CONTENT, belongs, differences, is_recorded
+from harness.runs.record import Record
 
 _MEANT_TO_DIFFER = ("method.name", "method.finetuning_type", "quantization.")
 
@@ -55,16 +55,16 @@ _SETTINGS = {
 }
 """Facts that are settings, with the keys that belong to each or begin those that do. The longest that fits decides."""
 
-_MEASURED: dict[Fact, Callable[[Run], object]] = {
-    Fact.COMPUTE_DTYPE: lambda run: run.record.compute_dtype,
-    Fact.GRADIENT_CHECKPOINTING: lambda run: run.record.evidence and run.record.evidence.gradient_checkpointing,
-    Fact.LINEAR_MODULES: lambda run: run.record.evidence and run.record.evidence.linear_modules,
-    Fact.QUANTIZED_MODULES: lambda run: run.record.evidence and run.record.evidence.quantized_modules,
-    Fact.TRAINING_ROWS: lambda run: run.record.rows and run.record.rows.rows,
-    Fact.STEPS: lambda run: run.record.training and run.record.training.steps,
-    Fact.TOKENS: lambda run: run.record.training and run.record.training.tokens,
-    Fact.BENCHMARK: lambda run: run.record.score and run.record.score.benchmark,
-    Fact.PLATFORM: lambda run: run.record.environment.platform,
+_MEASURED: dict[Fact, Callable[[Record], object]] = {
+    Fact.COMPUTE_DTYPE: lambda record: record.compute_dtype,
+    Fact.GRADIENT_CHECKPOINTING: lambda record: record.evidence and record.evidence.gradient_checkpointing,
+    Fact.LINEAR_MODULES: lambda record: record.evidence and record.evidence.linear_modules,
+    Fact.QUANTIZED_MODULES: lambda record: record.evidence and record.evidence.quantized_modules,
+    Fact.TRAINING_ROWS: lambda record: record.rows and record.rows.rows,
+    Fact.STEPS: lambda record: record.training and record.training.steps,
+    Fact.TOKENS: lambda record: record.training and record.training.tokens,
+    Fact.BENCHMARK: lambda record: record.score and record.score.benchmark,
+    Fact.PLATFORM: lambda record: record.environment.platform,
 }
 """What the runs themselves tell; a fault can make them differ although their settings do not."""
 
@@ -103,71 +103,59 @@ def fairness(arm: Arm, baseline: Arm, same_questions: bool = False) -> Fairness:
     causes = [*_settings(arm, baseline), *_versions(arm, baseline)]
     if same_questions:
         causes = [cause for cause in causes if cause.fact is not Fact.QUESTIONS]
-    equal: list[Fact] = []
-    not_recorded: list[Fact] = []
-    pairs = _pairs(arm, baseline)
-    is_quantized = all(side.settings.known.get("quantization.bits") is not None for side in (arm, baseline))
+    equal: set[Fact] = set()
+    not_recorded: set[Fact] = set()
+    pairs = [
+        (arm.by_seed[seed].record, baseline.by_seed[seed].record) for seed in arm.seeds if seed in baseline.by_seed
+    ]
+    sides = (arm.settings.known, baseline.settings.known)
     for fact, tell in _MEASURED.items():
-        if fact is Fact.QUANTIZED_MODULES and not is_quantized:
+        if fact is Fact.QUANTIZED_MODULES and any(known.get("quantization.bits") is None for known in sides):
             continue
         values = [(tell(first), tell(second)) for first, second in pairs]
         recorded = [pair for pair in values if None not in pair]
         if any(first != second for first, second in recorded):
-            sides = (tuple(dict.fromkeys(str(pair[side]) for pair in recorded)) for side in (0, 1))
-            causes.append(OtherCause(fact, None, *sides))
+            causes.append(OtherCause(fact, None, *(_shown(*side) for side in zip(*recorded, strict=True))))
         elif recorded:
-            equal.append(fact)
+            equal.add(fact)
         elif fact is not Fact.BENCHMARK and pairs:
-            not_recorded.append(fact)
+            not_recorded.add(fact)
+    has_questions = any(known.get("evaluation.benchmark") is not None for known in sides)
     for fact in _SETTINGS:
-        if any(cause.fact is fact for cause in causes) or (fact is Fact.QUESTIONS and not _asks(arm, baseline)):
-            continue
-        is_told = _is_told(fact, arm, baseline) or (fact is Fact.QUESTIONS and same_questions)
-        (equal if is_told else not_recorded).append(fact)
+        if fact is not Fact.QUESTIONS or has_questions:
+            is_told = _is_told(fact, arm, baseline) or (fact is Fact.QUESTIONS and same_questions)
+            (equal if is_told else not_recorded).add(fact)
     if arm.seeds and baseline.seeds:
+        equal.add(Fact.SEEDS)
         if set(arm.seeds) != set(baseline.seeds):
-            seeds = (tuple(map(str, sorted(side.seeds))) for side in (arm, baseline))
-            causes.append(OtherCause(Fact.SEEDS, None, *seeds))
-        else:
-            equal.append(Fact.SEEDS)
-    if not any(cause.fact is Fact.VERSIONS for cause in causes):
-        equal.append(Fact.VERSIONS)
-    order = list(Fact)
+            causes.append(OtherCause(Fact.SEEDS, None, _shown(*sorted(arm.seeds)), _shown(*sorted(baseline.seeds))))
+    equal.add(Fact.VERSIONS)
+    different = {cause.fact for cause in causes}
+    order = list(Fact).index
     return Fairness(
-        tuple(sorted(causes, key=lambda cause: (order.index(cause.fact), cause.key or ""))),
-        tuple(sorted(equal, key=order.index)),
-        tuple(sorted(not_recorded, key=order.index)),
+        tuple(sorted(causes, key=lambda cause: (order(cause.fact), cause.key or ""))),
+        tuple(sorted(equal - different, key=order)),
+        tuple(sorted(not_recorded - different, key=order)),
     )
 
 
-def _pairs(arm: Arm, baseline: Arm) -> list[tuple[Run, Run]]:
-    """Return the completed runs of each seed that both have."""
-    runs = {run.record.seed: run for run in baseline.completed}
-    return [(run, runs[run.record.seed]) for run in arm.completed if run.record.seed in runs]
+def _shown(*values: object) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(str(value) for value in values if value is not None))
 
 
 def _fact_of(key: str) -> Fact | None:
     """Return the fact that a key of the settings belongs to; None: arms are meant to differ in it."""
     if key.startswith(_MEANT_TO_DIFFER):
         return None
-    fitting = [
-        (len(name), fact)
-        for fact, names in _SETTINGS.items()
-        for name in names
-        if key == name or key.startswith(f"{name}.")
-    ]
+    fitting = [(len(name), fact) for fact, names in _SETTINGS.items() for name in names if belongs(key, [name])]
     return max(fitting)[1] if fitting else None
 
 
 def _settings(arm: Arm, baseline: Arm) -> Iterator[OtherCause]:
-    for key, (value, baseline_value) in differences(arm.settings, baseline.settings).items():
+    for key, values in differences(arm.settings, baseline.settings).items():
         fact = _fact_of(key)
         if fact is not None:
-            yield OtherCause(fact, key, _shown(value), _shown(baseline_value))
-
-
-def _shown(value: object) -> tuple[str, ...]:
-    return () if value is None else (str(value),)
+            yield OtherCause(fact, key, *map(_shown, values))
 
 
 def _versions(arm: Arm, baseline: Arm) -> Iterator[OtherCause]:
@@ -179,16 +167,12 @@ def _versions(arm: Arm, baseline: Arm) -> Iterator[OtherCause]:
             yield OtherCause(Fact.VERSIONS, library, found[0], found[1])
 
 
-def _asks(arm: Arm, baseline: Arm) -> bool:
-    return any(side.settings.known.get("evaluation.benchmark") is not None for side in (arm, baseline))
-
-
 def _is_told(fact: Fact, arm: Arm, baseline: Arm) -> bool:
     """Return whether both arms record a setting itself, not only what stands in for it."""
     first, second = arm.settings, baseline.settings
-    content = {Fact.WEIGHTS: "model", Fact.ROWS: "rows", Fact.QUESTIONS: "questions", Fact.PRECISION: "precision"}
-    if fact in content:
-        return is_recorded(content[fact], first, second)
+    content = _SETTINGS[fact][0]
+    if content in CONTENT:
+        return is_recorded(content, first, second)
     if fact is Fact.ARGUMENTS or (first.complete and second.complete):
         return True
     return any(_fact_of(key) is fact for key in first.known.keys() & second.known.keys())

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import combinations
+from typing import NamedTuple, TypeAlias
 
 from harness.comparison.settings import (
     CONTENT,
@@ -24,35 +24,14 @@ _HASH_CHARACTERS = 6
 _VALUE_CHARACTERS = 32
 
 
-@dataclass
-class _Pool:
-    arm: str
-    members: dict[int, tuple[Record, Settings]] = field(default_factory=dict)
-    """By their place among all records."""
+class _Told(NamedTuple):
+    place: int
+    """Among all records."""
+    record: Record
+    settings: Settings
 
-    def __iter__(self) -> Iterator[int]:
-        return iter(self.members)
 
-    @property
-    def records(self) -> list[Record]:
-        return [record for record, _ in self.members.values()]
-
-    @property
-    def settings(self) -> list[Settings]:
-        return [settings for _, settings in self.members.values()]
-
-    def takes(self, record: Record, settings: Settings) -> bool:
-        if record.arm != self.arm:
-            return False
-        # With one seed, another identity is another run, also where what differs was not recorded.
-        if any(other.seed == record.seed and other.identity != record.identity for other in self.records):
-            return False
-        if any(contradictions(other, settings) for other in self.settings):
-            return False
-        return any(
-            other.identity == record.identity or not differences(other_settings, settings)
-            for other, other_settings in self.members.values()
-        )
+_Pool: TypeAlias = list[_Told]
 
 
 def started(record: Record) -> datetime:
@@ -64,66 +43,72 @@ def labels(records: Sequence[Record]) -> list[str]:
     """Return one label for each record, the same for those that are pooled.
 
     It is the arm's name, and `[key=value]` where that name stands for several configurations."""
-    pools = _pools(records)
-    names = {index: name for arm in {pool.arm for pool in pools} for pool, name in _named(arm, pools) for index in pool}
-    return [names[index] for index in range(len(records))]
+    by_arm: dict[str, list[_Pool]] = {}
+    for pool in _pools([_Told(place, record, settings_of(record)) for place, record in enumerate(records)]):
+        by_arm.setdefault(pool[0].record.arm, []).append(pool)
+    names: dict[int, str] = {}
+    for arm, pools in by_arm.items():
+        for pool, name in zip(pools, _names(arm, pools), strict=True):
+            names |= {told.place: name for told in pool}
+    return [names[place] for place in range(len(records))]
 
 
-def _pools(records: Sequence[Record]) -> list[_Pool]:
+def _pools(all_told: Sequence[_Told]) -> list[_Pool]:
     """Pool runs whose parts were recorded by these. Others are pooled among themselves, and with those only as a whole:
     what they do not tell speaks neither for nor against it."""
-    settings = [settings_of(record) for record in records]
-
-    def order(index: int) -> tuple[bool, datetime]:
-        return "weights" not in settings[index].known, started(records[index])
-
-    pools: dict[bool, list[_Pool]] = {True: [], False: []}
-    for index in sorted(range(len(records)), key=order):
-        group = pools[settings[index].complete]
-        pool = next((pool for pool in group if pool.takes(records[index], settings[index])), None)
-        if pool is None:
-            pool = _Pool(records[index].arm)
-            group.append(pool)
-        pool.members[index] = records[index], settings[index]
-    apart = []
-    for old in pools[False]:
-        taking = (new for new in pools[True] if all(new.takes(*member) for member in old.members.values()))
-        pool = next(taking, None)
-        if pool is None:
-            apart.append(old)
-        else:
-            pool.members |= old.members
-    return pools[True] + apart
+    complete: list[_Pool] = []
+    old: list[_Pool] = []
+    apart: list[_Pool] = []
+    for told in sorted(all_told, key=lambda told: ("weights" not in told.settings.known, started(told.record))):
+        group = complete if told.settings.complete else old
+        _join([told], group, otherwise=group)
+    for pool in old:
+        _join(pool, complete, otherwise=apart)
+    return complete + apart
 
 
-def _named(arm: str, pools: Sequence[_Pool]) -> list[tuple[_Pool, str]]:
-    same = [pool for pool in pools if pool.arm == arm]
-    if len(same) == 1:
-        return [(same[0], arm)]
-    candidates = [_candidates(pool) for pool in same]
+def _join(several: _Pool, pools: list[_Pool], otherwise: list[_Pool]) -> None:
+    """Add them to the first pool that takes each of them; where none does, they are a pool of their own."""
+    for pool in pools:
+        if all(_takes(pool, told) for told in several):
+            pool.extend(several)
+            return
+    otherwise.append(several)
+
+
+def _takes(pool: _Pool, told: _Told) -> bool:
+    record, settings = told.record, told.settings
+    if record.arm != pool[0].record.arm or any(contradictions(other.settings, settings) for other in pool):
+        return False
+    # With one seed, another identity is another run, also where what differs was not recorded.
+    if any(other.record.seed == record.seed and other.record.identity != record.identity for other in pool):
+        return False
+    return any(other.record.identity == record.identity or not differences(other.settings, settings) for other in pool)
+
+
+def _names(arm: str, pools: Sequence[_Pool]) -> list[str]:
+    if len(pools) == 1:
+        return [arm]
+    candidates = [_candidates(pool) for pool in pools]
     keys = _distinguishing_keys(candidates)
     values = [{key: candidate.get(key) for key in keys} for candidate in candidates]
     if not _are_distinct(values):
-        keys.append("identity")
-        for pool, value in zip(same, values, strict=True):
-            value["identity"] = min(pool.records, key=started).identity
-    shown = [[_short(key, values, index) for key in keys] for index in range(len(same))]
-    return [
-        (pool, f"{arm} [{', '.join(f'{key}={text}' for key, text in zip(keys, texts, strict=True))}]")
-        for pool, texts in zip(same, shown, strict=True)
+        for pool, value in zip(pools, values, strict=True):
+            value["identity"] = min((told.record for told in pool), key=started).identity
+    texts = [{key: str(value) for key, value in shown.items()} for shown in values]
+    parts = [
+        [f"{key}={_short(text, [other[key] for other in texts])}" for key, text in shown.items()] for shown in texts
     ]
+    return [f"{arm} [{', '.join(of_pool)}]" for of_pool in parts]
 
 
-def _candidates(pool: _Pool) -> dict[str, object]:
+def _candidates(pool: _Pool) -> Mapping[str, object]:
     """Return what may tell a pool apart: every key that has one value in all of its runs."""
-    found: dict[str, object] = {}
-    for settings in pool.settings:
-        for key, value in (settings.stand_ins | settings.names).items():
-            found.setdefault(key, value)
-    for key, value in list(found.items()):
-        if any((settings.stand_ins | settings.names).get(key) != value for settings in pool.settings):
-            del found[key]
-    return found | dict(merged(pool.settings).known)
+    of_all = merged(told.settings for told in pool)
+    led = {
+        key: value for key, value in of_all.leads.items() if all(told.settings.leads.get(key) == value for told in pool)
+    }
+    return {**led, **of_all.known}
 
 
 def _are_distinct(values: Sequence[Mapping[str, object]]) -> bool:
@@ -132,10 +117,9 @@ def _are_distinct(values: Sequence[Mapping[str, object]]) -> bool:
 
 def _distinguishing_keys(candidates: Sequence[Mapping[str, object]]) -> list[str]:
     """Return the fewest keys whose values tell all pools apart: first those that a reader knows, then the shortest."""
-    keys = sorted({key for candidate in candidates for key in candidate})
     differing = [
         key
-        for key in keys
+        for key in sorted({key for candidate in candidates for key in candidate})
         if len({repr(candidate.get(key)) for candidate in candidates}) > 1
         and (absence_tells(key) or all(key in candidate for candidate in candidates))
     ]
@@ -155,11 +139,9 @@ def _distinguishing_keys(candidates: Sequence[Mapping[str, object]]) -> list[str
     return sorted(differing, key=lambda key: cost([key]))[:3]
 
 
-def _short(key: str, values: Sequence[Mapping[str, object]], index: int) -> str:
-    """Return the value of `key` in a label: of a long one as much as tells it from the others."""
-    texts = {str(value[key]) for value in values}
-    text = str(values[index][key])
+def _short(text: str, texts: Sequence[str]) -> str:
+    """Return a value in a label: of a long one as much as tells it from the others."""
     size = _HASH_CHARACTERS if _HASH.fullmatch(text) else _VALUE_CHARACTERS
-    while len({other[:size] for other in texts}) < len(texts):
+    while len({other[:size] for other in texts}) < len(set(texts)):
         size += 1
     return text if len(text) <= size else f"{text[:size]}…"

@@ -90,33 +90,32 @@ def load_sweep(*folders: Path, only: Collection[Path] | None = None) -> Sweep:
     """Read the runs in `folders`, each the folder of one sweep: every one, or those whose folder is among `only`.
 
     Damage is reported in the result, not raised. Raises OSError where a folder itself cannot be read."""
+    sweep = Sweep(folders)
     found: list[tuple[RunFolder, Record]] = []
-    damaged: list[str] = []
-    unfinished: list[Path] = []
-    planned: list[Path] = []
-    for folder in sorted(
-        (run for sweep in dict.fromkeys(folders) for run in SweepFolder(sweep).runs()), key=lambda run: run.path
-    ):
+    run_folders = [run for folder in dict.fromkeys(folders) for run in SweepFolder(folder).runs()]
+    for folder in sorted(run_folders, key=lambda run: run.path):
         if only is not None and folder.path not in only:
             continue
         try:
             record = store.load(folder)
         except (DamagedRecordError, OSError) as error:
-            damaged.append(str(error))
+            sweep.damaged.append(str(error))
             continue
         if record is not None:
             found.append((folder, record))
         else:
-            (unfinished if folder.has_been_started() else planned).append(folder.path)
+            (sweep.unfinished if folder.has_been_started() else sweep.planned).append(folder.path)
     names = labels([record for _, record in found])
     runs, superseded = _newest_of_each(
         Run(folder, record, label) for (folder, record), label in zip(found, names, strict=True)
     )
     first_start: dict[str, datetime] = {}
-    for run in runs:
-        first_start[run.label] = min(first_start.get(run.label, started(run.record)), started(run.record))
+    for run in sorted(runs, key=lambda run: started(run.record)):
+        first_start.setdefault(run.label, started(run.record))
     runs.sort(key=lambda run: (first_start[run.label], _natural(run.label), run.record.seed))
-    return Sweep(folders, runs, damaged, unfinished, planned, superseded)
+    sweep.runs.extend(runs)
+    sweep.superseded.extend(superseded)
+    return sweep
 
 
 def load_runs(path: str | Path) -> pandas.DataFrame:

@@ -12,17 +12,15 @@ from importlib.util import find_spec
 from operator import attrgetter
 from typing import Any
 
-from harness.base.folders import NAME_RULE, is_name, obstacle
+from harness.base import ports
+from harness.base.paths import NAME_RULE, is_name, obstacle
 from harness.compose.data_checks import question_mistakes, row_mistakes
-from harness.compose.launch_checks import launch_mistakes
-from harness.config.schema import MERGED, TARGETS, Config, arm_of
+from harness.config.schema import MERGED, TARGETS, Config, LaunchConfig, arm_of
 from harness.data.sources import SourceReader
 from harness.devices.device import Device
-from harness.trainer.fields import holds_secret, own_key
-from harness.trainer.known_arguments import training_argument_names, unknown_argument
+from harness.trainer.fields import FIELDS, holds_secret, training_argument_names, unknown_argument
 
-PRECISIONS = ("auto", "fp32", "fp16", "bf16")
-HUBS = ("huggingface", "modelscope", "local")
+_LAUNCHES = ("single", "cards", "nodes")
 _POSITIVE = (
     *("method.rank", "method.alpha", "dataset.train_samples", "dataset.max_samples", "dataset.val_size"),
     *("training.learning_rate", "training.epochs", "training.max_steps", "training.batch_size"),
@@ -32,11 +30,11 @@ _POSITIVE = (
 )
 _NOT_NEGATIVE = ("dataset.validation_samples", "evaluation.few_shot", "training.warmup_steps")
 _CHOICES = {
-    "training.precision": PRECISIONS,
+    "training.precision": ("auto", "fp32", "fp16", "bf16"),
     "method.finetuning_type": ("lora", "full"),
     "quantization.type": ("nf4", "fp4"),
     "tracking.mode": ("local", "cloud", "offline", "disabled"),
-    "model.hub": HUBS,
+    "model.hub": ("huggingface", "modelscope", "local"),
 }
 _BOUNDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(_POSITIVE, (lambda value: value > 0, "must be greater than 0")),
@@ -112,9 +110,8 @@ def _validation(config: Config) -> Iterator[str]:
 
 def _places(config: Config, sources: SourceReader, reported: bool) -> Iterator[str]:
     """Where the run and its report are written."""
-    wrong_names = {
-        key: name for key, name in {"sweep": config.sweep, "arm": arm_of(config)}.items() if not is_name(name)
-    }
+    names = {"sweep": config.sweep, "arm": arm_of(config)}
+    wrong_names = {key: name for key, name in names.items() if not is_name(name)}
     for key, name in wrong_names.items():
         yield f"{key}={name!r}: names a folder; {NAME_RULE}"
     output = sources.path(config.output)
@@ -193,6 +190,54 @@ def _precision(config: Config, device: Device | None) -> Iterator[str]:
         yield "training.precision=fp16: mixed fp16 needs an accelerator; on a CPU use fp32, bf16 or auto"
 
 
+def launch_mistakes(launch: LaunchConfig, device: Device | None) -> Iterator[str]:
+    """Yield what is wrong with `launch` on `device`: `key: what; what would be right`.
+
+    Without a device, what concerns its chips and the ports of its machine is left out."""
+    if launch.name not in _LAUNCHES:
+        yield f"launch.name={launch.name}: must be one of {', '.join(_LAUNCHES)}"
+        return
+    for key, value in {"nproc": launch.nproc, "nnodes": launch.nnodes, "join_seconds": launch.join_seconds}.items():
+        if value is not None and value <= 0:
+            yield f"launch.{key}={value}: must be greater than 0"
+    if not 0 <= launch.node_rank < max(1, launch.nnodes):
+        yield f"launch.node_rank={launch.node_rank}: with launch.nnodes={launch.nnodes} it is 0 to {launch.nnodes - 1}"
+    if launch.name == "single" and (launch.nproc or 1) * launch.nnodes > 1:
+        yield "launch.nproc: launch=single is one process; use launch=cards, or launch=nodes for several machines"
+    if launch.name == "cards" and launch.nnodes > 1:
+        yield f"launch.nnodes={launch.nnodes}: launch=cards is one machine; use launch=nodes"
+    if device is not None:
+        yield from _chips(launch, device)
+    yield from _port(launch, this_machine=device is not None)
+
+
+def _chips(launch: LaunchConfig, device: Device) -> Iterator[str]:
+    chips = list(device.chips)
+    if launch.name == "single" and len(chips) > 1 and device.torch_device != "cpu":
+        yield (
+            f"device.chips={chips}: launch=single trains on one chip; "
+            "name one, or use launch=cards for one process a chip"
+        )
+    if launch.nproc is not None and chips and launch.nproc != len(chips):
+        yield (
+            f"launch.nproc={launch.nproc}: device.chips={chips} has {len(chips)} chips; "
+            "each process needs one of its own, so leave launch.nproc out"
+        )
+
+
+def _port(launch: LaunchConfig, this_machine: bool) -> Iterator[str]:
+    if launch.master_port is not None and not 0 < launch.master_port < 65536:
+        yield f"launch.master_port={launch.master_port}: must be 1 to 65535"
+        return
+    if launch.nnodes > 1 and launch.master_addr is None:
+        yield "launch.master_addr: a value is needed, the address of node 0 as the other nodes reach it"
+    if launch.nnodes > 1 and launch.master_port is None:
+        yield "launch.master_port: a value is needed, the same on every node (29500, say)"
+    listens = this_machine and launch.name != "single" and launch.node_rank == 0
+    if listens and launch.master_port is not None and (error := ports.refusal(launch.master_port)):
+        yield f"launch.master_port={launch.master_port}: {error.strerror}; choose another, the same on every node"
+
+
 def _llamafactory(config: Config) -> Iterator[str]:
     known = training_argument_names()
     for name in config.llamafactory:
@@ -202,8 +247,8 @@ def _llamafactory(config: Config) -> Iterator[str]:
                 f"{key}: a secret does not belong in a configuration; "
                 "set it as an environment variable (HF_TOKEN, SWANLAB_API_KEY)"
             )
-        elif own := own_key(name):
-            yield f"{key}: the harness sets this itself; use {own}"
+        elif (field := FIELDS.get(name)) and field.key:
+            yield f"{key}: the harness sets this itself; use {field.key}"
         elif name not in known:
             yield f"{key}: {unknown_argument(name)}"
     if config.llamafactory.get("deepspeed"):

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.base.folders import NAME_RULE, is_name
+from harness.base.paths import NAME_RULE, is_name
 from harness.config.schema import Config, DatasetConfig, EvaluationConfig, SourceConfig
 from harness.data import arithmetic, prepare
 from harness.data.check import mapping_problems
@@ -127,8 +127,9 @@ def _count_mistakes(config: Config, sources: SourceReader) -> Iterator[str]:
             yield from _generated_mistakes(dataset)
             counts.append(dataset.train_samples or arithmetic.DEFAULT_TRAIN_ROWS)
             continue
-        rows = _number_of_rows(source, sources)
-        if rows is None:
+        try:
+            rows = len(sources.read(source))
+        except SourceError:  # Why is told elsewhere.
             return
         first_held_out = prepare.boundary(dataset, rows)
         if first_held_out == 0:
@@ -141,21 +142,11 @@ def _count_mistakes(config: Config, sources: SourceReader) -> Iterator[str]:
 
 
 def _generated_mistakes(dataset: DatasetConfig) -> Iterator[str]:
-    counts: tuple[tuple[arithmetic.Split, int], ...] = (
-        ("train", dataset.train_samples or 0),
-        ("validation", dataset.validation_samples),
-    )
-    for split, count in counts:
-        if count > (most := arithmetic.available(split)):
+    counts: dict[arithmetic.Split, int | None]
+    counts = {"train": dataset.train_samples, "validation": dataset.validation_samples}
+    for split, count in counts.items():
+        if count and count > (most := arithmetic.available(split)):
             yield f"dataset.{split}_samples={count}: dataset=arithmetic has {most} such rows; give at most those"
-
-
-def _number_of_rows(source: SourceConfig, sources: SourceReader) -> int | None:
-    """None where the rows cannot be read; why not is told elsewhere."""
-    try:
-        return len(sources.read(source))
-    except SourceError:
-        return None
 
 
 def _split_mistakes(config: Config, counts: list[int]) -> Iterator[str]:

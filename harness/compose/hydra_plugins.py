@@ -9,7 +9,6 @@ from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
-from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 
@@ -17,54 +16,38 @@ from harness.base import paths
 from harness.config.schema import Config
 
 
-class SweepsSource(ConfigSource):
-    """Serves a folder as the config group `sweeps`, so that sweeps/ can stand beside conf/ and not inside it."""
-
-    def __init__(self, provider: str, path: str) -> None:
-        super().__init__(provider, path)
-        self._files = FileConfigSource(provider, f"file://{self.path}")
+class SweepsSource(FileConfigSource):
+    """Serves the folder `sweeps` of a place as a config group, so that sweeps/ can stand beside conf/."""
 
     @staticmethod
     def scheme() -> str:
         return "sweeps"
 
-    def available(self) -> bool:
-        return bool(self._files.available())
-
-    def load_config(self, config_path: str) -> ConfigResult:
-        return self._files.load_config(_inside(config_path) or "")
-
     def is_group(self, config_path: str) -> bool:
-        inside = _inside(config_path)
-        return config_path == "" or (inside is not None and bool(self._files.is_group(inside)))
+        return config_path == "" or (_is_sweeps(config_path) and bool(super().is_group(config_path)))
 
     def is_config(self, config_path: str) -> bool:
-        inside = _inside(config_path)
-        return inside is not None and inside != "" and bool(self._files.is_config(inside))
+        return _is_sweeps(config_path) and bool(super().is_config(config_path))
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
         if config_path == "":
             return ["sweeps"] if results_filter in (None, ObjectType.GROUP) else []
-        inside = _inside(config_path)
-        return [] if inside is None else self._files.list(inside, results_filter)
+        return super().list(config_path, results_filter) if _is_sweeps(config_path) else []
 
 
-def _inside(config_path: str) -> str | None:
-    """The path below the group `sweeps`; None for another group."""
-    group, _, rest = config_path.partition("/")
-    return rest if group == "sweeps" else None
+def _is_sweeps(config_path: str) -> bool:
+    return config_path.partition("/")[0] == "sweeps"
 
 
 class HarnessSearchPath(SearchPathPlugin):
     """Has the user's own ./conf and ./sweeps found before those of the package."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        packaged = paths.configuration_folder("sweeps")
-        search_path.append("harness", f"sweeps://{packaged}")
-        for name, scheme in (("conf", "file"), ("sweeps", "sweeps")):
+        search_path.append("harness", f"sweeps://{paths.configuration_folder('sweeps').parent}")
+        for name, place in (("conf", f"file://{Path.cwd() / 'conf'}"), ("sweeps", f"sweeps://{Path.cwd()}")):
             own = Path.cwd() / name
             if own.is_dir() and own.resolve() != paths.configuration_folder(name).resolve():
-                search_path.prepend("user", f"{scheme}://{own}")
+                search_path.prepend("user", place)
 
 
 def register() -> None:

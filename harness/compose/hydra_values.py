@@ -36,17 +36,13 @@ def written(value: Any) -> str:
     # A colon ends a key inside of a mapping, so that a word with one is quoted too.
     if _PLAIN.fullmatch(text) and ":" not in text and text.lower() not in _WORDS:
         return text
-    return _quoted(text, Quote.single)
+    return str(QuotedString(text, Quote.single).with_quotes())
 
 
 def _key(text: str) -> str:
     if not _KEY.fullmatch(text) or text.lower() in _WORDS:
         raise ValueError(f"has a key {text!r}, which Hydra takes in a file alone")
     return text
-
-
-def _quoted(text: str, quote: Quote) -> str:
-    return str(QuotedString(text, quote).with_quotes())
 
 
 def admit(overrides: Iterable[str]) -> list[str]:
@@ -67,7 +63,8 @@ def _with_quotes(override: str) -> str:
     def quote(piece: re.Match[str]) -> str:
         word = piece[0].strip()
         plain = word.isascii() or word[0] in "'\""
-        return piece[0] if plain else piece[0].replace(word, _quoted(word, Quote.double))
+        quoted = str(QuotedString(word, Quote.double).with_quotes())
+        return piece[0] if plain else piece[0].replace(word, quoted)
 
     pieces = rf"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|[^{between}'"]+"""
     return key + equals + re.sub(pieces, quote, value, flags=re.DOTALL)

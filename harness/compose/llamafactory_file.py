@@ -8,16 +8,28 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from harness.base.errors import UserError
-from harness.base.folders import is_name
-from harness.compose.dataset_info import DATASET_INFO, Registered, source_of
+from harness.base.paths import is_name
 from harness.compose.hydra_values import written
-from harness.trainer.fields import FIELDS, holds_secret
-from harness.trainer.known_arguments import training_argument_names, unknown_argument
+from harness.config.schema import SourceConfig
+from harness.data.check import COLUMNS, TAGS
+from harness.data.sources import SUFFIXES
+from harness.trainer.fields import FIELDS, LEFT_OUT, holds_secret, training_argument_names, unknown_argument
 
-MEDIA = ("images", "videos", "audios")
+DATASET_INFO = "dataset_info.json"
+_MEDIA = ("images", "videos", "audios")
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A LLaMA-Factory dataset_dir."""
+
+    folder: Path
+    entries: Mapping[str, Any]
+    """What its dataset_info.json says, by name."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +159,7 @@ def _data(taking: _Taking, datasets: Registered | None) -> None:
     if not names:
         taking.leave("dataset", "the file names none; give dataset.path=FILE")
     absent = f"there is no {DATASET_INFO} in {folder}"
-    found = {name: source_of(name, datasets) if datasets else absent for name in (*names, *validation)}
+    found = {name: _source(name, datasets) if datasets else absent for name in (*names, *validation)}
     trained, validated = (
         [source for name in listed if not isinstance(source := found[name], str)] for listed in (names, validation)
     )
@@ -166,11 +178,38 @@ def _data(taking: _Taking, datasets: Registered | None) -> None:
     if validated:
         taking.set("dataset.validation", validated)
     _names(taking, names, validation)
-    if datasets and any(column in source.get("columns", {}) for source in trained for column in MEDIA):
+    if datasets and any(column in source.get("columns", {}) for source in trained for column in _MEDIA):
         taking.given.setdefault("media_dir", str(datasets.folder))
     if not taking.given.get("val_size"):
         taking.take("val_size")
-    _evaluation_batch(taking, validates=bool(validation or "val_size" in taking.given))
+    if validation or "val_size" in taking.given:
+        _evaluation_batch(taking)
+
+
+def _source(name: str, datasets: Registered) -> dict[str, Any] | str:
+    """The keys of a SourceConfig, or why there can be none."""
+    entry = datasets.entries.get(name)
+    if not isinstance(entry, Mapping):
+        return f"{datasets.folder / DATASET_INFO} registers no such name"
+    file, default = entry.get("file_name"), SourceConfig()
+    if any(key in entry for key in ("hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name")):
+        return "it is fetched from a hub or made by a script; the harness takes one file of a dataset"
+    if not isinstance(file, str) or Path(file).suffix not in SUFFIXES:
+        return f"file_name={file}: the harness reads {', '.join(SUFFIXES)}"
+    if entry.get("ranking") or entry.get("num_samples"):
+        key = "ranking" if entry.get("ranking") else "num_samples"
+        return f"{key}={entry[key]}: the harness knows no such key of {DATASET_INFO}"
+    formatting = entry.get("formatting", default.formatting)
+    if formatting not in ("alpaca", "sharegpt"):
+        return f"formatting={formatting}: the harness knows alpaca and sharegpt"
+    source: dict[str, Any] = {"path": str(datasets.folder / file)}
+    if formatting != default.formatting:
+        source["formatting"] = formatting
+    for key, known in (("columns", COLUMNS), ("tags", TAGS)):
+        mapped = {name: column for name, column in (entry.get(key) or {}).items() if column and name in known}
+        if mapped:
+            source[key] = mapped
+    return source
 
 
 def _names(taking: _Taking, names: list[str], validation: list[str]) -> None:
@@ -183,17 +222,11 @@ def _names(taking: _Taking, names: list[str], validation: list[str]) -> None:
             taking.set(f"dataset.{key}", listed[0])
 
 
-def _evaluation_batch(taking: _Taking, validates: bool) -> None:
+def _evaluation_batch(taking: _Taking) -> None:
     """The batch of the validation rows, where it is another than the training's, whose size a run gives it."""
-    if not validates:
-        return
-    size, trained = (
-        taking.given.get(name, FIELDS[name].default)
-        for name in ("per_device_eval_batch_size", "per_device_train_batch_size")
-    )
-    if str(size) == str(trained):
-        taking.take("per_device_eval_batch_size")
-    else:
+    size = taking.take("per_device_eval_batch_size")
+    trained = taking.given.get("per_device_train_batch_size", FIELDS["per_device_train_batch_size"].default)
+    if str(size) != str(trained):
         taking.given["per_device_eval_batch_size"] = size
 
 
@@ -283,7 +316,7 @@ def _rest(taking: _Taking) -> None:
             continue
         elif holds_secret(name):
             taking.leave(name, "a secret; set it as an environment variable (HF_TOKEN, SWANLAB_API_KEY)")
-        elif known and known.reason:
-            taking.leave(name, known.reason)
+        elif name in LEFT_OUT:
+            taking.leave(name, LEFT_OUT[name])
         else:
             taking.set(f"llamafactory.{name}", value)

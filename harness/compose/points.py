@@ -6,9 +6,7 @@ Hydra itself stops at the first mistake. Here each override is tried by itself f
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -22,8 +20,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from harness.base import paths
-from harness.base.errors import UserError
-from harness.base.suggest import did_you_mean
+from harness.base.errors import UserError, did_you_mean
 from harness.compose import hydra_plugins
 from harness.compose.hydra_values import admit
 from harness.config.schema import Config
@@ -49,20 +46,25 @@ def points(overrides: Sequence[str], multirun: bool, check: Callable[[Config], l
     `check` tells what is wrong with a configuration. Raises UserError with all mistakes of all points. Nothing is
     written and no model library is imported."""
     hydra_plugins.register()
-    with _config_loader() as loader:
-        command_line = _CommandLine(loader)
+    GlobalHydra.instance().clear()
+    folder = str(paths.configuration_folder("conf").resolve())
+    with initialize_config_dir(folder, version_base="1.3", job_name="harness"):
+        command_line = _CommandLine(GlobalHydra.instance().config_loader())
         given, mistakes = command_line.parse(admit(overrides))
-        combinations, more = command_line.combinations(given) if multirun else _only_combination(given)
-        mistakes += more
+        combinations = [_single(given)]
+        if multirun:
+            combinations, more = command_line.combinations(given)
+            mistakes += more
+        else:
+            reason = "several values make a sweep; use `harness sweep`, or --multirun, or give one value"
+            mistakes += [f"{override.input_line}: {reason}" for override in given if override.is_sweep_override()]
         found = []
         for combination in combinations:
             try:
-                point = Point(tuple(combination), typed(_composed(combination)))
+                found.append(Point(tuple(combination), typed(_composed(combination))))
+                mistakes += check(found[-1].config)
             except UserError as error:
                 mistakes += error.mistakes
-                continue
-            mistakes += check(point.config)
-            found.append(point)
     if mistakes:
         raise UserError(list(dict.fromkeys(mistakes)))
     return found
@@ -84,24 +86,6 @@ def typed(config: DictConfig) -> Config:
     return config_object
 
 
-@contextmanager
-def _config_loader() -> Iterator[ConfigLoaderImpl]:
-    GlobalHydra.instance().clear()
-    folder = str(paths.configuration_folder("conf").resolve())
-    with initialize_config_dir(folder, version_base="1.3", job_name="harness"):
-        hydra = GlobalHydra.instance().hydra
-        assert hydra is not None
-        assert isinstance(hydra.config_loader, ConfigLoaderImpl)
-        yield hydra.config_loader
-
-
-def _only_combination(given: Sequence[Override]) -> tuple[list[list[str]], list[str]]:
-    """The overrides of a single run, and which of those given have several values."""
-    reason = "several values make a sweep; use `harness sweep`, or --multirun, or give one value"
-    mistakes = [f"{override.input_line}: {reason}" for override in given if override.is_sweep_override()]
-    return [_single(given)], mistakes
-
-
 def _composed(overrides: list[str]) -> DictConfig:
     """Hydra's configuration of one point. Raises UserError."""
     try:
@@ -120,6 +104,7 @@ class _CommandLine:
         self._groups = [group for group in loader.list_groups("") if group != "hydra"]
         self._scratch: DictConfig = OmegaConf.structured(Config)
         """Takes every value once, to see whether it fits."""
+        self._known = tuple(_keys(self._scratch))
 
     def parse(self, overrides: Iterable[str]) -> tuple[list[Override], list[str]]:
         """Return the overrides that are right by themselves, and what is wrong with the others."""
@@ -156,23 +141,24 @@ class _CommandLine:
             return None
         if key in self._groups:
             return self._mistake_in_choice(key, _values(override))
-        known = _known_keys()
-        if key in known or key.startswith(_OPEN):
-            return self._mistake_in_value(key, _values(override))
-        near = did_you_mean(key, [name for name in known if "." in name] + self._groups)
+        if key in self._known or key.startswith(_OPEN):
+            return self._mistake_in_value(key, override)
+        near = did_you_mean(key, [name for name in self._known if "." in name] + self._groups)
         return f"{key}: no such key; {near or '`harness run --cfg job` prints all of them'}".rstrip()
 
     def _mistake_in_choice(self, group: str, values: Sequence[str]) -> str | None:
-        options = self._loader.get_group_options(group)
+        # Its own get_group_options looks through all configurations anew.
+        options = self._loader.repository.get_group_options(group)
         for value in values:
             if value not in options and value != "null":
                 return f"{group}={value}: {did_you_mean(value, options)}there is {', '.join(options)}"
         return None
 
-    def _mistake_in_value(self, key: str, values: Sequence[str]) -> str | None:
-        for value in values:
+    def _mistake_in_value(self, key: str, override: Override) -> str | None:
+        for value in _values(override):
             try:
-                OmegaConf.update(self._scratch, key, self._parser.parse_override(f"{key}={value}").value())
+                single = self._parser.parse_override(f"{key}={value}") if override.is_sweep_override() else override
+                OmegaConf.update(self._scratch, key, single.value())
             except (HydraException, OmegaConfBaseException) as error:
                 return f"{key}={value}: {_first_line(error)}"
         return None
@@ -188,11 +174,6 @@ def _values(override: Override) -> list[str]:
     if override.is_sweep_override():
         return list(override.sweep_string_iterator())
     return [] if override.is_delete() else [override.get_value_element_as_str()]
-
-
-@cache
-def _known_keys() -> tuple[str, ...]:
-    return tuple(_keys(OmegaConf.structured(Config)))
 
 
 def _keys(node: Any, prefix: str = "") -> Iterator[str]:

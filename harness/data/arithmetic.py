@@ -69,118 +69,52 @@ class Template:
 
 
 TEMPLATES = (
-    Template(
-        "+",
-        "{name} has {a} {things}. {He} buys {b} more.",
-        "How many {things} does {name} have now?",
-        "Now {name} has {answer} {things}.",
-    ),
-    Template(
-        "+",
-        "{name} finds {a} {things} at home and {b} {things} at school.",
-        "How many {things} does {name} find in all?",
-        "{name} finds {answer} {things} in all.",
-    ),
-    Template(
-        "+",
-        "{other} has {a} {things}. {name} has {b} more than {other}.",
-        "How many {things} does {name} have?",
-        "{name} has {answer} {things}.",
-    ),
-    Template(
-        "-",
-        "{name} has {a} {things}. {He} gives {b} of them to {other}.",
-        "How many {things} does {name} have left?",
-        "{name} has {answer} {things} left.",
-    ),
-    Template(
-        "-",
-        "There are {a} {things} on the table. {name} takes {b} of them.",
-        "How many {things} are still on the table?",
-        "There are still {answer} {things} on the table.",
-    ),
-    Template(
-        "-",
-        "{name} has {a} {things} and {other} has {b} {things}.",
-        "How many more {things} does {name} have than {other}?",
-        "{name} has {answer} more {things} than {other}.",
-    ),
-    Template(
-        "*",
-        "{name} has {a} boxes with {b} {things} in each box.",
-        "How many {things} does {name} have in all?",
-        "{name} has {answer} {things} in all.",
-    ),
-    Template(
-        "*",
-        "{name} paints {a} {things} every day for {b} days.",
-        "How many {things} does {name} paint?",
-        "{name} paints {answer} {things}.",
-    ),
-    Template(
-        "*",
-        "There are {a} tables in a room. {name} puts {b} {things} on each table.",
-        "How many {things} does {name} need?",
-        "{name} needs {answer} {things}.",
-    ),
-    Template(
-        "+-",
-        "{name} has {a} {things}. {He} buys {b} more and gives {c} of them to {other}.",
-        "How many {things} does {name} have left?",
-        "{name} has {answer} {things} left.",
-    ),
-    Template(
-        "+-",
-        "A shop has {a} {things}. {name} brings {b} more, then the shop sells {c} of them.",
-        "How many {things} does the shop have now?",
-        "Now the shop has {answer} {things}.",
-    ),
-    Template(
-        "--",
-        "{name} has {a} {things}. {He} loses {b} at school and gives {c} to {other}.",
-        "How many {things} does {name} have left?",
-        "{name} has {answer} {things} left.",
-    ),
-    Template(
-        "++",
-        "{name} finds {a} {things} on Monday, {b} on Tuesday and {c} on Friday.",
-        "How many {things} does {name} find in all?",
-        "{name} finds {answer} {things} in all.",
-    ),
-    Template(
-        "*+",
-        "{name} has {a} bags with {b} {things} in each bag. {other} gives {name} {c} more.",
-        "How many {things} does {name} have now?",
-        "Now {name} has {answer} {things}.",
-    ),
-    Template(
-        "*-",
-        "{name} buys {a} boxes with {b} {things} in each box. {He} loses {c} of them.",
-        "How many {things} does {name} have left?",
-        "{name} has {answer} {things} left.",
-    ),
-    Template(
-        "+*",
-        "{name} puts {a} red and {b} green {things} in each bag. {He} fills {c} bags.",
-        "How many {things} does {name} need?",
-        "{name} needs {answer} {things}.",
-    ),
-)
+    Template("+", "{name} has {a} {things}. {He} buys {b} more.",
+        "How many {things} does {name} have now?", "Now {name} has {answer} {things}."),
+    Template("+", "{name} finds {a} {things} at home and {b} {things} at school.",
+        "How many {things} does {name} find in all?", "{name} finds {answer} {things} in all."),
+    Template("+", "{other} has {a} {things}. {name} has {b} more than {other}.",
+        "How many {things} does {name} have?", "{name} has {answer} {things}."),
+    Template("-", "{name} has {a} {things}. {He} gives {b} of them to {other}.",
+        "How many {things} does {name} have left?", "{name} has {answer} {things} left."),
+    Template("-", "There are {a} {things} on the table. {name} takes {b} of them.",
+        "How many {things} are still on the table?", "There are still {answer} {things} on the table."),
+    Template("-", "{name} has {a} {things} and {other} has {b} {things}.",
+        "How many more {things} does {name} have than {other}?", "{name} has {answer} more {things} than {other}."),
+    Template("*", "{name} has {a} boxes with {b} {things} in each box.",
+        "How many {things} does {name} have in all?", "{name} has {answer} {things} in all."),
+    Template("*", "{name} paints {a} {things} every day for {b} days.",
+        "How many {things} does {name} paint?", "{name} paints {answer} {things}."),
+    Template("*", "There are {a} tables in a room. {name} puts {b} {things} on each table.",
+        "How many {things} does {name} need?", "{name} needs {answer} {things}."),
+    Template("+-", "{name} has {a} {things}. {He} buys {b} more and gives {c} of them to {other}.",
+        "How many {things} does {name} have left?", "{name} has {answer} {things} left."),
+    Template("+-", "A shop has {a} {things}. {name} brings {b} more, then the shop sells {c} of them.",
+        "How many {things} does the shop have now?", "Now the shop has {answer} {things}."),
+    Template("--", "{name} has {a} {things}. {He} loses {b} at school and gives {c} to {other}.",
+        "How many {things} does {name} have left?", "{name} has {answer} {things} left."),
+    Template("++", "{name} finds {a} {things} on Monday, {b} on Tuesday and {c} on Friday.",
+        "How many {things} does {name} find in all?", "{name} finds {answer} {things} in all."),
+    Template("*+", "{name} has {a} bags with {b} {things} in each bag. {other} gives {name} {c} more.",
+        "How many {things} does {name} have now?", "Now {name} has {answer} {things}."),
+    Template("*-", "{name} buys {a} boxes with {b} {things} in each box. {He} loses {c} of them.",
+        "How many {things} does {name} have left?", "{name} has {answer} {things} left."),
+    Template("+*", "{name} puts {a} red and {b} green {things} in each bag. {He} fills {c} bags.",
+        "How many {things} does {name} need?", "{name} needs {answer} {things}."),
+)  # fmt: skip
 
 
 def generate(split: Split, count: int, seed: int) -> list[Row]:
     """Return `count` different rows of `split`, the same ones for the same arguments.
 
-    Raises ValueError if the split has fewer rows than that.
-    """
+    Raises ValueError if the split has fewer rows than that."""
     return [_to_row(problem) for problem in draw(split, count, seed)]
 
 
 def draw(split: Split, count: int, seed: int) -> list[Problem]:
     """Return the problems behind `generate`'s rows, spread evenly over the templates.
 
-    Raises ValueError if the split has fewer problems than `count`.
-    """
+    Raises ValueError if the split has fewer problems than `count`."""
     if count > (most := available(split)):
         raise ValueError(f"{count} {split} rows asked for, but only {most} different ones exist")
     rng = random.Random(f"{split}-{seed}")
@@ -268,8 +202,7 @@ def _fits(operations: str, numbers: tuple[int, ...]) -> bool:
 def _split_of(template: Template, numbers: tuple[int, ...]) -> Split:
     """Give 70% of a template's number tuples to train, 10% to validation and 20% to test.
 
-    Python's own hash differs between processes, hence a digest.
-    """
+    Python's own hash differs between processes, hence a digest."""
     digest = hashlib.blake2b(f"{template.story}{numbers}".encode(), digest_size=8).digest()
     match int.from_bytes(digest) % 10:
         case 0 | 1:

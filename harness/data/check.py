@@ -13,12 +13,9 @@ Record = dict[str, Any]
 """A row as it stands in the file."""
 SHOWN = 5
 """Problems told of one file; the others are counted."""
-COLUMNS = frozenset({"prompt", "query", "response", "history", "messages", "system", "tools"}) | {
-    *("images", "videos", "audios", "chosen", "rejected", "kto_tag")
-}
-TAGS = frozenset({"role_tag", "content_tag", "user_tag", "assistant_tag"}) | {
-    *("observation_tag", "function_tag", "system_tag")
-}
+COLUMNS = frozenset(("prompt", "query", "response", "history", "messages", "system", "tools")).union(
+    ("images", "videos", "audios", "chosen", "rejected", "kto_tag")
+)
 """What LLaMA-Factory 0.9.5 maps (data/parser.py, DatasetAttr)."""
 _DEFAULT_COLUMNS = {
     "alpaca": {"prompt": "instruction", "query": "input", "response": "output"},
@@ -34,6 +31,7 @@ _DEFAULT_TAGS = {
     "function_tag": "function_call",
     "system_tag": "system",
 }
+TAGS = frozenset(_DEFAULT_TAGS)
 _CALL = re.compile(r"<tool_call>(.*?)</tool_call>", re.DOTALL)
 _THOUGHT = re.compile(r"<think>.*?</think>", re.DOTALL)
 """What may stand around a function call's JSON (data/formatter.py, FunctionFormatter; the words are the template's,
@@ -69,7 +67,7 @@ def row_problems(records: Sequence[Record], source: SourceConfig, append_answer:
         # Where the answer is appended, an output that is empty does not stay so; Math10K's kind has some.
         problems = [text for text in look(record, source) if not (append_answer and text == f"{output} is empty")]
         if append_answer and record.get("answer") is None:
-            problems.append(_absent("answer", record) if "answer" not in record else "answer is empty")
+            problems.append(_absent("answer", record))
         broken += bool(problems)
         found += [f"row {number}: {problem}" for problem in problems[: max(0, SHOWN - len(found))]]
     if broken > len({problem.partition(":")[0] for problem in found}):
@@ -90,9 +88,9 @@ def tags_of(source: SourceConfig) -> dict[str, str]:
 
 def _alpaca(record: Record, source: SourceConfig) -> Iterator[str]:
     columns = columns_of(source)
-    yield from _text(record, columns["prompt"])
-    yield from _text(record, columns["response"])
-    yield from _text_if_any(record, columns.get("query"))
+    yield from _text(record, columns["prompt"], needed=True)
+    yield from _text(record, columns["response"], needed=True)
+    yield from _text(record, columns.get("query"))
     if "history" in columns:
         turns = record.get(columns["history"]) or []
         pairs = isinstance(turns, list) and all(
@@ -100,8 +98,7 @@ def _alpaca(record: Record, source: SourceConfig) -> Iterator[str]:
         )
         if not pairs:
             yield f"{columns['history']} must be a list of [question, answer] pairs"
-    yield from _text_if_any(record, columns.get("system"))
-    yield from _tools(record, columns.get("tools"))
+    yield from _system_and_tools(record, columns)
 
 
 def _sharegpt(record: Record, source: SourceConfig) -> Iterator[str]:
@@ -109,13 +106,12 @@ def _sharegpt(record: Record, source: SourceConfig) -> Iterator[str]:
     name = columns["messages"]
     turns = record.get(name)
     if turns is None:
-        yield _absent(name, record) if name not in record else f"{name} is empty"
+        yield _absent(name, record)
     elif not isinstance(turns, list) or not turns:
         yield f"{name} must be a list of turns, at least two"
     else:
         yield from _turns(name, turns, tags_of(source))
-    yield from _text_if_any(record, columns.get("system"))
-    yield from _tools(record, columns.get("tools"))
+    yield from _system_and_tools(record, columns)
 
 
 def _turns(name: str, turns: list[Any], tags: dict[str, str]) -> Iterator[str]:
@@ -159,7 +155,9 @@ def _call(where: str, text: str) -> Iterator[str]:
             yield f'{where} must be {{"name": ..., "arguments": ...}}'
 
 
-def _tools(record: Record, name: str | None) -> Iterator[str]:
+def _system_and_tools(record: Record, columns: dict[str, str]) -> Iterator[str]:
+    yield from _text(record, columns.get("system"))
+    name = columns.get("tools")
     given = record.get(name) if name else None
     if not given:
         return
@@ -175,23 +173,17 @@ def _tools(record: Record, name: str | None) -> Iterator[str]:
         yield f"{name} must be a list of tools"
 
 
-def _text(record: Record, name: str) -> Iterator[str]:
-    value = record.get(name)
-    if value is None:
-        yield _absent(name, record) if name not in record else f"{name} is empty"
-    elif not isinstance(value, str):
-        yield f"{name} is {_kind(value)}, not text"
-    elif not value.strip():
-        yield f"{name} is empty"
-
-
-def _text_if_any(record: Record, name: str | None) -> Iterator[str]:
+def _text(record: Record, name: str | None, needed: bool = False) -> Iterator[str]:
     value = record.get(name) if name else None
     if value is not None and not isinstance(value, str):
         yield f"{name} is {_kind(value)}, not text"
+    elif needed and not (value or "").strip():
+        yield _absent(str(name), record)
 
 
 def _absent(name: str, record: Record) -> str:
+    if name in record:
+        return f"{name} is empty"
     return f"there is no column {name}; there is {', '.join(map(str, record)) or 'none'}"
 
 

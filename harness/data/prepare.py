@@ -54,9 +54,8 @@ class Rows:
 
     def digest(self) -> str:
         """A hash of every word that is trained or validated on, and of how it is read."""
-        content = [
-            [[part.rows, part.description] for part in parts] for parts in (self.train_parts, self.validation_parts)
-        ]
+        both = (self.train_parts, self.validation_parts)
+        content = [[[part.rows, part.description] for part in parts] for parts in both]
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -90,7 +89,7 @@ def _draw(dataset: DatasetConfig, source: SourceConfig, sources: SourceReader) -
         count = dataset.train_samples or arithmetic.DEFAULT_TRAIN_ROWS
         train = arithmetic.generate("train", count, dataset.seed)
         validation = arithmetic.generate("validation", dataset.validation_samples, dataset.seed)
-        return Part(_generated(train), {}), Part(_generated(validation), {})
+        return _generated(train), _generated(validation)
     records = sources.read(source)
     first_held_out = boundary(dataset, len(records))
     # One generator for both draws, first train, then validation: the order of the tutorial's own data step.
@@ -139,5 +138,5 @@ def _numbered(name: str, parts: list[Part]) -> list[str]:
     return [name if number == 1 else f"{name}-{number}" for number, _ in enumerate(parts, start=1)]
 
 
-def _generated(rows: list[arithmetic.Row]) -> list[Record]:
-    return [{key: value for key, value in asdict(row).items() if key != "answer"} for row in rows]
+def _generated(rows: list[arithmetic.Row]) -> Part:
+    return Part([{key: value for key, value in asdict(row).items() if key != "answer"} for row in rows], {})

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.base import redaction
 from harness.base.errors import UserError
@@ -15,6 +16,8 @@ from harness.data.check import Record, row_problems
 from harness.processes import start
 from harness.processes.jobs import FetchJob
 
+K = TypeVar("K")
+T = TypeVar("T")
 SUFFIXES = (".json", ".jsonl", ".parquet")
 
 
@@ -56,25 +59,12 @@ class SourceReader:
         if source.path is not None or source.repository is None:
             return
         key = (hub, source.repository, source.file or "")
-        if key not in self._fetched:
-            self._fetched[key] = _fetch(*key)
-        fetched = self._fetched[key]
-        if isinstance(fetched, SourceError):
-            raise fetched
-        self._files[key[1:]] = fetched
+        self._files[key[1:]] = _once(self._fetched, key, lambda: _fetch(*key))
 
     def read(self, source: SourceConfig) -> list[Record]:
         """Return all rows of the source's file, which is not asked of a hub. Raises SourceError."""
         file = self._file(source)
-        if file not in self._read:
-            try:
-                self._read[file] = _rows(file)
-            except SourceError as error:
-                self._read[file] = error
-        rows = self._read[file]
-        if isinstance(rows, SourceError):
-            raise rows
-        return rows
+        return _once(self._read, file, lambda: _rows(file))
 
     def row_problems(self, source: SourceConfig, append_answer: bool) -> list[str]:
         """Return what is wrong with the source's rows, as `data.check.row_problems` tells. Raises SourceError."""
@@ -93,6 +83,19 @@ class SourceReader:
         if not self.is_here(source):
             raise SourceError(f"dataset.repository={source.repository}", f"{source.file} was not fetched from its hub")
         return self._files[source.repository, source.file or ""]
+
+
+def _once(made: dict[K, T | SourceError], key: K, make: Callable[[], T]) -> T:
+    """What `make` gives or raises, the same each time."""
+    if key not in made:
+        try:
+            made[key] = make()
+        except SourceError as error:
+            made[key] = error
+    value = made[key]
+    if isinstance(value, SourceError):
+        raise value
+    return value
 
 
 def _rows(file: Path) -> list[Record]:
@@ -136,13 +139,13 @@ def _lines(text: str) -> list[Any]:
     return [json.loads(line) for line in text.split("\n") if line.strip()]
 
 
-def _fetch(hub: str, repository: str, file: str) -> Path | SourceError:
+def _fetch(hub: str, repository: str, file: str) -> Path:
     job = FetchJob(hub=hub, repository=repository, file=file)  # type: ignore[arg-type]
     done = start.run_to_end(job, redaction.for_child(os.environ), errors_shown=True)
     last = (done.stdout.splitlines() or [f"it ended with status {done.returncode}"])[-1]
     if done.returncode == 0:
         return Path(last)
-    return SourceError(
+    raise SourceError(
         f"dataset.repository={repository}",
         f"cannot be fetched from {hub}: {last.removeprefix('error: ')}; look at its name there and at the network, "
         "or fetch it elsewhere and give dataset.path",

@@ -3,41 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import pynvml
 
-from harness.devices.host import HostSensor
 from harness.devices.nvml import MIB, Gpu, NoGpuError, NvmlSensor, ask, opened
-from harness.devices.reading import Sensor, SensorError
-from harness.devices.request import AbsentError, DeviceError, DeviceRequest, TorchDevice, select
+from harness.devices.reading import SensorError
+from harness.devices.request import AbsentError, Device, DeviceError, DeviceRequest, select
 
 _BF16_CAPABILITY = (8, 0)
 """Ampere, the first with bf16 in hardware: CUDA C++ Programming Guide, "Compute Capabilities"."""
 
 
-@dataclass(frozen=True)
-class CudaDevice:
-    chips: tuple[int, ...]
-    product: str
-    total_memory_mib: float | None
-    supports_bf16: bool | None
-    identifiers: tuple[str, ...]
-    """One for each chip, as CUDA_VISIBLE_DEVICES names it."""
-    kind: str = "cuda"
-    torch_device: TorchDevice = "cuda"
-    stand_in: None = None
-
-    def environment(self) -> dict[str, str]:
-        # Without the order CUDA counts from the fastest GPU, NVML from the lowest bus id.
-        return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(self.identifiers)}
-
-    def sensors(self, interval_seconds: float) -> list[Sensor]:
-        return [NvmlSensor(self.chips), HostSensor()]
-
-
-def find(request: DeviceRequest) -> CudaDevice:
+def find(request: DeviceRequest) -> Device:
     """Return the GPUs that are asked for, or the first. Raises AbsentError, DeviceError."""
     try:
         with opened() as gpus:
@@ -58,15 +36,22 @@ def find(request: DeviceRequest) -> CudaDevice:
         ) from error
 
 
-def _describe(chips: tuple[int, ...], gpus: list[Gpu], names: list[str]) -> CudaDevice:
+def _describe(chips: tuple[int, ...], gpus: list[Gpu], names: list[str]) -> Device:
     memories = _all(ask(pynvml.nvmlDeviceGetMemoryInfo, gpu.handle) for gpu in gpus)
     capabilities = _all(ask(pynvml.nvmlDeviceGetCudaComputeCapability, gpu.handle) for gpu in gpus)
-    return CudaDevice(
+    return Device(
+        kind="cuda",
+        torch_device="cuda",
         chips=chips,
         product=" + ".join(sorted(set(names))),
         total_memory_mib=sum(memory.total for memory in memories) / MIB if memories else None,
         supports_bf16=min(capabilities) >= _BF16_CAPABILITY if capabilities else None,
-        identifiers=tuple(gpu.identifier for gpu in gpus),
+        variables={
+            # Without the order CUDA counts from the fastest GPU, NVML from the lowest bus id.
+            "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+            "CUDA_VISIBLE_DEVICES": ",".join(gpu.identifier for gpu in gpus),
+        },
+        chip_sensor=lambda _: NvmlSensor(chips),
     )
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from harness.devices.processes import tree
 from harness.devices.reading import Reading, SensorError
 
 MIB = 2**20
@@ -17,6 +17,18 @@ _MAPPED_STEP_KIB = 1024
 """So much more or less mapped from files, and smaps is read again."""
 _LIBRARY = re.compile(rb"[^/]+\.so(\.[0-9]\w*)*( \(deleted\))?")
 """The name of a file that holds a library: libx.so, libx.so.6, x.cpython-311-x86_64-linux-gnu.so."""
+
+
+def tree(pids: Iterable[int]) -> set[psutil.Process]:
+    """Those of `pids` that are alive, with all their descendants."""
+    family: set[psutil.Process] = set()
+    for pid in pids:
+        try:
+            root = psutil.Process(pid)
+            family |= {root, *root.children(recursive=True)}
+        except psutil.NoSuchProcess:
+            continue
+    return family
 
 
 class HostSensor:
@@ -130,10 +142,5 @@ def _private_bytes(process: psutil.Process) -> int:
         elif line[:1] in b"0123456789abcdef":  # 7f00-7f01 r-xp 00000000 fe:00 1234   /usr/lib/libc.so.6
             path = line.split(maxsplit=5)[5:]
             # Of a library only what the process wrote to is its own.
-            counted = b"Anonymous:" if path and _is_library(path[0]) else b"Pss:"
+            counted = b"Anonymous:" if path and _LIBRARY.fullmatch(path[0].rpartition(b"/")[2]) else b"Pss:"
     return kib * 1024
-
-
-def _is_library(path: bytes) -> bool:
-    """Whether the file at `path`, as the kernel writes it into smaps, is a library by its own name."""
-    return _LIBRARY.fullmatch(path.rpartition(b"/")[2]) is not None

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import pynvml
 
-from harness.devices.processes import tree
+from harness.devices.host import tree
 from harness.devices.reading import Reading, SensorError
 
 MIB = 2**20

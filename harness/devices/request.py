@@ -1,12 +1,14 @@
-"""Which chips a run may use, and how a request that cannot be met is refused."""
+"""What a run asks for, what it gets, and how a request that cannot be met is refused."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from harness.base.errors import UserError
+from harness.devices.host import HostSensor
+from harness.devices.reading import Sensor
 
 TorchDevice = Literal["cpu", "cuda", "npu"]
 """What torch calls a device."""
@@ -18,6 +20,40 @@ class DeviceError(UserError):
 
 class AbsentError(DeviceError):
     """This machine has no chip of this kind."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """The chips of one run, or the processor: what they are, how a worker gets them, how they are read."""
+
+    kind: str
+    """cpu, cuda or ascend."""
+    torch_device: TorchDevice
+    """Where tensors live."""
+    chips: tuple[int, ...]
+    """Logic ids of the accelerators, ascending: positions among those that a scheduler left visible.
+
+    Empty on a CPU."""
+    product: str
+    """The name of the chip, or of the processor."""
+    total_memory_mib: float | None
+    """Sum over the run's chips; of the host where there are none. None: the driver does not tell."""
+    supports_bf16: bool | None
+    """None: the driver does not tell."""
+    variables: dict[str, str]
+    """Of `environment`."""
+    chip_sensor: Callable[[float], Sensor] | None = None
+    """Makes one that reads the chips at that interval, in seconds; None where there are none."""
+    stand_in: str | None = None
+    """What stood in for the hardware, in words; the training is done on the CPU then. None: nothing."""
+
+    def environment(self) -> dict[str, str]:
+        """What a child process needs in its environment so that it uses these chips and no other."""
+        return dict(self.variables)
+
+    def sensors(self, interval_seconds: float) -> list[Sensor]:
+        """New ones, to be read at this interval: that of the chips, if any, and that of the host."""
+        return [HostSensor()] if self.chip_sensor is None else [self.chip_sensor(interval_seconds), HostSensor()]
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,35 @@
-"""CANN, the vendor's toolkit below torch-npu: whether it is here, sourced, and of a version that fits."""
+"""CANN, the vendor's toolkit below torch-npu: whether it is here, sourced, and which torch-npu belongs to which."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+
+from packaging.version import Version
 
 from harness.doctor.finding import Finding, failed, ok, warning
 from harness.doctor.machine import Machine
-from harness.doctor.pairings import CANN_OF, newest_for, release_of
 
+CANN_OF = {
+    "2.12.0": "9.1",
+    "2.11.0": "9.1",
+    "2.10.0.post4": "9.1",
+    "2.9.0.post6": "9.1",
+    "2.9.0.post2": "9.0",
+    "2.9.0": "8.5",
+    "2.8.0.post4": "9.0",
+    "2.8.0.post2": "8.5",
+    "2.8.0": "8.3",
+    "2.7.1.post8": "9.1",
+    "2.7.1.post4": "9.0",
+    "2.7.1.post2": "8.5",
+    "2.7.1": "8.3",
+}
+"""By torch-npu, newest first: the version tables of Ascend/pytorch. They name no CANN for 2.13.0 and 2.14.0."""
+_OLDEST_TORCH = Version("2.9")
+"""What this project needs: pyproject.toml."""
 _VARIABLES = ("ASCEND_TOOLKIT_HOME", "ASCEND_HOME_PATH")
 _DEFAULTS = ("ascend-toolkit/latest", "cann")
 """Up to CANN 8.3 and from 8.5 on, below /usr/local/Ascend, or ~/Ascend when it was not root who installed it."""
@@ -21,7 +41,7 @@ def find_home(machine: Machine) -> Path | None:
     """Return the folder that its environment variables name, else one where the installer puts it."""
     named = (machine.environment.get(variable) for variable in _VARIABLES)
     places = [Path(value) for value in named if value]
-    for parent in (machine.below("usr/local/Ascend"), machine.home / "Ascend"):
+    for parent in (machine.root / "usr/local/Ascend", machine.home / "Ascend"):
         places += [parent / default for default in _DEFAULTS]
     return next((place for place in places if place.is_dir()), None)
 
@@ -29,12 +49,10 @@ def find_home(machine: Machine) -> Path | None:
 def version(home: Path) -> str | None:
     """Return 8.1.RC1, from the file that the installer leaves; None where it left none."""
     for info in (home / _INFO, *sorted(home.glob(f"*-linux/{_INFO}"))):
-        try:
+        with suppress(OSError):
             text = info.read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            continue
-        if found := re.search(r"^version=(\S+)", text, re.MULTILINE):
-            return found[1]
+            if found := re.search(r"^version=(\S+)", text, re.MULTILINE):
+                return found[1]
     return None
 
 
@@ -124,3 +142,20 @@ def _fit(torch_npu: str, number: str) -> Finding:
 def _series(number: str | None) -> str | None:
     found = re.match(r"\d+\.\d+", number or "")
     return found[0] if found else None
+
+
+def torch_npu_for(torch_release: str, cann: str | None) -> str:
+    """Return the torch-npu to install beside this torch: for this CANN (9.1) if the table has it, else the newest."""
+    posts = [version for version in CANN_OF if release_of(version) == torch_release]
+    fitting = [version for version in posts if CANN_OF[version] == cann]
+    return next(iter(fitting or posts), torch_release)
+
+
+def newest_for(cann: str) -> str | None:
+    """Return the newest torch-npu for this CANN that the project can use; None: too old, or not in the table."""
+    return next((version for version, of in CANN_OF.items() if of == cann and Version(version) >= _OLDEST_TORCH), None)
+
+
+def release_of(version: str) -> str:
+    """Return the torch that a torch-npu belongs to: 2.9.0 of 2.9.0.post2."""
+    return Version(version).base_version

@@ -1,41 +1,26 @@
-"""All checks that concern a device, side by side, in the order in which they are shown."""
+"""All checks that concern a device, side by side, in the order in which they are shown.
+
+A plain CPU machine is asked nothing about accelerators: what it shows no sign of is left out.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from threading import Thread
 
 from harness.base.redaction import redact
+from harness.devices.ascend.query import COMMAND
+from harness.devices.nvml import NoGpuError, opened
+from harness.devices.reading import SensorError
 from harness.devices.request import TorchDevice
-from harness.doctor import (
-    cann,
-    detect,
-    libraries,
-    limits,
-    listening,
-    npu,
-    nvidia,
-    quantization,
-    storage,
-    swanlab,
-)
+from harness.doctor import cann, host, libraries, npu, nvidia, quantization, swanlab
 from harness.doctor.finding import Finding, failed
 from harness.doctor.machine import Machine
 
+Look = Callable[[], Iterable[Finding]]
 _TORCH_DEVICE: dict[str, TorchDevice] = {"cuda": "cuda", "ascend": "npu"}
-_DETECTORS = {"cuda": detect.shows_nvidia, "ascend": detect.shows_ascend}
 _DEVICES = ("cpu", *_TORCH_DEVICE, "auto")
-
-
-@dataclass(frozen=True)
-class Check:
-    """One look at one thing."""
-
-    name: str
-    """Stands in the table if the check itself breaks."""
-    look: Callable[[], Iterable[Finding]]
 
 
 def examine(device: str | None, machine: Machine | None = None) -> list[Finding]:
@@ -56,8 +41,8 @@ def examine(device: str | None, machine: Machine | None = None) -> list[Finding]
     results: list[list[Finding]] = [[] for _ in checks]
     # Daemons, so that Ctrl-C need not wait for a driver that does not answer.
     threads = [
-        Thread(target=lambda found, check: found.extend(carry_out(check)), args=pair, daemon=True)
-        for pair in zip(results, checks, strict=True)
+        Thread(target=lambda found, check: found.extend(carry_out(*check)), args=pair, daemon=True)
+        for pair in zip(results, checks.items(), strict=True)
     ]
     for thread in threads:
         thread.start()
@@ -68,54 +53,80 @@ def examine(device: str | None, machine: Machine | None = None) -> list[Finding]
 
 def _concerns(kind: str, device: str | None, machine: Machine) -> bool:
     """Whether the checks of cuda or ascend are to be made."""
-    if device in (None, "auto"):
-        try:
-            return _DETECTORS[kind](machine)
-        except Exception:  # What cannot even be looked for is worth a look.
-            return True
-    return device == kind
+    if device not in (None, "auto"):
+        return device == kind
+    try:
+        return shows_nvidia(machine) if kind == "cuda" else shows_ascend(machine)
+    except Exception:  # What cannot even be looked for is worth a look.
+        return True
 
 
-def _checks(machine: Machine, kinds: tuple[str, ...]) -> list[Check]:
-    checks = [
-        Check("Python", lambda: libraries.python(machine)),
-        Check("torch", lambda: libraries.torch(machine, kinds)),
-        Check("torchvision and torchaudio", lambda: libraries.companions(machine, kinds)),
-    ]
+def shows_ascend(machine: Machine) -> bool:
+    """Return whether anything on the machine is there for NPUs."""
+    return bool(
+        machine.command(COMMAND)
+        or next((machine.root / "dev").glob("davinci*"), None)
+        or machine.package("torch-npu")
+        or cann.find_home(machine)
+    )
+
+
+def shows_nvidia(machine: Machine) -> bool:
+    """Return whether anything on the machine is there for NVIDIA GPUs that are not hidden on purpose."""
+    if machine.environment.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):  # It is meant to stay out of this.
+        return False
+    if machine.command("nvidia-smi") or next((machine.root / "dev").glob("nvidia[0-9]*"), None):
+        return True
+    try:
+        # In WSL there is neither.
+        with opened() as gpus:
+            return bool(gpus)
+    except NoGpuError:
+        return False
+    except SensorError:
+        return True
+
+
+def _checks(machine: Machine, kinds: tuple[str, ...]) -> dict[str, Look]:
+    """The checks, each by the name that stands in the table if it breaks itself."""
+    checks: dict[str, Look] = {
+        "Python": partial(libraries.python, machine),
+        "torch": partial(libraries.torch, machine, kinds),
+        "torchvision and torchaudio": partial(libraries.companions, machine, kinds),
+    }
     if "cuda" in kinds:
-        checks.append(Check("NVIDIA driver", lambda: nvidia.gpus(machine)))
+        checks["NVIDIA driver"] = partial(nvidia.gpus, machine)
     if "ascend" in kinds:
-        checks += [
-            Check("torch-npu", lambda: libraries.torch_npu(machine)),
-            Check("CANN", lambda: cann.examine(machine)),
-            Check("NPU driver", lambda: npu.chips(machine)),
-            Check("NPU device files", lambda: npu.device_files(machine)),
-            Check("allocator settings", lambda: npu.allocator_settings(machine)),
-            Check("deepspeed", lambda: libraries.deepspeed(machine)),
-        ]
+        checks |= {
+            "torch-npu": partial(libraries.torch_npu, machine),
+            "CANN": partial(cann.examine, machine),
+            "NPU driver": partial(npu.chips, machine),
+            "NPU device files": partial(npu.device_files, machine),
+            "allocator settings": partial(npu.allocator_settings, machine),
+            "deepspeed": partial(libraries.deepspeed, machine),
+        }
     for device in [_TORCH_DEVICE[kind] for kind in kinds] or ["cpu"]:
-        checks.append(Check(f"bitsandbytes on {device}", partial(quantization.bitsandbytes, machine, device)))
-    return [
-        *checks,
-        Check("disk", lambda: storage.disk(machine)),
-        Check("memory", lambda: storage.memory(machine)),
-        Check("/dev/shm", lambda: storage.shared_memory(machine)),
-        Check("limits", lambda: limits.limits(machine, accelerator=bool(kinds))),
-        Check("ports", lambda: listening.ports(machine)),
-        Check("SwanLab", lambda: swanlab.swanlab(machine)),
-    ]
+        checks[f"bitsandbytes on {device}"] = partial(quantization.bitsandbytes, machine, device)
+    return checks | {
+        "disk": partial(host.disk, machine),
+        "memory": partial(host.memory, machine),
+        "/dev/shm": partial(host.shared_memory, machine),
+        "limits": partial(host.limits, machine, accelerator=bool(kinds)),
+        "ports": partial(host.ports, machine),
+        "SwanLab": partial(swanlab.swanlab, machine),
+    }
 
 
-def carry_out(check: Check) -> list[Finding]:
+def carry_out(name: str, look: Look) -> list[Finding]:
     """Return what a check found; that it broke is one more finding, after those that it still made."""
     findings: list[Finding] = []
     try:
-        for finding in check.look():
+        for finding in look():
             findings.append(finding.model_copy(update={"message": redact(finding.message)}))
     except Exception as error:
         findings.append(
             failed(
-                check.name,
+                name,
                 redact(f"the check itself broke: {type(error).__name__}: {error}"),
                 "report this line together with the output of `pip freeze`; the other lines hold all the same",
             )

@@ -1,10 +1,16 @@
-"""What a check found."""
+"""What a check found, and how findings are shown: a table on a terminal, else plain lines."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from enum import StrEnum
 
 from pydantic import BaseModel
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 
 class State(StrEnum):
@@ -15,6 +21,9 @@ class State(StrEnum):
     """Runs work, or most do: something is slow, unusual, or in the way of a part."""
     FAILED = "failed"
     """A run on this device would fail."""
+
+
+_STYLES = {State.OK: "green", State.WARNING: "yellow", State.FAILED: "bold red"}
 
 
 class Finding(BaseModel):
@@ -41,3 +50,30 @@ def warning(check: str, message: str, fix: str) -> Finding:
 def failed(check: str, message: str, fix: str) -> Finding:
     """Return a finding that a run would fail of."""
     return Finding(check=check, state=State.FAILED, message=message, fix=fix)
+
+
+def render(findings: Sequence[Finding], console: Console) -> None:
+    """Print all findings, and how many of each state there are."""
+    if console.is_terminal:
+        console.print(_table(findings))
+    else:
+        width = max((len(finding.check) for finding in findings), default=0)
+        for finding in findings:
+            line = f"{finding.state:<8} {finding.check:<{width}}  {finding.message}"
+            fix = "" if finding.fix is None else f"\n{'':<8} {'':<{width}}  fix: {finding.fix}"
+            console.print(line + fix, soft_wrap=True, highlight=False, markup=False)
+    counts = Counter(finding.state for finding in findings)
+    console.print(", ".join(f"{counts[state]} {state}" for state in State), highlight=False, markup=False)
+
+
+def _table(findings: Sequence[Finding]) -> Table:
+    table = Table(box=SIMPLE, show_header=False, padding=(0, 1))
+    table.add_column(no_wrap=True)
+    table.add_column(max_width=24, overflow="fold")
+    table.add_column(overflow="fold")
+    for finding in findings:
+        text = Text(finding.message)
+        if finding.fix is not None:
+            text.append(f"\nfix: {finding.fix}", style="cyan")
+        table.add_row(Text(finding.state, style=_STYLES[finding.state]), finding.check, text)
+    return table

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.doctor.cann import series
+from harness.doctor.cann import series, torch_npu_for
 from harness.doctor.finding import Finding, failed, ok, warning
-from harness.doctor.machine import Machine
-from harness.doctor.packages import Package
-from harness.doctor.pairings import torch_npu_for
+from harness.doctor.machine import Machine, Package
 
 OLDEST_PYTHON = (3, 11)
 """pyproject.toml's requires-python."""
@@ -18,16 +16,12 @@ _WHOLE_SET = "pip install . --constraint constraints/constraints.txt"
 
 def python(machine: Machine) -> Iterator[Finding]:
     """Look whether Python is new enough."""
-    version = ".".join(map(str, machine.python))
+    version, oldest = (".".join(map(str, numbers)) for numbers in (machine.python, OLDEST_PYTHON))
     if machine.python >= OLDEST_PYTHON:
         yield ok("Python", version)
     else:
-        oldest = ".".join(map(str, OLDEST_PYTHON))
-        yield failed(
-            "Python",
-            f"{version}: the harness needs {oldest} or newer",
-            f"python{oldest} -m venv .venv && .venv/bin/{_WHOLE_SET}",
-        )
+        fix = f"python{oldest} -m venv .venv && .venv/bin/{_WHOLE_SET}"
+        yield failed("Python", f"{version}: the harness needs {oldest} or newer", fix)
 
 
 def torch(machine: Machine, kinds: tuple[str, ...]) -> Iterator[Finding]:

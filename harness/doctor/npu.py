@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import suppress
 
 from harness.devices.ascend.device import VISIBLE, visible_ids
 from harness.devices.ascend.query import COMMAND, TIMEOUT_SECONDS, NpuSmiQuery, explain, npu_smi
@@ -32,9 +32,13 @@ _BUSY_SHARE = 0.25
 def chips(machine: Machine) -> Iterator[Finding]:
     """Look at the driver's own answer, and at what it says of each chip."""
     readings: list[NpuReading] = []
+    # As a shell would say it, so that it is explained with the other errors.
+    text = f"{COMMAND}: command not found"
     try:
-        # As a shell would say it, so that it is explained with the other errors.
-        text = _info() if machine.command(COMMAND) else f"{COMMAND}: command not found"
+        if machine.command(COMMAND):
+            # Not what other runs were told lately, but while none of them asks.
+            with SharedDriver(NpuSmiQuery(), 0).alone(TIMEOUT_SECONDS) as lock:
+                text = npu_smi(["info"], lock=lock)
     except SensorError as error:
         yield failed(_DRIVER, str(error), _ASK_KERNEL)
     else:
@@ -43,13 +47,8 @@ def chips(machine: Machine) -> Iterator[Finding]:
         yield from _driver(text, table)
     if readings:
         yield from _chips(readings)
-    yield from _visible(machine.environment.get(VISIBLE), len(readings) or None)
-
-
-def _info() -> str:
-    """Not what other runs were told lately, but while none of them asks."""
-    with SharedDriver(NpuSmiQuery(), 0).alone(TIMEOUT_SECONDS) as lock:
-        return npu_smi(["info"], lock=lock)
+    if (listed := machine.environment.get(VISIBLE)) is not None:
+        yield _visible(listed, len(readings) or 10**9)
 
 
 def _driver(text: str, table: InfoTable) -> Iterator[Finding]:
@@ -60,14 +59,10 @@ def _driver(text: str, table: InfoTable) -> Iterator[Finding]:
         else:
             yield failed(_DRIVER, f"{known.message}: {known.cause}", known.fix)
         return
-    yield ok(_DRIVER, _versions(text))
+    found = re.search(r"npu-smi +(\S+) +Version: *(\S+)", text)
+    yield ok(_DRIVER, f"{found[2]} (npu-smi {found[1]})" if found else "answers")
     if table.problems:
         yield warning(_DRIVER, f"a part of its table cannot be read: {table.problems[0]}", f"{COMMAND} info shows it")
-
-
-def _versions(text: str) -> str:
-    found = re.search(r"npu-smi +(\S+) +Version: *(\S+)", text)
-    return f"{found[2]} (npu-smi {found[1]})" if found else "answers"
 
 
 def _chips(readings: list[NpuReading]) -> Iterator[Finding]:
@@ -116,42 +111,30 @@ def _name(reading: NpuReading) -> str:
     return f"NPU {reading.npu_id}{chip} ({reading.name or 'of no name'})"
 
 
-def _visible(listed: str | None, count: int | None) -> Iterator[Finding]:
+def _visible(listed: str, most: int) -> Finding:
     """ASCEND_RT_VISIBLE_DEVICES: the runtime wants ascending ids without spaces and stops at the first other entry."""
-    if listed is None:
-        return
-    most = 10**9 if count is None else count
     usable = visible_ids(listed, most)
     meant = sorted({int(number) for number in re.findall(r"[0-9]+", listed) if int(number) < most})
+    export = f"export {VISIBLE}={','.join(map(str, meant))}"
     entries = listed.split(",")
     if not usable:
-        message = f"{VISIBLE}={listed!r} leaves no NPU visible"
-        yield failed(VISIBLE, message, _export(meant) if meant else f"unset {VISIBLE}")
-    elif len(usable) < len(entries):
-        yield warning(
-            VISIBLE,
-            f"{listed!r} is read as {','.join(map(str, usable))}: reading stops at a space or at an id that is not "
-            "here",
-            _export(meant),
-        )
-    elif [int(entry) for entry in entries] != usable:
-        yield warning(
+        return failed(VISIBLE, f"{VISIBLE}={listed!r} leaves no NPU visible", export if meant else f"unset {VISIBLE}")
+    if len(usable) < len(entries):
+        read = f"{listed!r} is read as {','.join(map(str, usable))}"
+        return warning(VISIBLE, f"{read}: reading stops at a space or at an id that is not here", export)
+    if [int(entry) for entry in entries] != usable:
+        return warning(
             VISIBLE,
             f"{listed!r} is not ascending, and the runtime takes no other order; the harness sorts it for its runs, "
             "llamafactory-cli does not",
-            _export(meant),
+            export,
         )
-    else:
-        yield ok(VISIBLE, listed)
-
-
-def _export(numbers: list[int]) -> str:
-    return f"export {VISIBLE}={','.join(map(str, numbers))}"
+    return ok(VISIBLE, listed)
 
 
 def device_files(machine: Machine) -> Iterator[Finding]:
     """Look for /dev/davinciN and its helpers, without which a container trains nowhere."""
-    folder = machine.below("dev")
+    folder = machine.root / "dev"
     numbered = sorted(folder.glob("davinci[0-9]*"))
     missing = [name for name in _SHARED_FILES if not (folder / name).exists()]
     if not numbered:
@@ -172,20 +155,16 @@ def device_files(machine: Machine) -> Iterator[Finding]:
         if not os.access(path, os.R_OK | os.W_OK, effective_ids=os.access in os.supports_effective_ids)
     ]
     if closed:
+        group = str(closed[0].stat().st_gid)
+        with suppress(KeyError):  # A group of the host has no name in this container.
+            group = closed[0].group()
         yield failed(
             _FILES,
             f"this user may not open {', '.join(f'/dev/{path.name}' for path in closed)}",
-            f"sudo usermod -aG {_group(closed[0])} $USER, then log in again; in a container be a user of that group",
+            f"sudo usermod -aG {group} $USER, then log in again; in a container be a user of that group",
         )
     else:
         yield ok(_FILES, f"{len(numbered)} x davinci, {', '.join(_SHARED_FILES)}")
-
-
-def _group(file: Path) -> str:
-    try:
-        return file.group()
-    except KeyError:  # A group of the host, which has no name in this container.
-        return str(file.stat().st_gid)
 
 
 def allocator_settings(machine: Machine) -> Iterator[Finding]:

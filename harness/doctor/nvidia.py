@@ -23,15 +23,14 @@ def gpus(machine: Machine) -> Iterator[Finding]:
     try:
         with opened() as visible:
             yield _driver(machine)
+            listed = machine.environment.get("CUDA_VISIBLE_DEVICES")
             if visible:
                 yield from _gpus(visible)
+            elif listed is None:
+                yield failed(_GPUS, "none is visible", "nvidia-smi -L must list one")
             else:
-                listed = machine.environment.get("CUDA_VISIBLE_DEVICES")
-                yield failed(
-                    _GPUS,
-                    "none is visible" + ("" if listed is None else f": CUDA_VISIBLE_DEVICES={listed!r} hides them"),
-                    "unset CUDA_VISIBLE_DEVICES" if listed is not None else "nvidia-smi -L must list one",
-                )
+                what = f"none is visible: CUDA_VISIBLE_DEVICES={listed!r} hides them"
+                yield failed(_GPUS, what, "unset CUDA_VISIBLE_DEVICES")
     except SensorError as error:
         yield failed(
             _DRIVER,
@@ -86,7 +85,6 @@ def _holders(chip: int, gpu: Gpu) -> Finding | None:
 
 
 def _process(pid: int) -> str:
-    name = "a process"
     with suppress(psutil.Error):
-        name = psutil.Process(pid).name()
-    return f"{name} (pid {pid})"
+        return f"{psutil.Process(pid).name()} (pid {pid})"
+    return f"a process (pid {pid})"

@@ -40,13 +40,23 @@ def bitsandbytes(
         yield failed(check, f"{' and '.join(missing)} is not installed", f"pip install {' '.join(missing)}")
         return
     output, errors, end = _try(job(device=device), machine, timeout_seconds)
-    trials = list(_trials(output))
+    trials = []
+    for line in output.splitlines():
+        # Libraries print to the same stream as they like.
+        with suppress(ValidationError):
+            trials.append(Trial.model_validate_json(line))
     working = [trial.quantization for trial in trials if trial.problem is None]
     if working:
         yield ok(check, f"{', '.join(working)} quantize, dequantize and train")
     for trial in trials:
         if trial.problem is not None:
-            yield _not_working(check, trial.quantization, trial.problem, device, working)
+            # UnsupportedError ends with what helps, which is said here in words to type.
+            what = f"{trial.quantization}: {trial.problem.rpartition('; ')[0] or trial.problem}"
+            if working:
+                yield warning(check, what, f"quantization={working[0]} in its place")
+            else:
+                reinstall = "pip install --force-reinstall bitsandbytes"
+                yield failed(check, what, _SOURCE_BUILD if device == "npu" else reinstall)
     untried = [name for name in ARGUMENTS if name not in {trial.quantization for trial in trials}]
     if untried:
         yield _untried(check, untried, errors, end, device)
@@ -62,21 +72,6 @@ def _try(job: QuantizationTrialJob, machine: Machine, timeout_seconds: float) ->
         return str(expired.output), str(expired.stderr), f"no answer within {timeout_seconds:g} s"
     end = f"{signal.Signals(-done.returncode).name} ended it" if done.returncode < 0 else None
     return done.stdout, done.stderr, end
-
-
-def _trials(output: str) -> Iterator[Trial]:
-    for line in output.splitlines():
-        # Libraries print to the same stream as they like.
-        with suppress(ValidationError):
-            yield Trial.model_validate_json(line)
-
-
-def _not_working(check: str, quantization: str, problem: str, device: str, working: list[str]) -> Finding:
-    # UnsupportedError ends with what helps, which is said here in words to type.
-    what = f"{quantization}: {problem.rpartition('; ')[0] or problem}"
-    if working:
-        return warning(check, what, f"quantization={working[0]} in its place")
-    return failed(check, what, _SOURCE_BUILD if device == "npu" else "pip install --force-reinstall bitsandbytes")
 
 
 def _untried(check: str, untried: list[str], errors: str, end: str | None, device: str) -> Finding:

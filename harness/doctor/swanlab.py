@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import netrc
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
-from queue import Empty, Queue
-from threading import Thread
+from threading import Event, Thread
 
 import httpx
 
@@ -31,30 +30,25 @@ def swanlab(machine: Machine) -> Iterator[Finding]:
     account = _account(machine)
     if account is None:
         yield ok("SwanLab", "no account is found, and tracking=local needs none (swanlab login, for tracking=cloud)")
-    elif _answers(account.host):
-        yield ok("SwanLab", f"there is an account ({account.source}), and {account.host} answers")
+        return
+    source, host = account
+    if _answers(host):
+        yield ok("SwanLab", f"there is an account ({source}), and {host} answers")
     else:
         yield warning(
             "SwanLab",
-            f"there is an account ({account.source}), but {account.host} does not answer: tracking=cloud would not get "
-            "through",
+            f"there is an account ({source}), but {host} does not answer: tracking=cloud would not get through",
             "tracking=local, which needs no network, or tracking=offline; behind a proxy export "
             "HTTPS_PROXY=http://HOST:PORT",
         )
 
 
-@dataclass(frozen=True)
-class _Account:
-    source: str
-    """Where its key was found."""
-    host: str
-
-
-def _account(machine: Machine) -> _Account | None:
-    """As swanlab 0.10.3 looks for its key: the environment, .swanlab of this folder, then that of the user."""
+def _account(machine: Machine) -> tuple[str, str] | None:
+    """Where the key of an account was found, and its server, as swanlab 0.10.3 looks for it: in the environment,
+    .swanlab of this folder, then that of the user."""
     named = machine.environment.get("SWANLAB_API_HOST")
     if machine.environment.get("SWANLAB_API_KEY"):
-        return _Account("SWANLAB_API_KEY", named or _HOST)
+        return "SWANLAB_API_KEY", named or _HOST
     own = machine.environment.get("SWANLAB_ROOT") or machine.environment.get("SWANLAB_SAVE_DIR")
     for folder in (machine.working_folder / ".swanlab", Path(own) if own else machine.home / ".swanlab"):
         file = folder / ".netrc"
@@ -64,25 +58,22 @@ def _account(machine: Machine) -> _Account | None:
             continue
         for host, (_, _, key) in hosts.items():
             if key:
-                return _Account(str(file), named or host)
+                return str(file), named or host
     return None
 
 
 def _answers(url: str) -> bool:
     """Whether that server answers, whatever it says, or the proxy that leads to it does so in its place."""
-    answers: Queue[bool] = Queue()
+    answered, over = Event(), Event()
 
     def ask() -> None:
-        try:
+        # A proxy of an unknown kind is no error of httpx's own; no run would get through either.
+        with suppress(Exception):
             httpx.head(url, timeout=_PATIENCE_SECONDS, trust_env=True)
-        except Exception:  # A proxy of an unknown kind is no error of httpx's own; no run would get through either.
-            answers.put(False)
-        else:
-            answers.put(True)
+            answered.set()
+        over.set()
 
     # A name server that does not answer is waited for without end; a daemon thread keeps nobody.
     Thread(target=ask, daemon=True).start()
-    try:
-        return answers.get(timeout=_PATIENCE_SECONDS)
-    except Empty:
-        return False
+    over.wait(_PATIENCE_SECONDS)
+    return answered.is_set()

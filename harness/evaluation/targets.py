@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,14 +70,10 @@ def in_folder(spec: RunSpec, target: str) -> Answered:
     folder, prompts = folder_of(spec, target), spec.config.evaluation.prompts
     score: Score | None = None
     given: dict[str, Reply] = {}
-    try:
+    with suppress(FileNotFoundError, ValidationError):
         score = Score.model_validate_json(folder.score.read_bytes())
-    except (FileNotFoundError, ValidationError):
-        pass
-    try:
+    with suppress(FileNotFoundError, ValidationError):
         given = {reply.prompt: reply for reply in _REPLIES.validate_json(folder.replies.read_bytes())}
-    except (FileNotFoundError, ValidationError):
-        pass
     if any(asked.prompt not in given for asked in prompts):
         return Answered(score)
     return Answered(score, [given[asked.prompt].model_copy(update={"expected": asked.expected}) for asked in prompts])

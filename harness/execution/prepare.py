@@ -1,4 +1,4 @@
-"""From a command line to the specs of its runs: every mistake is told before anything is fetched, written or started."""
+"""From a command line to the specs of its runs; every mistake is told before anything is fetched or written."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def prepare(overrides: Sequence[str], multirun: bool, planner: Planner) -> Prepa
             return checks.check(config, device, planner.sources, reported=reported)
         mistakes = checks.check(config, None, planner.sources, reported=reported)
         if config.dry_run and isinstance(device, AbsentError):
-            unchecked[f"{device}; planned all the same: whether it has bf16, these chips and this sensor"] = None
+            unchecked[f"whether the device has bf16, these chips and free ports ({device})"] = None
             return mistakes
         return [str(device), *mistakes]
 

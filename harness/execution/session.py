@@ -30,8 +30,11 @@ class Session:
 
         `offline`: it needs no hub, which a machine without network would wait for."""
         child = Child(command, log, worker_environment(self._config, self.device, offline))
-        self._sampler.watch(child.pid)
         try:
+            self._sampler.watch(child.pid)
             return child.follow(self._reader, handle or self.observer.event)
+        except BaseException:
+            child.stop()  # Also where a Ctrl-C comes before anybody follows it.
+            raise
         finally:
             self._sampler.watch(None)

@@ -54,7 +54,7 @@ class Sweep:
     def run_point(self, composed: DictConfig) -> str | None:
         """Run what Hydra composed: one point, in another process where its launcher is a parallel one."""
         job = HydraConfig.get()
-        spec = self._spec_of([str(override) for override in job.overrides.task])
+        spec = self.spec_of([str(override) for override in job.overrides.task])
         try:
             record = self.run(spec)
         except UserError as error:
@@ -89,11 +89,11 @@ class Sweep:
             output = specs[0].started_in / specs[0].config.reports / specs[0].config.sweep
             rendered = render([folder.path], output, only=[spec.folder.path for spec in specs])
             self.observer.sweep_finished(records, rendered.verdict, rendered.path)
-            completed &= len(records) == len(specs) and all(one.status is Outcome.COMPLETED for one in records)
+            completed &= len(records) == len(specs) and all(record.status is Outcome.COMPLETED for record in records)
         return completed
 
-    def _spec_of(self, overrides: list[str]) -> RunSpec:
-        """The spec of a point; one that a sweeper thought of by itself is planned now."""
+    def spec_of(self, overrides: list[str]) -> RunSpec:
+        """Return the spec of a point; one that a sweeper thought of by itself is planned now."""
         known = next((spec for spec in self.specs if list(spec.overrides) == overrides), None)
         return known or prepare(overrides, multirun=False, planner=self._shared.planner).specs[0]
 

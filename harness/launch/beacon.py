@@ -56,7 +56,7 @@ class Beacon:
 
 
 def ask(address: str, port: int, seconds: float) -> int | None:
-    """Return the number that a beacon tells; None where something listens that is none. Raises OSError where nothing does."""
+    """Return the number that a beacon tells; None where something else listens. Raises OSError where nothing does."""
     with socket.create_connection((address, port), seconds) as connection, suppress(TimeoutError):
         connection.settimeout(0.5)
         answer = b""

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from harness.base.errors import UserError
+from harness.base.errors import UserError, first_problem
 from harness.base.redaction import redact, redacted, restored
 from harness.config.schema import Config, arm_of
 from harness.devices.request import TorchDevice
@@ -131,10 +131,9 @@ def read_spec(file: Path) -> RunSpec:
     try:
         return RunSpec.model_validate(restored(json.loads(file.read_text(encoding="utf-8"))))
     except OSError as error:
-        raise UserError(f"--spec {file}: {error.strerror}; a run keeps its own as spec.json") from error
+        problem = error.strerror
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise UserError(f"--spec {file}: {where}: {first['msg']}; a run keeps its own as spec.json") from error
+        problem = first_problem(error)
     except ValueError as error:
-        raise UserError(f"--spec {file}: is no JSON: {error}; a run keeps its own as spec.json") from error
+        problem = f"is no JSON: {error}"
+    raise UserError(f"--spec {file}: {problem}; a run keeps its own as {RunFolder.spec}")

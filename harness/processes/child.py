@@ -25,11 +25,6 @@ TAIL_LINES = 20
 _DIAGNOSED_LINES = 2000
 _READ_BYTES = 256 * 1024
 
-_OUTCOMES = {
-    FailureCause.ERROR: Outcome.FAILED,
-    FailureCause.OUT_OF_MEMORY: Outcome.OUT_OF_MEMORY,
-    FailureCause.UNSUPPORTED: Outcome.UNSUPPORTED,
-}
 _RANK_KILLED = re.compile(rf"exitcode\s*: -{int(signal.SIGKILL)}\b")
 """What torchrun, which itself ends with status 1, says of a process that was killed."""
 
@@ -136,7 +131,8 @@ class Child:
         if (failure is None or failure.cause is FailureCause.ERROR) and self._was_killed_for_memory(status):
             return self._ended(Outcome.OUT_OF_MEMORY, "the host ran out of memory and the kernel killed the process")
         if failure is not None:
-            return self._ended(_OUTCOMES[failure.cause], failure.error)
+            outcome = Outcome.FAILED if failure.cause is FailureCause.ERROR else Outcome(failure.cause)
+            return self._ended(outcome, failure.error)
         if status < 0:
             name = signal.Signals(-status).name
             return self._ended(Outcome.FAILED, f"the process was killed by {name}, not by the harness")

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from functools import cache
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, TypeAlias
 
 from harness.processes.jobs import Job
 
@@ -31,8 +31,9 @@ def start(command: Sequence[str], **popen_arguments: Any) -> subprocess.Popen[by
     given = popen_arguments.get("env")
     environment = {**(os.environ if given is None else given), PARENT: str(os.getpid())}
     arguments = {"stdin": subprocess.DEVNULL, "start_new_session": True, **popen_arguments, "env": environment}
-    started: Future[subprocess.Popen[bytes]] = _starter(os.getpid()).do(lambda: subprocess.Popen(command, **arguments))
+    started: Future[subprocess.Popen[bytes]] = Future()
     try:
+        _orders(os.getpid()).put((started, lambda: subprocess.Popen(command, **arguments)))
         return started.result()
     except KeyboardInterrupt:
         # The process may just be starting, and nobody else will know of it.
@@ -95,34 +96,25 @@ def _end_unowned(started: Future[subprocess.Popen[bytes]]) -> None:
         end(started.result())
 
 
-class _Starter:
-    """A thread that does, one after another, what others ask of it, and lives as long as the process.
-
-    Linux kills a worker that dies with its parent (PR_SET_PDEATHSIG) when the thread that started it ends."""
-
-    def __init__(self) -> None:
-        self._asked: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        threading.Thread(target=self._serve, name="starter", daemon=True).start()
-
-    def do(self, call: Callable[[], subprocess.Popen[bytes]]) -> Future[subprocess.Popen[bytes]]:
-        """Make `call` in the thread, and return what will hold its result."""
-        future: Future[subprocess.Popen[bytes]] = Future()
-
-        def answer() -> None:
-            try:
-                future.set_result(call())
-            except BaseException as error:
-                future.set_exception(error)
-
-        self._asked.put(answer)
-        return future
-
-    def _serve(self) -> None:
-        while True:
-            self._asked.get()()
+_Order: TypeAlias = tuple[Future[subprocess.Popen[bytes]], Callable[[], subprocess.Popen[bytes]]]
 
 
 @cache
-def _starter(pid: int) -> _Starter:
-    """Return the starter of the process `pid`: after a fork the thread of the parent is not there."""
-    return _Starter()
+def _orders(pid: int) -> SimpleQueue[_Order]:
+    """Return where the starting thread of the process `pid` takes its orders; a fork has none of its parent's threads.
+
+    A thread of one's own, not a pool's: a Ctrl-C while a pool makes its first thread leaves one that keeps the process
+    from ending. It lives as long as the process, since Linux kills a worker that dies with its parent
+    (PR_SET_PDEATHSIG) when the thread that started it ends."""
+    orders: SimpleQueue[_Order] = SimpleQueue()
+
+    def serve() -> None:
+        while True:
+            started, call = orders.get()
+            try:
+                started.set_result(call())
+            except BaseException as error:
+                started.set_exception(error)
+
+    threading.Thread(target=serve, name="starter", daemon=True).start()
+    return orders

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 
-from harness.comparison.answers import AnswerSheet, UnpairableError
+from harness.comparison.answers import Unpairable, read_answers
 from harness.comparison.differences import Comparison
 from harness.runs.record import Answer
 
@@ -39,18 +39,11 @@ def examples(comparisons: Sequence[Comparison]) -> Examples | None:
     """Choose from the lowest common seed of the first comparison with answers to the same questions; None: there are
     none."""
     for comparison in comparisons:
-        baseline = {run.record.seed: run for run in comparison.baseline.completed}
-        for run in comparison.arm.completed:
-            if run.record.seed not in baseline:
-                continue
-            try:
-                arm_answers, baseline_answers = (
-                    AnswerSheet(side, lambda folder: folder.evaluation).read()
-                    for side in (run, baseline[run.record.seed])
-                )
-            except UnpairableError:
-                continue
-            pairs = list(zip(arm_answers, baseline_answers, strict=False))
-            if pairs and all((a.index, a.question) == (b.index, b.question) for a, b in pairs):
-                return Examples(comparison.arm.label, comparison.baseline.label, run.record.seed, choose(pairs))
+        arm, baseline = comparison.arm, comparison.baseline
+        for seed in (seed for seed in arm.seeds if seed in baseline.by_seed):
+            both = [read_answers(side.by_seed[seed], lambda folder: folder.evaluation) for side in (arm, baseline)]
+            answers = [each for each in both if not isinstance(each, Unpairable)]
+            pairs = list(zip(*answers, strict=False)) if len(answers) == 2 else []
+            if pairs and all((one.index, one.question) == (other.index, other.question) for one, other in pairs):
+                return Examples(arm.label, baseline.label, seed, choose(pairs))
     return None

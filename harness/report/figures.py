@@ -6,7 +6,7 @@ import io
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import matplotlib
 import pandas
@@ -23,8 +23,8 @@ from harness.comparison.intervals import Interval
 from harness.comparison.metrics import Unit
 from harness.devices.reading import Quantity
 from harness.report.text import Text
-from harness.report.traces import LossCurve, MemoryTrace, loss_curves
-from harness.runs.events import Phase
+from harness.report.traces import LossCurve, MemoryTrace, loss_curve
+from harness.runs.events import Phase, TrainingLoss, ValidationLoss
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 """Okabe and Ito's, told apart by colour-blind readers too; the faintest is left out."""
@@ -38,12 +38,8 @@ PHASE_COLOURS = {
     Phase.EVALUATE: "#EADCEC",
 }
 FONTS = (
-    "DejaVu Sans",
-    "Noto Sans CJK SC",
-    "Source Han Sans SC",
-    "WenQuanYi Micro Hei",
-    "PingFang SC",
-    "Microsoft YaHei",
+    *("DejaVu Sans", "Noto Sans CJK SC", "Source Han Sans SC"),
+    *("WenQuanYi Micro Hei", "PingFang SC", "Microsoft YaHei"),
 )
 WIDTH_INCHES = 9.0
 DPI = 160
@@ -131,54 +127,46 @@ def _draw_losses(axes: Axes, curves: Sequence[LossCurve], look: Mapping[str, Any
 
 def losses(arms: Sequence[Arm], text: Text) -> Figure | None:
     """Draw training and validation loss by optimizer step; what runs that failed had reached is shown too."""
-    curves = [[loss_curves(run) for run in arm.runs] for arm in arms]
-    # By panel, then by arm; a run that reported no finite loss has no curve.
-    every = [curve for by_run in curves for pair in by_run for curve in pair]
-    panels_curves = {
-        is_validation: [[pair[is_validation] for pair in by_run if pair[is_validation].points] for by_run in curves]
-        for is_validation in (False, True)
-    }
-    panels_curves = {kind: by_arm for kind, by_arm in panels_curves.items() if any(by_arm)}
-    if not panels_curves:
+    kinds = (TrainingLoss, ValidationLoss)
+    curves = {kind: [[loss_curve(run, kind) for run in arm.runs] for arm in arms] for kind in kinds}
+    every = [curve for by_arm in curves.values() for by_run in by_arm for curve in by_run]
+    # A run that reported no finite loss has no curve, and a kind without any has no panel.
+    drawn = {kind: [[curve for curve in by_run if curve.points] for by_run in curves[kind]] for kind in kinds}
+    drawn = {kind: by_arm for kind, by_arm in drawn.items() if any(by_arm)}
+    if not drawn:
         return None
-    drawn = [by_run for by_arm in panels_curves.values() for by_run in by_arm]
-    figure = _figure(
-        text.figures.losses_title(
-            training=False in panels_curves,
-            validation=True in panels_curves,
-            several=any(len(by_run) > 1 for by_run in drawn),
-            broken=sum(curve.breaks and bool(curve.points) for curve in every),
-            without_finite=sum(curve.breaks and not curve.points for curve in every),
-        ),
-        4.2,
+    title = text.losses_title(
+        training=TrainingLoss in drawn,
+        validation=ValidationLoss in drawn,
+        several=any(len(by_run) > 1 for by_arm in drawn.values() for by_run in by_arm),
+        broken=sum(curve.breaks and bool(curve.points) for curve in every),
+        without_finite=sum(curve.breaks and not curve.points for curve in every),
     )
-    panels = figure.subplots(1, len(panels_curves), squeeze=False)[0]
-    for axes, (is_validation, by_arm) in zip(panels, panels_curves.items(), strict=True):
+    figure = _figure(title, 4.2)
+    panels = figure.subplots(1, len(drawn), squeeze=False)[0]
+    for axes, (kind, by_arm) in zip(panels, drawn.items(), strict=True):
+        is_training = kind is TrainingLoss
         for index, by_run in enumerate(by_arm):
             if by_run:
-                _draw_losses(axes, by_run, _look(index), "o" if is_validation else "")
-        axes.set(xlabel=text.figures.step_axis(), ylabel=text.figures.loss_axis(is_validation))
+                _draw_losses(axes, by_run, _look(index), "" if is_training else "o")
+        ylabel = text.TRAINING_LOSS_AXIS if is_training else text.VALIDATION_LOSS_AXIS
+        axes.set(xlabel=text.STEP_AXIS, ylabel=ylabel)
         axes.xaxis.get_major_locator().set_params(integer=True)
     labels = [_short(arm.label) for arm in arms]
     _legend(figure, [Line2D([], [], label=label, linewidth=1.8, **_look(i)) for i, label in enumerate(labels)])
     return figure
 
 
-def _time_unit(seconds: float) -> tuple[float, str]:
-    return (3600.0, "h") if seconds > 3 * 3600 else (60.0, "min") if seconds > 300 else (1.0, "s")
-
-
 def _panel(axes: Axes, label: str, trace: MemoryTrace | None, colour: str, unit: float, text: Text) -> None:
     if trace is None:
         axes.set_title(_short(label))
-        axes.text(0.5, 0.5, text.figures.no_readings(), transform=axes.transAxes, ha="center", color="#666666")
+        axes.text(0.5, 0.5, text.NO_READINGS, transform=axes.transAxes, ha="center", color="#666666")
         axes.grid(visible=False)
         return
-    axes.set_title(text.figures.memory_panel(_short(label), trace.run, trace.training_peak_mib()))
+    axes.set_title(text.memory_panel(_short(label), trace.run, trace.training_peak_mib()))
     for span in trace.spans:
-        axes.axvspan(
-            span.start_seconds / unit, span.end_seconds / unit, color=PHASE_COLOURS[span.phase], linewidth=0, zorder=0
-        )
+        start, end = span.start / unit, span.end / unit
+        axes.axvspan(start, end, color=PHASE_COLOURS[span.phase], linewidth=0, zorder=0)
     axes.plot(trace.seconds / unit, trace.mib, color=colour, linewidth=1.2, marker="." if len(trace.mib) < 3 else "")
 
 
@@ -187,16 +175,13 @@ def memory(quantity: Quantity, traces: Mapping[str, MemoryTrace | None], text: T
     shown = [trace for trace in traces.values() if trace is not None]
     if not shown:
         return None
-    end = max(
-        *(float(trace.seconds[-1]) for trace in shown),
-        *(span.end_seconds for trace in shown for span in trace.spans),
-        1.0,
-    )
-    unit, name = _time_unit(end)
+    ends = [float(trace.seconds[-1]) for trace in shown] + [span.end for trace in shown for span in trace.spans]
+    end = max(1.0, *ends)
+    unit, name = (3600.0, "h") if end > 3 * 3600 else (60.0, "min") if end > 300 else (1.0, "s")
     columns = min(2, len(traces))
     rows = -(-len(traces) // columns)
     sensors = ", ".join(sorted({trace.sensor for trace in shown}))
-    figure = _figure(text.figures.memory_title(quantity is Quantity.DEVICE, sensors), 1.1 + 2.5 * rows)
+    figure = _figure(text.MEMORY_TITLE[quantity].format(sensors=sensors), 1.1 + 2.5 * rows)
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for index, (axes, (label, trace)) in enumerate(zip(panels.flat, traces.items(), strict=False)):
         _panel(axes, label, trace, COLOURS[index % len(COLOURS)], unit, text)
@@ -206,7 +191,7 @@ def memory(quantity: Quantity, traces: Mapping[str, MemoryTrace | None], text: T
         axes.set_ylabel("MiB")
         axes.yaxis.set_major_formatter("{x:,.0f}")
     for index in range(max(0, len(traces) - columns), len(traces)):
-        panels.flat[index].set_xlabel(text.figures.time_axis(name))
+        panels.flat[index].set_xlabel(text.TIME_AXIS.format(unit=name))
         panels.flat[index].tick_params(labelbottom=True)
     panels[0, 0].set_ylim(bottom=0)
     panels[0, 0].set_xlim(0, end / unit)
@@ -215,7 +200,23 @@ def memory(quantity: Quantity, traces: Mapping[str, MemoryTrace | None], text: T
     return figure
 
 
-def _row(axes: Axes, height: float, mean: float, interval: Interval | None, colour: str) -> None:
+_Value: TypeAlias = tuple[float, Interval | None]
+
+
+def _relative(paired: PairedDifference) -> _Value | None:
+    if paired.metric.unit is Unit.SHARE or not paired.metric.is_judged or paired.relative_percent is None:
+        return None
+    return paired.relative_percent, paired.relative_interval
+
+
+def _points(paired: PairedDifference) -> _Value | None:
+    if paired.metric.unit is not Unit.SHARE:
+        return None
+    interval = paired.interval and Interval(100 * paired.interval.low, 100 * paired.interval.high)
+    return 100 * paired.mean, interval
+
+
+def _draw_difference(axes: Axes, height: float, mean: float, interval: Interval | None, colour: str) -> None:
     excludes_zero = interval is not None and interval.excludes_zero()
     if interval is not None:
         axes.plot([interval.low, interval.high], [height, height], color=colour, linewidth=1.8, solid_capstyle="butt")
@@ -224,74 +225,50 @@ def _row(axes: Axes, height: float, mean: float, interval: Interval | None, colo
 
 
 def _differences_panel(
-    axes: Axes,
-    comparisons: Sequence[Comparison],
-    values: Callable[[PairedDifference], tuple[float, Interval | None] | None],
-    colours: Mapping[str, str],
-    text: Text,
+    axes: Axes, keys: Sequence[str], by_arm: Sequence[Mapping[str, _Value]], colours: Sequence[str], text: Text
 ) -> None:
-    keys = list(dict.fromkeys(paired.metric.key for paired in _paired(comparisons) if values(paired)))
-    step = 0.7 / max(1, len(comparisons) - 1) if len(comparisons) > 1 else 0.0
-    for place, comparison in enumerate(comparisons):
-        for paired in comparison.differences:
-            value = values(paired)
-            if value is not None:
-                height = keys.index(paired.metric.key) + (place - (len(comparisons) - 1) / 2) * step
-                _row(axes, height, *value, colours[paired.arm])
+    step = 0.7 / max(1, len(by_arm) - 1)
+    for place, (values, colour) in enumerate(zip(by_arm, colours, strict=True)):
+        for key, value in values.items():
+            height = keys.index(key) + (place - (len(by_arm) - 1) / 2) * step
+            _draw_difference(axes, height, *value, colour)
     for row in range(0, len(keys), 2):
         axes.axhspan(row - 0.5, row + 0.5, color="#F5F5F5", linewidth=0, zorder=0)
     axes.axvline(0, color="#444444", linewidth=1)
-    axes.set_yticks(range(len(keys)), [text.titles.METRICS[key] for key in keys])
+    axes.set_yticks(range(len(keys)), [text.METRICS[key] for key in keys])
     axes.set_ylim(len(keys) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
     axes.margins(x=0.06)
 
 
-def _paired(comparisons: Sequence[Comparison]) -> list[PairedDifference]:
-    return [paired for comparison in comparisons for paired in comparison.differences]
-
-
-def _relative(paired: PairedDifference) -> tuple[float, Interval | None] | None:
-    if paired.metric.unit is Unit.SHARE or paired.metric.better is None or paired.relative_percent is None:
-        return None
-    return paired.relative_percent, paired.relative_interval
-
-
-def _points(paired: PairedDifference) -> tuple[float, Interval | None] | None:
-    if paired.metric.unit is not Unit.SHARE:
-        return None
-    interval = paired.interval and Interval(100 * paired.interval.low, 100 * paired.interval.high)
-    return 100 * paired.mean, interval
-
-
 def differences(arms: Sequence[Arm], comparisons: Sequence[Comparison], text: Text) -> Figure | None:
     """Draw every paired difference with its interval: costs in percent of the baseline, accuracy in points."""
     comparisons = [comparison for comparison in comparisons if comparison.differences]
-    panels = [
-        (
-            values,
-            text.figures.difference_axis(is_relative),
-            len({paired.metric.key for paired in _paired(comparisons) if values(paired)}),
-        )
-        for values, is_relative in ((_relative, True), (_points, False))
-    ]
-    panels = [panel for panel in panels if panel[2]]
+    panels = []
+    for axis, value_of in ((text.RELATIVE_AXIS, _relative), (text.POINTS_AXIS, _points)):
+        by_arm = [
+            {paired.metric.key: value for paired in comparison.differences if (value := value_of(paired)) is not None}
+            for comparison in comparisons
+        ]
+        keys = list(dict.fromkeys(key for values in by_arm for key in values))
+        if keys:
+            panels.append((axis, keys, by_arm))
     if not panels:
         return None
     baselines = list(dict.fromkeys(_short(comparison.baseline.label) for comparison in comparisons))
-    lines = 0.3 + 0.12 * max(0, len(comparisons) - 1)
-    heights = [lines * rows + 0.55 for _, _, rows in panels]
-    figure = _figure(text.figures.differences_title(baselines), sum(heights) + 1.2)
-    colours = {arm.label: COLOURS[index % len(COLOURS)] for index, arm in enumerate(arms)}
+    lines = 0.3 + 0.12 * (len(comparisons) - 1)
+    heights = [lines * len(keys) + 0.55 for _, keys, _ in panels]
+    figure = _figure(text.differences_title(baselines), sum(heights) + 1.2)
+    labels = [comparison.arm.label for comparison in comparisons]
+    places = [arm.label for arm in arms]
+    colours = [COLOURS[places.index(label) % len(COLOURS)] for label in labels]
     drawn = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
-    for axes, (values, unit, _) in zip(drawn, panels, strict=True):
-        _differences_panel(axes, comparisons, values, colours, text)
-        axes.set_xlabel(unit)
-    _legend(
-        figure,
-        [
-            Line2D([], [], color=colours[label], marker="o", linewidth=1.8, label=_short(label))
-            for label in (comparison.arm.label for comparison in comparisons)
-        ],
-    )
+    for axes, (axis, keys, by_arm) in zip(drawn, panels, strict=True):
+        _differences_panel(axes, keys, by_arm, colours, text)
+        axes.set_xlabel(axis)
+    handles = [
+        Line2D([], [], color=colour, marker="o", linewidth=1.8, label=_short(label))
+        for label, colour in zip(labels, colours, strict=True)
+    ]
+    _legend(figure, handles)
     return figure

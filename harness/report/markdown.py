@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,6 @@ from markdown_it import MarkdownIt
 SPECIAL = re.compile(r"([\\`*_\[\]#|~$])")
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Terminal colours, control characters, and those that turn the direction of the text around them."""
-
-
 CUT_CHARACTERS = 800
 
 
@@ -33,21 +31,15 @@ def escape(value: object) -> Markdown:
     return Markdown(SPECIAL.sub(r"\\\1", html.escape(text, quote=False)).strip().replace("\n", "<br>"))
 
 
-def cut(words: str, mark: Callable[[int], str]) -> str:
+def cut(words: str, mark: str) -> str:
     """Return what a model wrote, as much of it as a report shows; `mark` says how many characters are missing."""
     missing = len(words) - CUT_CHARACTERS
-    return words if missing <= 0 else f"{words[:CUT_CHARACTERS]} {mark(missing)}"
+    return words if missing <= 0 else f"{words[:CUT_CHARACTERS]} {mark.format(missing)}"
 
 
-def table(headers: Sequence[object], rows: Sequence[Sequence[object]]) -> Markdown:
-    """Return a table of figures: every column but the first ends at its right. None is a dash."""
-    lines = [headers, ["---"] + ["---:"] * (len(headers) - 1), *rows]
-    return Markdown("\n".join(f"| {' | '.join(escape(cell) for cell in line)} |" for line in lines))
-
-
-def text_table(headers: Sequence[object], rows: Sequence[Sequence[object]]) -> Markdown:
-    """Return a table of words: every column starts at its left."""
-    lines = [headers, ["---"] * len(headers), *rows]
+def table(headers: Sequence[object], rows: Sequence[Sequence[object]], figures: bool = False) -> Markdown:
+    """Return a table. `figures`: every column but the first ends at its right. None is a dash."""
+    lines = [headers, ["---", *["---:" if figures else "---"] * (len(headers) - 1)], *rows]
     return Markdown("\n".join(f"| {' | '.join(escape(cell) for cell in line)} |" for line in lines))
 
 

@@ -2,42 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from matplotlib.figure import Figure
 
 from harness.base.files import write_atomically
 from harness.comparison.columns import to_frame
 from harness.comparison.findings import Findings, find
 from harness.comparison.runs import load_sweep
 from harness.report import figures
-from harness.report.content import Content, content_of
-from harness.report.examples import Examples
-from harness.report.markdown import Markdown, cut, escape, fenced, text_table, to_html
-from harness.report.text import Picture, Table, Text, text_in
+from harness.report.content import content_of
+from harness.report.markdown import Markdown, cut, escape, fenced, table, to_html
+from harness.report.text import Text, text_in
 from harness.report.traces import memory_traces
-from harness.runs.record import Answer
-
-
-@dataclass(frozen=True)
-class DrawnFigure:
-    path: Markdown
-    """Relative to report.md."""
-    alt: str
+from harness.report.verdict import Verdict, verdict
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """A report that was written, and what it rests on."""
+    """A report that was written."""
 
     path: Path
     """Of report.md."""
     verdict: list[str]
     """What it opens with, a sentence an item."""
-    findings: Findings
 
 
 def render(
@@ -50,22 +41,21 @@ def render(
     text = text_in(language)
     output.mkdir(parents=True, exist_ok=True)
     findings = find(load_sweep(*sweep_dirs, only=only))
-    content = content_of(findings, text)
-    drawn = _draw(findings, output / "figures", text)
-    values = {field.name: getattr(content, field.name) for field in fields(Content)}
-    markdown = _markdown_environment(text).get_template("report.md.j2").render(values, figures=drawn)
+    said = verdict(findings, text)
+    document = markdown(findings, said, text, _draw(findings, output / "figures", text))
     shell = Environment(loader=PackageLoader("harness.report"), undefined=StrictUndefined, autoescape=True)
     page = shell.get_template("report.html.j2").render(
-        language=text.language, title=content.title, body=to_html(markdown, output)
+        language=text.language, title=_title(findings, text), body=to_html(document, output)
     )
-    write_atomically(output / "report.md", markdown)
+    write_atomically(output / "report.md", document)
     write_atomically(output / "report.html", page)
     runs = to_frame((run.label, run.record, _relative_to_cwd(run.folder.path)) for run in findings.sweep.runs)
     write_atomically(output / "runs.csv", runs.to_csv(index=False))
-    return Rendered(output / "report.md", content.verdict.all(), findings)
+    return Rendered(output / "report.md", said.all())
 
 
-def _markdown_environment(text: Text) -> Environment:
+def markdown(findings: Findings, said: Verdict, text: Text, drawn: Sequence[tuple[Markdown, str]] = ()) -> str:
+    """Return the report as Markdown, with the figures that were drawn: for each its path and what it shows."""
     environment = Environment(
         loader=PackageLoader("harness.report"),
         undefined=StrictUndefined,
@@ -74,36 +64,29 @@ def _markdown_environment(text: Text) -> Environment:
         lstrip_blocks=True,
         autoescape=False,
     )
-
-    def answers(examples: Examples, arm: Answer, baseline: Answer) -> Markdown:
-        rows = [
-            [label, *(cut(part, text.report.more_characters) for part in (answer.answer, answer.extracted))]
-            for label, answer in ((examples.baseline, baseline), (examples.arm, arm))
-        ]
-        return text_table(text.titles.HEADERS[Table.EXAMPLE], rows)
-
-    environment.filters["cut"] = lambda words: cut(words, text.report.more_characters)
-    environment.globals |= {
-        "fenced": fenced,
-        "answers": answers,
-        "text": text.report,
-        "headings": {section.value: heading for section, heading in text.titles.HEADINGS.items()},
-        "explanations": {section.value: words for section, words in text.titles.EXPLANATIONS.items()},
-    }
-    return environment
+    environment.filters["cut"] = partial(cut, mark=text.MORE_CHARACTERS)
+    environment.globals |= {"fenced": fenced, "table": table, "text": text}
+    template = environment.get_template("report.md.j2")
+    content = content_of(findings, text)
+    return template.render(content, title=_title(findings, text), verdict=said, figures=drawn)
 
 
-def _draw(findings: Findings, folder: Path, text: Text) -> list[DrawnFigure]:
+def _title(findings: Findings, text: Text) -> str:
+    return text.title(list(dict.fromkeys(folder.resolve().name for folder in findings.sweep.folders)))
+
+
+def _draw(findings: Findings, folder: Path, text: Text) -> list[tuple[Markdown, str]]:
+    """Return the path of each figure, relative to report.md, and what it shows."""
     arms, comparisons, runs = findings.arms, findings.comparisons, findings.sweep.runs
-    drawings: dict[Picture, Callable[[], Figure | None]] = {
-        Picture.LOSS: lambda: figures.losses(arms, text),
-        Picture.MEMORY: lambda: figures.memory(*memory_traces(runs), text),
-        Picture.DIFFERENCES: lambda: figures.differences(arms, comparisons, text),
+    drawings = {
+        "loss": lambda: figures.losses(arms, text),
+        "memory": lambda: figures.memory(*memory_traces(runs), text),
+        "differences": lambda: figures.differences(arms, comparisons, text),
     }
     return [
-        DrawnFigure(Markdown(f"figures/{picture}.png"), text.titles.PICTURES[picture])
-        for picture, draw in drawings.items()
-        if figures.save(draw, folder / f"{picture}.png")
+        (Markdown(f"figures/{name}.png"), text.PICTURES[name])
+        for name, draw in drawings.items()
+        if figures.save(draw, folder / f"{name}.png")
     ]
 
 

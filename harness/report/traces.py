@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from harness.comparison.columns import TRAINING_PHASES
 from harness.comparison.runs import Run
-from harness.devices.reading import Quantity, Reading
+from harness.devices.reading import Quantity, total_mib
 from harness.runs import events
-from harness.runs.events import Event, Phase, TrainingLoss, ValidationLoss
-from harness.runs.measurements import phases, read_readings
+from harness.runs.events import Event, TrainingLoss, ValidationLoss
+from harness.runs.measurements import PhaseSpan, phases, read_readings
 
 GAP_INTERVALS = 5
 """A line is not drawn across this many missing readings."""
@@ -32,13 +32,6 @@ class LossCurve:
 
 
 @dataclass(frozen=True)
-class Span:
-    phase: Phase
-    start_seconds: float
-    end_seconds: float
-
-
-@dataclass(frozen=True)
 class MemoryTrace:
     """Of one quantity, summed over the run's chips; NaN where readings are missing. Time is since the run's start."""
 
@@ -46,12 +39,12 @@ class MemoryTrace:
     sensor: str
     seconds: NDArray[np.float64]
     mib: NDArray[np.float64]
-    spans: list[Span]
+    spans: list[PhaseSpan]
 
     def training_peak_mib(self) -> float:
         """Return the highest reading up to the end of training; NaN where there is none."""
         inside = [
-            (span.start_seconds <= self.seconds) & (self.seconds < span.end_seconds)
+            (span.start <= self.seconds) & (self.seconds < span.end)
             for span in self.spans
             if span.phase in TRAINING_PHASES
         ]
@@ -65,30 +58,11 @@ def _events(run: Run) -> list[Event]:
     return [event for event in events.read(run.folder.events) if event.time >= start]
 
 
-def loss_curves(run: Run) -> tuple[LossCurve, LossCurve]:
-    """Return the training and the validation loss that a run reported."""
-    reported = _events(run)
-    training = [event for event in reported if isinstance(event, TrainingLoss)]
-    return _curve(training), _curve([event for event in reported if isinstance(event, ValidationLoss)])
-
-
-def _curve(losses: Sequence[TrainingLoss | ValidationLoss]) -> LossCurve:
+def loss_curve(run: Run, kind: type[TrainingLoss | ValidationLoss]) -> LossCurve:
+    """Return the training or the validation loss that a run reported."""
+    losses = [event for event in _events(run) if isinstance(event, kind)]
     finite = list(takewhile(lambda event: math.isfinite(event.loss), losses))
     return LossCurve({event.step: event.loss for event in finite}, len(finite) < len(losses))
-
-
-def _spans(run: Run) -> list[Span]:
-    start = run.record.started_at.timestamp()
-    return [
-        Span(span.phase, span.start - start, min(span.end - start, run.record.wall_seconds))
-        for span in phases(_events(run))
-    ]
-
-
-def _mib(reading: Reading, quantity: Quantity) -> float | None:
-    if quantity is Quantity.HOST:
-        return reading.process_mib if reading.chip is None else None
-    return reading.device_used_mib if reading.chip is not None else None
 
 
 def memory_trace(run: Run, quantity: Quantity) -> MemoryTrace | None:
@@ -97,7 +71,7 @@ def memory_trace(run: Run, quantity: Quantity) -> MemoryTrace | None:
     readings = [
         (reading, mib)
         for reading in read_readings(run.folder.readings)
-        if reading.time >= start and (mib := _mib(reading, quantity)) is not None
+        if reading.time >= start and (mib := total_mib([reading], quantity)) is not None
     ]
     if not readings:
         return None
@@ -109,13 +83,17 @@ def memory_trace(run: Run, quantity: Quantity) -> MemoryTrace | None:
     total = frame.pivot_table(index="second", columns="chip", values="mib").sort_index().ffill().dropna().sum(axis=1)
     seconds, used_mib = total.index.to_numpy(dtype=float), total.to_numpy(dtype=float)
     interval = run.record.sampling.interval_seconds if run.record.sampling else float(np.median(np.diff(seconds)))
+    spans = [
+        PhaseSpan(span.phase, span.start - start, min(span.end - start, run.record.wall_seconds))
+        for span in phases(_events(run))
+    ]
     holes = np.flatnonzero(np.diff(seconds) > GAP_INTERVALS * interval)
     return MemoryTrace(
         run,
         ", ".join(sorted({reading.sensor for reading, _ in readings})),
         np.insert(seconds, holes + 1, seconds[holes] + interval),
         np.insert(used_mib, holes + 1, np.nan),
-        _spans(run),
+        spans,
     )
 
 

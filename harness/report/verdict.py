@@ -27,17 +27,17 @@ class Verdict:
 
 def verdict(findings: Findings, text: Text) -> Verdict:
     """Put the findings into sentences; each names the sensor of the memory that it speaks of."""
-    caveats = [text.verdict.caveat(caveat) for caveat in findings.caveats]
+    caveats = _caveats(findings, text)
     if not findings.arms:
-        return Verdict([text.titles.NO_RECORD], [], caveats)
+        return Verdict([text.NO_RECORD], [], caveats)
     useless = findings.useless_score
-    merging = [] if useless else [text.verdict.merging(loss) for loss in findings.merging]
+    merging = [] if useless else [text.merging(loss) for loss in findings.merging]
     first = findings.leading
     if first is None:
-        return Verdict([text.verdict.alone(findings.arms[0])], merging, caveats)
+        return Verdict([text.alone(findings.arms[0])], merging, caveats)
     sentences = _sentences(first, text, with_score=useless is None)
     if useless:
-        sentences.append(text.verdict.useless_score(useless))
+        sentences.append(text.useless_score(useless))
     others = [
         " ".join(_sentences(comparison, text, with_score=useless is None))
         for comparison in findings.comparisons
@@ -48,7 +48,22 @@ def verdict(findings: Findings, text: Text) -> Verdict:
 
 def _sentences(comparison: Comparison, text: Text, with_score: bool) -> list[str]:
     if not comparison.differences:
-        return [text.verdict.impossible(comparison)]
+        return [text.impossible(comparison)]
     accuracy = comparison.of(ACCURACY)
-    cost = [text.verdict.cost(comparison)]
-    return [*cost, text.verdict.accuracy(accuracy)] if accuracy and with_score else cost
+    cost = [text.cost(comparison)]
+    return [*cost, text.accuracy(accuracy)] if accuracy and with_score else cost
+
+
+def _caveats(findings: Findings, text: Text) -> list[str]:
+    found = findings.caveats
+    return [
+        *map(text.unproven, found.unproven),
+        *map(text.diverged_run, found.diverged),
+        *(text.not_finite(arm, metric) for arm, metric in found.not_finite),
+        *map(text.seeds_missing, found.seeds_missing),
+        *map(text.confounded, found.confounded),
+        *map(text.STAND_IN.format, found.stand_ins),
+        *([text.CPU_ONLY] if found.cpu_only else []),
+        *([text.FEW_SEEDS[found.few_seeds]] if found.few_seeds else []),
+        *([text.baseline_absent(found.absent_baselines, findings.arms[0].label)] if found.absent_baselines else []),
+    ]

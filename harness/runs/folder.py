@@ -31,14 +31,13 @@ _RUN_NAME = re.compile(r".+-seed\d+-[0-9a-f]+")
 
 
 class _Inside:
-    """A name inside of a folder, read as its path."""
+    """A name inside of a folder, read as its path; of the class (RunFolder.record) as the bare name."""
 
     def __init__(self, name: str) -> None:
         self._name = name
 
     def __get__(self, folder: Any, owner: type) -> Path:
-        path: Path = folder.path / self._name
-        return path
+        return Path(self._name) if folder is None else Path(folder.path, self._name)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from harness.base.json_lines import LineReader
 from harness.devices.reading import SAMPLED, Quantity, Reading, total_mib
-from harness.runs.events import Event, EventReader, Phase, PhasePeaks, PhaseStarted
+from harness.runs.events import Event, Phase, PhasePeaks, PhaseStarted
 from harness.runs.folder import WorkFolder
 from harness.runs.record import Energy, MemoryPeak
 
@@ -32,17 +32,15 @@ class Measurements(NamedTuple):
 
 def read(folder: WorkFolder) -> Measurements:
     """Read the events and the readings of a folder in which nobody writes any more; none where a file is missing."""
-    events, readings = EventReader(folder.events), _reading_reader(folder.readings)
+    events: LineReader[Event] = LineReader(folder.events, Event)
+    readings: LineReader[Reading] = LineReader(folder.readings, Reading)
     return Measurements(events.all(), readings.all(), events.skipped + readings.skipped)
 
 
 def read_readings(path: Path) -> list[Reading]:
     """Return every reading in the readings.jsonl at `path`; none where there is no such file."""
-    return _reading_reader(path).all()
-
-
-def _reading_reader(path: Path) -> LineReader[Reading]:
-    return LineReader(path, Reading)
+    reader: LineReader[Reading] = LineReader(path, Reading)
+    return reader.all()
 
 
 class PhaseSpan(NamedTuple):
@@ -57,14 +55,11 @@ def phases(events: Iterable[Event]) -> list[PhaseSpan]:
     """Return every occurrence of a phase, by time. It ends where its peaks are reported or the next phase starts.
 
     The last one may have no end: readings of a worker that was killed belong to the phase it died in."""
-    marks = sorted(
-        (event for event in events if isinstance(event, PhaseStarted | PhasePeaks)),
-        key=lambda event: event.time,
-    )
+    marks = [event for event in events if isinstance(event, PhaseStarted | PhasePeaks)]
     spans = []
     next_start = math.inf
     next_peaks: dict[Phase, float] = {}
-    for mark in reversed(marks):
+    for mark in sorted(marks, key=lambda mark: mark.time)[::-1]:
         if isinstance(mark, PhaseStarted):
             spans.append(PhaseSpan(mark.phase, mark.time, min(next_start, next_peaks.get(mark.phase, math.inf))))
             next_start = mark.time
@@ -79,10 +74,9 @@ def memory_peaks(
     """The highest of each quantity in each phase, all occurrences of the phase together.
 
     A phase too short for a reading of its own has no sampled peak. `baselines`: read before the child started."""
-    peaks = [*_sampled_peaks(readings, events, baselines), *_reported_peaks(events)]
     phase_order, quantity_order = list(Phase), list(Quantity)
     return sorted(
-        peaks,
+        [*_sampled_peaks(readings, events, baselines), *_reported_peaks(events)],
         key=lambda peak: (phase_order.index(peak.phase), quantity_order.index(peak.quantity), peak.sensor),
     )
 
@@ -101,8 +95,12 @@ def _sampled_peaks(
         whole = {reading.chip for reading in round_} == chips[sensor]
         return total_mib(round_, quantity) if whole else None
 
+    # A sensor gives all chips that it reads together the same time.
+    rounds: dict[tuple[str, float], list[Reading]] = defaultdict(list)
+    for reading in readings:
+        rounds[reading.sensor, reading.time].append(reading)
     samples: dict[tuple[Phase, Quantity, str], list[float]] = defaultdict(list)
-    for (sensor, moment), round_ in _rounds(readings).items():
+    for (sensor, moment), round_ in rounds.items():
         index = bisect_right(starts, moment) - 1
         if index < 0 or moment >= spans[index].end:
             continue
@@ -121,14 +119,6 @@ def _sampled_peaks(
         )
         for (phase, quantity, sensor), values in samples.items()
     ]
-
-
-def _rounds(readings: Iterable[Reading]) -> dict[tuple[str, float], list[Reading]]:
-    """A sensor gives all chips that it reads together the same time."""
-    rounds: dict[tuple[str, float], list[Reading]] = defaultdict(list)
-    for reading in readings:
-        rounds[reading.sensor, reading.time].append(reading)
-    return rounds
 
 
 def _reported_peaks(events: Iterable[Event]) -> list[MemoryPeak]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
+from harness.base.errors import first_problem
 from harness.base.files import sync_folder, write_atomically
 from harness.runs.folder import RunFolder
 from harness.runs.record import Record
@@ -26,9 +27,7 @@ def load(folder: RunFolder) -> Record | None:
     except FileNotFoundError:
         return None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise DamagedRecordError(f"{folder.record}: {where}: {first['msg']}") from error
+        raise DamagedRecordError(f"{folder.record}: {first_problem(error)}") from error
 
 
 def write(folder: RunFolder, record: Record) -> None:

@@ -15,12 +15,14 @@ from typing import Any, Literal, NoReturn
 
 from harness.base.errors import UserError
 from harness.base.ports import require_free
+from harness.devices import device as devices
+from harness.devices.device import AbsentError, Device, DeviceError, DeviceRequest
 from harness.models.checkpoint import is_model
+from harness.plan import device as planned
 from harness.processes.environment import worker_environment
 from harness.processes.jobs import ChatJob
 from harness.runs.folder import RunFolder
 from harness.serving import finished_run
-from harness.serving.device import choose_for
 from harness.serving.finished_run import FinishedRun
 from harness.trainer.arguments import inference_arguments
 
@@ -67,15 +69,15 @@ def prepare(
     `merged`: where the merged model is, unless in the run's folder. `generation`: LLaMA-Factory's arguments of it."""
     run = finished_run.load(folder)
     arguments = _model(run, target, merged) | (generation or {})
-    chosen = choose_for(run)
+    device, notes = _device(run)
     offline = Path(arguments["model_name_or_path"]).is_dir()
-    environment = worker_environment(run.config, chosen.device, offline)
+    environment = worker_environment(run.config, device, offline)
     # Its log goes to stdout, between question and answer.
     environment.setdefault("LLAMAFACTORY_VERBOSITY", "WARNING")
     # With =, so that a value may begin with a dash.
     flags = [f"--{name}={value}" for name, value in arguments.items()]
-    job = ChatJob(device=chosen.device.torch_device, program=program, flags=flags)
-    return ModelProgram(job, environment, Path.cwd(), () if chosen.note is None else (chosen.note,))
+    job = ChatJob(device=device.torch_device, program=program, flags=flags)
+    return ModelProgram(job, environment, Path.cwd(), notes)
 
 
 def serve(folder: Path, target: Target, merged: Path | None, host: str, port: int) -> ModelProgram:
@@ -101,6 +103,21 @@ def webchat(folder: Path, target: Target, merged: Path | None, host: str, port: 
     # It leaves a folder llamaboard_cache wherever it is started.
     logs = RunFolder(folder.resolve()).logs
     return replace(program, environment=program.environment | named, folder=logs, notes=(*program.notes, *notes))
+
+
+def _device(run: FinishedRun) -> tuple[Device, tuple[str, ...]]:
+    """The run's device, or another one of this machine where that one cannot be used, which is noted."""
+    try:
+        return planned.choose(run.config, run.device), ()
+    except DeviceError as error:
+        chips = run.config.device.chips
+        named = run.device if chips is None else f"{run.device} with chips {chips}"
+        why = "is not here" if isinstance(error, AbsentError) else f"cannot be used ({error})"
+    try:
+        device = devices.choose("auto", DeviceRequest())
+    except DeviceError as error:
+        raise UserError(f"{run.name}: its device, {named}, {why}, and the one that is here: {error}") from None
+    return device, (f"the run's device, {named}, {why}; {device.product} takes its place",)
 
 
 def _model(run: FinishedRun, target: Target, merged: Path | None) -> dict[str, Any]:

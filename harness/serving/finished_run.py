@@ -9,16 +9,16 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from harness.base.errors import UserError
+from harness.base.errors import UserError, first_problem
 from harness.base.redaction import restored
 from harness.config.schema import Config
-from harness.models import adapter_check, fingerprint
-from harness.models.checkpoint import DamagedError, is_model
+from harness.models import fingerprint
+from harness.models.checkpoint import ADAPTER_CONFIG, DamagedError, adapter_problem, is_model
 from harness.runs import store
 from harness.runs.folder import RunFolder, SweepFolder
 from harness.runs.record import Outcome, Record
 
-_WHERE = "a run's folder is outputs/SWEEP/RUN, with record.json in it"
+_WHERE = f"a run's folder is outputs/SWEEP/RUN, with {RunFolder.record} in it"
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,6 @@ class FinishedRun:
         """Whether an adapter was trained, and not the whole model."""
         return self.config.method.finetuning_type != "full"
 
-    @property
-    def base_is_local(self) -> bool:
-        return Path(self.model_path).is_dir()
-
 
 def load(path: Path) -> FinishedRun:
     """Return the completed run of a folder, of this version or an earlier one. Raises UserError where it is none."""
@@ -57,10 +53,8 @@ def load(path: Path) -> FinishedRun:
         # By pydantic, not OmegaConf: what is recorded is resolved, and a `${` in it is text.
         config = TypeAdapter(Config).validate_python(restored(record.config))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
         raise UserError(
-            f"{folder.path}: its configuration is of another version of the harness: {where}: {first['msg']}; "
+            f"{folder.path}: its configuration is of another version of the harness: {first_problem(error)}; "
             "run it again"
         ) from error
     return FinishedRun(
@@ -95,12 +89,10 @@ def require_adapter(run: FinishedRun) -> None:
             raise UserError(f"{adapter}: there is no model in it, though the run was completed; run it again")
         return
     require_base(run)
-    if not (adapter / adapter_check.ADAPTER_CONFIG).is_file():
-        raise UserError(
-            f"{adapter}: there is no {adapter_check.ADAPTER_CONFIG}, though the run was completed; run it again"
-        )
+    if not (adapter / ADAPTER_CONFIG).is_file():
+        raise UserError(f"{adapter}: there is no {ADAPTER_CONFIG}, though the run was completed; run it again")
     try:
-        problem = adapter_check.problem(adapter, run.model_path)
+        problem = adapter_problem(adapter, run.model_path)
     except DamagedError as error:
         raise UserError(str(error)) from error
     if problem is not None:
@@ -122,12 +114,12 @@ def _completed_record(folder: RunFolder) -> Record:
         raise UserError(f"{path}: the run is not completed but {record.status}{reason}; run it again: {record.command}")
     if folder.train.is_file():
         raise UserError(
-            f"{path}: the run is not completed: there is no record.json, so it is still running, was killed or "
+            f"{path}: the run is not completed: there is no {RunFolder.record}, so it is still running, was killed or "
             "was only planned; wait for it, or give the same `harness run` or `harness sweep` again"
         )
     runs = [run.name for run in SweepFolder(path).runs() if run.record.exists()]
     choice = f"; the runs in it are {', '.join(runs)}" if runs else ""
-    raise UserError(f"{path}: is no run: there is no record.json; {_WHERE}{choice}")
+    raise UserError(f"{path}: is no run: there is no {RunFolder.record}; {_WHERE}{choice}")
 
 
 def _training_arguments(folder: RunFolder) -> dict[str, Any]:

@@ -24,13 +24,15 @@ from harness.processes.child import Child, Ended
 from harness.processes.environment import worker_environment
 from harness.processes.jobs import MergeJob
 from harness.runs.events import EventReader
+from harness.runs.folder import RunFolder, TargetFolder
 from harness.runs.record import Outcome
 from harness.serving import finished_run
 from harness.trainer.arguments import export_arguments
 
 YAML = "merge.yaml"
 """Inside of what was merged: `llamafactory-cli export merge.yaml` makes it again."""
-_MADE, _EVENTS, _JOB = "merged", "events.jsonl", "job.json"
+_MADE = RunFolder.merged.name
+_IN_WORKSHOP = {YAML, _MADE, TargetFolder.events.name, TargetFolder.job.name}
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def prepare(path: Path, output: Path | None = None) -> Merge:
         arguments=export_arguments(run.config, run.model_path, folder.adapter, target),
         output=target,
         log=folder.log("merge"),
-        environment=worker_environment(run.config, cpu.find(DeviceRequest()), offline=run.base_is_local),
+        environment=worker_environment(run.config, cpu.find(DeviceRequest()), Path(run.model_path).is_dir()),
         removed=tuple(removed),
     )
 
@@ -85,19 +87,27 @@ def merge(arguments: dict[str, Any], output: Path, log: Path, environment: dict[
         # No chip is needed, and one may be full of a run beside this one.
         environment = environment | cpu.find(DeviceRequest()).environment()
     output.parent.mkdir(parents=True, exist_ok=True)
-    with _workshop(output) as workshop:
-        made, events = workshop / _MADE, workshop / _EVENTS
-        write_atomically(workshop / YAML, _text(arguments | {"export_dir": str(made)}))
-        command = MergeJob(arguments=workshop / YAML, events=events).write(workshop / _JOB)
-        ended = Child(command, log, environment).follow(EventReader(events), lambda event: None)
+    # Beside `output`, so that the move is one within a file system.
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as name, _locked(Path(name)):
+        workshop = TargetFolder(Path(name))
+        made, exported = workshop.path / _MADE, workshop.path / YAML
+        write_atomically(exported, _text(arguments | {"export_dir": str(made)}))
+        command = MergeJob(arguments=exported, events=workshop.events).write(workshop.job)
+        ended = Child(command, log, environment).follow(EventReader(workshop.events), lambda event: None)
         if ended.outcome is not Outcome.COMPLETED:
             return ended
-        if not _is_whole(made):
-            # LLaMA-Factory only warns where it cannot save the tokenizer.
+        # LLaMA-Factory only warns where it cannot save the tokenizer.
+        if not is_model(made) or not (made / "tokenizer_config.json").is_file():
             left = ", ".join(sorted(file.name for file in made.iterdir()))
             return replace(ended, outcome=Outcome.FAILED, reason=f"the export left no whole model: there is {left}")
         write_atomically(made / YAML, _text(arguments))
-        _move(made, output)
+        try:
+            made.rename(output)
+        except OSError as error:
+            # Somebody else was faster: rename(2) replaces no folder with something in it, and no file.
+            if output.exists():
+                raise UserError(_taken(output)) from error
+            raise
     return ended
 
 
@@ -107,23 +117,15 @@ def remove_leftovers(output: Path) -> list[Path]:
     A merge that is under way holds a lock on its folder, which is left alone, and so is what cannot be removed."""
     # As mkdtemp names them.
     name = re.compile(rf"\.{re.escape(output.name)}\.[a-z0-9_]{{8}}")
-    siblings = sorted(output.parent.iterdir()) if output.parent.is_dir() else []
     removed = []
-    for folder in siblings:
+    for folder in sorted(output.parent.iterdir()) if output.parent.is_dir() else ():
         if name.fullmatch(folder.name) and folder.is_dir() and not folder.is_symlink():
             with suppress(OSError), _locked(folder) as is_locked:
                 # A folder of the user's own may have such a name.
-                if is_locked and {file.name for file in folder.iterdir()} <= {YAML, _MADE, _EVENTS, _JOB}:
+                if is_locked and {file.name for file in folder.iterdir()} <= _IN_WORKSHOP:
                     shutil.rmtree(folder)
                     removed.append(folder)
     return removed
-
-
-@contextmanager
-def _workshop(output: Path) -> Iterator[Path]:
-    """A folder beside `output`, so that the move is one within a file system; locked as long as it is used."""
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as folder, _locked(Path(folder)):
-        yield Path(folder)
 
 
 @contextmanager
@@ -172,20 +174,6 @@ def _dtype(arguments: dict[str, Any]) -> str:
     (export_model in train/tuner.py), so that the same YAML would mean two things."""
     asked = str(arguments["infer_dtype"])
     return (dtype_of(Path(arguments["model_name_or_path"])) or asked) if asked == "auto" else asked
-
-
-def _is_whole(folder: Path) -> bool:
-    return is_model(folder) and (folder / "tokenizer_config.json").is_file()
-
-
-def _move(made: Path, output: Path) -> None:
-    try:
-        made.rename(output)
-    except OSError as error:
-        # Somebody else was faster: rename(2) replaces no folder with something in it, and no file.
-        if output.exists():
-            raise UserError(_taken(output)) from error
-        raise
 
 
 def _text(arguments: dict[str, Any]) -> str:

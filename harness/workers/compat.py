@@ -23,21 +23,17 @@ def prepare_imports() -> None:
     llamafactory 0.9.5 imports it at the top of data/mm_plugin.py although text never needs it. Unnecessary as soon as
     both import. Call before transformers is imported.
     """
-    try:
-        importlib.import_module("torchvision")
-    except Exception:
-        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
-            del sys.modules[name]
-        sys.modules["torchvision"] = None  # type: ignore[assignment]  # "not installed", to every later import
-    try:
-        importlib.import_module("torchaudio")
-    except Exception:
-        for name in [name for name in sys.modules if name.split(".")[0] == "torchaudio"]:
-            del sys.modules[name]
-        stub = ModuleType("torchaudio")
-        # transformers asks importlib.util.find_spec, which wants a spec of every loaded module.
-        stub.__spec__ = ModuleSpec("torchaudio", loader=None)
-        sys.modules["torchaudio"] = stub
+    # transformers asks importlib.util.find_spec, which wants a spec of every loaded module.
+    stub = ModuleType("torchaudio")
+    stub.__spec__ = ModuleSpec("torchaudio", loader=None)
+    # None: "not installed", to every later import.
+    for name, instead in {"torchvision": None, "torchaudio": stub}.items():
+        try:
+            importlib.import_module(name)
+        except Exception:
+            for loaded in [loaded for loaded in sys.modules if loaded.split(".")[0] == name]:
+                del sys.modules[loaded]
+            sys.modules[name] = instead  # type: ignore[assignment]
 
 
 def patch_bitsandbytes() -> None:

@@ -62,13 +62,6 @@ class UnsupportedError(Exception):
     """The device cannot do what the run asks of it; the message says what went wrong and what to do instead."""
 
 
-def cause_of(error: BaseException) -> FailureCause:
-    """Return what kind of failure an exception is."""
-    if isinstance(error, UnsupportedError):
-        return FailureCause.UNSUPPORTED
-    return FailureCause.OUT_OF_MEMORY if is_out_of_memory(error) else FailureCause.ERROR
-
-
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an exception, or one that it came from, says that memory ran out."""
     text = str(error).lower()
@@ -99,6 +92,9 @@ def failures_reported(events: Path) -> Iterator[None]:
     except Exception as error:
         rank = os.environ.get("RANK")
         who = "" if rank is None else f"rank {rank}: "
-        report(events, Failure(error=f"{who}{type(error).__name__}: {error}", cause=cause_of(error)))
+        cause = FailureCause.OUT_OF_MEMORY if is_out_of_memory(error) else FailureCause.ERROR
+        if isinstance(error, UnsupportedError):
+            cause = FailureCause.UNSUPPORTED
+        report(events, Failure(error=f"{who}{type(error).__name__}: {error}", cause=cause))
         traceback.print_exc()
         raise SystemExit(1) from None

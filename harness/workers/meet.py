@@ -23,10 +23,6 @@ _KEY = "harness/run"
 _ANSWER_SECONDS = 10
 
 
-class OtherRunError(Exception):
-    """The nodes were given different things to do; the message says which."""
-
-
 def announce(address: str, port: int, run: str) -> TCPStore:
     """Say that `run`, NUMBER:NAME, is trained, in the store that torchrun opens in this process at `port`.
 
@@ -38,11 +34,11 @@ def announce(address: str, port: int, run: str) -> TCPStore:
     return store
 
 
-def meet(job: MeetJob) -> int:
+def meet(job: MeetJob) -> Met:
     """Wait until node 0 trains the job's run or is past it, and return the number that node 0 is at.
 
-    Raises TimeoutError where it gives no sign of life for too long, OtherRunError where its run of this number is
-    another one, and socket.gaierror where the job's address is none."""
+    Or why that does not help: it gives no sign of life for too long, or its run of this number is another one. Raises
+    socket.gaierror where the job's address is none."""
     number, _, name = job.run.partition(":")
     deadline = time.monotonic() + job.patience_seconds
     while time.monotonic() < deadline:
@@ -50,18 +46,16 @@ def meet(job: MeetJob) -> int:
         if sign is not None:
             deadline = time.monotonic() + job.patience_seconds
             at, trained = sign
-            if at > int(number):
-                return at
-            if at == int(number) and trained is not None:
-                if trained != name:
-                    raise OtherRunError(
-                        f"launch.node_rank: node 0 trains {trained}, this node would train {name} (sweep, arm, seed, "
-                        "hash of settings and rows); give both the same command and the same files"
-                    )
-                return at
+            if at == int(number) and trained not in (None, name):
+                return Met(
+                    problem=f"launch.node_rank: node 0 trains {trained}, this node would train {name} (sweep, arm, "
+                    "seed, hash of settings and rows); give both the same command and the same files"
+                )
+            if at > int(number) or (at == int(number) and trained is not None):
+                return Met(node_0_is_at=at)
         time.sleep(0.5)
-    raise TimeoutError(
-        f"launch.master_addr={job.address}: node 0 gives no sign of life at port {job.port} for "
+    return Met(
+        problem=f"launch.master_addr={job.address}: node 0 gives no sign of life at port {job.port} for "
         f"{job.patience_seconds:g} s; where its sweep is done, nothing is left to do; else start it there with "
         "launch.node_rank=0, and see that the port is not filtered"
     )
@@ -88,11 +82,9 @@ def _sign_of_life(address: str, port: int) -> tuple[int, str | None] | None:
 def main(job: MeetJob) -> None:
     """Write what came of the job to its answer. Raises OSError."""
     try:
-        met = Met(node_0_is_at=meet(job))
+        met = meet(job)
     except socket.gaierror as error:
         met = Met(problem=f"launch.master_addr={job.address}: {error.strerror}; give the address of node 0")
-    except (TimeoutError, OtherRunError) as error:
-        met = Met(problem=str(error))
     write_atomically(job.answer, met.model_dump_json() + "\n")
 
 

@@ -10,18 +10,8 @@ from pyarrow import compute
 from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from harness.runs.events import (
-    ComputeDtypeMeasured,
-    Phase,
-    PhaseStarted,
-    RowsTokenized,
-    TrainingFinished,
-    TrainingLoss,
-    TrainingStarted,
-    TrainingStep,
-    ValidationLoss,
-    report,
-)
+from harness.runs import events as told
+from harness.runs.events import Phase
 from harness.workers import evidence
 from harness.workers.peaks import PeakMeter
 
@@ -51,11 +41,11 @@ class Reporter(TrainerCallback):
         train_dataloader: Any,
         **_: Any,
     ) -> None:
-        report(self._events, evidence.collect(model))
+        self._report(evidence.collect(model))
         self._dtype_meter = evidence.ComputeDtypeMeter(model)
         if self._cutoff_tokens is not None:
-            report(self._events, _tokenized(train_dataloader.dataset, self._cutoff_tokens))
-        report(self._events, TrainingStarted(total_steps=state.max_steps))
+            self._report(_tokenized(train_dataloader.dataset, self._cutoff_tokens))
+        self._report(told.TrainingStarted(total_steps=state.max_steps))
         self._enter(Phase.TRAIN)
         self._training_started = time.perf_counter()
 
@@ -64,8 +54,8 @@ class Reporter(TrainerCallback):
             dtype = self._dtype_meter.finish()
             self._dtype_meter = None
             if dtype is not None:
-                report(self._events, ComputeDtypeMeasured(dtype=dtype))
-        report(self._events, TrainingStep(step=state.global_step, tokens=int(state.num_input_tokens_seen)))
+                self._report(told.ComputeDtypeMeasured(dtype=dtype))
+        self._report(told.TrainingStep(step=state.global_step, tokens=int(state.num_input_tokens_seen)))
         if control.should_evaluate:
             self._enter(Phase.VALIDATE)
         elif control.should_save:
@@ -75,22 +65,16 @@ class Reporter(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float], **_: Any
     ) -> None:
         if "loss" in logs:
-            report(
-                self._events,
-                TrainingLoss(
-                    step=state.global_step,
-                    loss=logs["loss"],
-                    learning_rate=logs["learning_rate"],
-                    gradient_norm=logs.get("grad_norm"),
-                ),
-            )
+            loss, rate, norm = logs["loss"], logs["learning_rate"], logs.get("grad_norm")
+            step = state.global_step
+            self._report(told.TrainingLoss(step=step, loss=loss, learning_rate=rate, gradient_norm=norm))
 
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: dict[str, float], **_: Any
     ) -> None:
         # LLaMA-Factory evaluates once more after the training, often at a step that was evaluated just before.
         if self._validated_step != state.global_step:
-            report(self._events, ValidationLoss(step=state.global_step, loss=metrics["eval_loss"]))
+            self._report(told.ValidationLoss(step=state.global_step, loss=metrics["eval_loss"]))
             self._validated_step = state.global_step
         if self._ended:
             self._enter(Phase.SAVE)
@@ -109,32 +93,34 @@ class Reporter(TrainerCallback):
         self._enter(Phase.TRAIN)
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        report(
-            self._events,
-            TrainingFinished(
+        self._report(
+            told.TrainingFinished(
                 train_seconds=time.perf_counter() - self._training_started - self._validation_seconds,
                 validation_seconds=self._validation_seconds,
                 steps=state.global_step,
                 tokens=int(state.num_input_tokens_seen),
-            ),
+            )
         )
         self._ended = True
         self._enter(Phase.SAVE)
 
     def end_phase(self, now: float) -> None:
         """Report the peaks of the phase that is under way."""
-        report(self._events, self._meter.read(self._phase).model_copy(update={"time": now}))
+        self._report(self._meter.read(self._phase).model_copy(update={"time": now}))
+
+    def _report(self, event: told.Event) -> None:
+        told.report(self._events, event)
 
     def _enter(self, phase: Phase) -> None:
         now = time.time()
         self.end_phase(now)
-        report(self._events, PhaseStarted(phase=phase, time=now))
+        self._report(told.PhaseStarted(phase=phase, time=now))
         self._phase = phase
         self._phase_started = time.perf_counter()
         self._meter.restart()
 
 
-def _tokenized(dataset: Any, cutoff_tokens: int) -> RowsTokenized:
+def _tokenized(dataset: Any, cutoff_tokens: int) -> told.RowsTokenized:
     lengths = compute.list_value_length(dataset.with_format("arrow")[:]["input_ids"])
     at_cutoff = compute.sum(compute.greater_equal(lengths, cutoff_tokens)).as_py()
-    return RowsTokenized(rows=len(lengths), at_cutoff=at_cutoff or 0, cutoff_tokens=cutoff_tokens)
+    return told.RowsTokenized(rows=len(lengths), at_cutoff=at_cutoff or 0, cutoff_tokens=cutoff_tokens)

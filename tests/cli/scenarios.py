@@ -6,8 +6,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.cli.display import make_display
-from harness.cli.live_display import LiveDisplay
+from harness.cli.display import LiveDisplay, make_display
 from harness.execution.observer import RunLabel, RunStarted
 from harness.runs.events import (
     EvaluationProgress,

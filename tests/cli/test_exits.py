@@ -102,6 +102,7 @@ def test_runs_whose_output_cannot_be_written_are_a_message(verb: list[str], harn
     ("arguments", "message"),
     [
         (["run", "--spec", "FILE", "seed=1"], "error: --spec FILE: says all of a run; leave out seed=1\n"),
+        (["report", ".", "--language", "xx"], "error: language xx: a report can be written in "),
         (["watch"], "error: outputs: holds no files of SwanLab's; run a sweep with tracking=local first\n"),
         (["doctor", "--log", "nowhere"], "error: nowhere: No such file or directory; a run's logs are in "),
         (["import", "nowhere.yaml"], "error: nowhere.yaml: No such file or directory\n"),

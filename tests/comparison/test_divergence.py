@@ -13,11 +13,12 @@ from harness.comparison.findings import find
 from harness.comparison.metrics import TRAIN_LOSS, VALIDATION_LOSS
 from harness.comparison.runs import load_sweep
 from harness.report.figures import losses
-from harness.report.render import render
 from harness.report.text import text_in
-from harness.report.traces import loss_curves
+from harness.report.traces import loss_curve
+from harness.runs.events import TrainingLoss, ValidationLoss
 from harness.runs.record import Divergence, DivergenceKind, Outcome
 from tests.builders import RunBuilder
+from tests.report.pages import page
 
 NOT_FINITE = Divergence(kind=DivergenceKind.NOT_FINITE, step=20, first_loss=2.5, last_loss=math.nan)
 NOT_LOWER = Divergence(kind=DivergenceKind.NOT_LOWER, step=40, first_loss=2.5, last_loss=2.6125)
@@ -45,19 +46,13 @@ def sweep(folder: Path, divergence: Divergence = NOT_FINITE, loss: float = math.
         ).write()
 
 
-def report(folder: Path) -> str:
-    return render([folder], folder.parent / "report").path.read_text(encoding="utf-8").replace("\\", "")
-
-
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
 def test_a_loss_that_is_not_finite_is_said_to_be_missing_from_its_mean(folder: Path, loss: float) -> None:
     sweep(folder, loss=loss)
     (qlora,) = [arm for arm in arms_of(load_sweep(folder)) if arm.label == "qlora"]
-    summary = qlora.summary(VALIDATION_LOSS)
-    assert summary is not None
-    assert summary.mean == pytest.approx(0.61)
-    assert (summary.n, summary.not_finite) == (2, 1)
-    text = report(folder)
+    assert qlora.values(VALIDATION_LOSS).to_dict() == pytest.approx({0: 0.6, 2: 0.62})
+    assert qlora.not_finite(VALIDATION_LOSS) == [1]
+    text = page(folder).replace("\\", "")
     assert "| 0.6100 ± 0.0141 (n=2, 1 not finite) |" in text
     assert "> Validation loss, last, of qlora, was not finite in seed 1: its mean is over 2 of 3 runs." in text
     assert "- Validation loss, last: seed 1 left out, since it was not finite in one of the two" in text
@@ -65,7 +60,7 @@ def test_a_loss_that_is_not_finite_is_said_to_be_missing_from_its_mean(folder: P
 
 def test_a_diverged_run_is_told_in_the_verdict_the_arms_and_the_runs(folder: Path) -> None:
     sweep(folder)
-    text = report(folder)
+    text = page(folder).replace("\\", "")
     assert (
         "> qlora, seed 1 diverged: its loss was not finite at step 20. Its finite values stand in the means of its arm."
         in text
@@ -76,7 +71,7 @@ def test_a_diverged_run_is_told_in_the_verdict_the_arms_and_the_runs(folder: Pat
 
 def test_a_loss_that_ended_no_lower_is_told_with_both_ends(folder: Path) -> None:
     sweep(folder, NOT_LOWER, loss=2.6125)
-    text = report(folder)
+    text = page(folder).replace("\\", "")
     assert "(2.5000 nats a token at first, 2.6125 at step 40)" in text
     assert "not finite" not in text
 
@@ -84,7 +79,7 @@ def test_a_loss_that_ended_no_lower_is_told_with_both_ends(folder: Path) -> None
 def test_an_arm_without_any_finite_value_has_no_mean_and_is_not_called_unmeasured(folder: Path) -> None:
     for arm, loss in (("lora", 0.6), ("qlora", math.nan)):
         RunBuilder(folder, arm, 0, quantized=arm == "qlora", validation_loss=loss, diverged=arm == "qlora").write()
-    text = report(folder)
+    text = page(folder).replace("\\", "")
     assert "| Validation loss, last (nats/token) | 0.6000 | not finite (n=1) |" in text
     assert "The validation loss was not measured" not in text
     assert "Validation loss, last: seed 0 left out" in text
@@ -94,13 +89,13 @@ def test_that_nobody_looked_is_not_recorded(folder: Path) -> None:
     for seed in (0, 1):
         RunBuilder(folder, "lora", seed, diverged=None if seed else False).write()
         RunBuilder(folder, "qlora", seed, quantized=True, diverged=None).write()
-    assert "| Diverged runs | 0 of 1, 1 not recorded | not recorded |" in report(folder)
+    assert "| Diverged runs | 0 of 1, 1 not recorded | not recorded |" in page(folder).replace("\\", "")
 
 
 def test_a_run_that_failed_after_it_diverged_is_in_no_mean(folder: Path) -> None:
     RunBuilder(folder, "lora", 0).write()
     RunBuilder(folder, "lora", 1, status=Outcome.FAILED, diverged=True, divergence=NOT_FINITE).write()
-    text = report(folder)
+    text = page(folder).replace("\\", "")
     assert "> lora, seed 1 diverged: its loss was not finite at step 20. It is in no mean." in text
     assert "### failed, diverged: lora, seed 1" in text
 
@@ -110,13 +105,13 @@ def test_seeds_that_failed_are_told_with_what_the_means_are_over(folder: Path) -
         RunBuilder(folder, "lora", seed).write()
         status = Outcome.OUT_OF_MEMORY if seed == 2 else Outcome.COMPLETED
         RunBuilder(folder, "qlora", seed, quantized=True, status=status).write()
-    assert "> qlora lacks seed 2 (out_of_memory): its means are over seeds 0, 1." in report(folder)
+    assert "> qlora lacks seed 2 (out_of_memory): its means are over seeds 0, 1." in page(folder).replace("\\", "")
 
 
 def test_curves_are_drawn_up_to_where_they_are_no_longer_finite(folder: Path) -> None:
     sweep(folder)
     (run,) = [run for run in load_sweep(folder).runs if run.label == "qlora" and run.record.seed == 1]
-    training, validation = loss_curves(run)
+    training, validation = loss_curve(run, TrainingLoss), loss_curve(run, ValidationLoss)
     assert (max(training.points), training.breaks) == (18, True)
     assert (validation.points, validation.breaks) == ({}, True)
     text = text_in("en")
@@ -133,4 +128,5 @@ def test_training_losses_are_not_finite_where_they_stand_in_the_record(folder: P
     (comparison,) = find(load_sweep(folder)).comparisons
     paired = comparison.of(TRAIN_LOSS)
     assert paired is not None
-    assert (paired.seeds, paired.not_finite) == (2, (1,))
+    assert paired.seeds == 2
+    assert (TRAIN_LOSS, [1]) in comparison.not_finite

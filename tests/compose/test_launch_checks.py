@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.compose.launch_checks import launch_mistakes
+from harness.compose.checks import launch_mistakes
 from harness.config.schema import LaunchConfig
 from tests.compose.checked import CPU, mistakes, only
 

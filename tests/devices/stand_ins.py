@@ -24,10 +24,23 @@ def wait_until(happened: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
+class Child(Popen[str]):
+    """A process that says a line, and waits for one, at each of its steps."""
+
+    def said(self) -> str:
+        assert self.stdout is not None
+        return self.stdout.readline()
+
+    def go_on(self) -> None:
+        assert self.stdin is not None
+        self.stdin.write("\n")
+        self.stdin.flush()
+
+
 @contextmanager
-def child(command: list[str]) -> Iterator[Popen[str]]:
+def child(*command: str) -> Iterator[Child]:
     """A process that is gone afterwards."""
-    process = Popen(command, stdin=PIPE, stdout=PIPE, text=True)
+    process = Child(command, stdin=PIPE, stdout=PIPE, text=True)
     try:
         yield process
     finally:

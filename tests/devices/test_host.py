@@ -10,7 +10,7 @@ import pytest
 
 from harness.devices.host import MIB, HostSensor
 from harness.devices.reading import SensorError
-from tests.devices.stand_ins import child, wait_until
+from tests.devices.stand_ins import Child, child, wait_until
 
 # Says a line when it is there and another when it holds its memory; the grandchild does the same inside of it.
 HOLDER = """
@@ -31,6 +31,13 @@ sys.stdin.readline()
 """
 
 
+def mib_of(sensor: HostSensor, process: Child) -> float:
+    (reading,) = sensor.read(frozenset({process.pid}))
+    assert (reading.sensor, reading.chip) == ("psutil", None)
+    assert reading.process_mib is not None
+    return reading.process_mib
+
+
 @pytest.fixture
 def holder(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("holder") / "holder.py"
@@ -41,21 +48,12 @@ def holder(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.mark.parametrize("held_mib", [["300"], ["150", "100", "50"]])
 def test_the_memory_of_a_child_and_all_below_it_is_measured_to_a_few_percent(holder: str, held_mib: list[str]) -> None:
     sensor = HostSensor()
-    with child([sys.executable, holder, *held_mib]) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdout.readline()
-        pids = frozenset({process.pid})
-        (before,) = sensor.read(pids)
-        process.stdin.write("\n")
-        process.stdin.flush()
-        process.stdout.readline()
-        (after,) = sensor.read(pids)
-    assert before.process_mib is not None
-    assert after.process_mib is not None
-    assert after.process_mib - before.process_mib == pytest.approx(300, rel=0.03)
-    assert after.sensor == "psutil"
-    assert after.chip is None
+    with child(sys.executable, holder, *held_mib) as process:
+        process.said()
+        before = mib_of(sensor, process)
+        process.go_on()
+        process.said()
+        assert mib_of(sensor, process) - before == pytest.approx(300, rel=0.03)
 
 
 def test_pages_shared_with_a_forked_worker_count_once() -> None:
@@ -65,20 +63,14 @@ def test_pages_shared_with_a_forked_worker_count_once() -> None:
         "input()"
     )
     sensor = HostSensor()
-    with child([sys.executable, "-c", code]) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        pids = frozenset({process.pid})
-        process.stdout.readline()
-        (alone,) = sensor.read(pids)
-        process.stdin.write("\n")
-        process.stdin.flush()
-        process.stdout.readline()
-        (shared,) = sensor.read(pids)
-    assert alone.process_mib is not None
-    assert shared.process_mib is not None
-    assert alone.process_mib > 100
-    assert shared.process_mib == pytest.approx(alone.process_mib, rel=0.1)
+    with child(sys.executable, "-c", code) as process:
+        process.said()
+        alone = mib_of(sensor, process)
+        process.go_on()
+        process.said()
+        shared = mib_of(sensor, process)
+    assert alone > 100
+    assert shared == pytest.approx(alone, rel=0.1)
 
 
 def test_weights_that_are_mapped_from_a_file_count_as_they_are_read_and_no_longer_when_they_are_let_go(
@@ -93,16 +85,11 @@ def test_weights_that_are_mapped_from_a_file_count_as_they_are_read_and_no_longe
     )
     sensor = HostSensor()
     seen = []
-    with child([sys.executable, "-c", code]) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
+    with child(sys.executable, "-c", code) as process:
         for _ in range(3):
-            process.stdout.readline()
-            (reading,) = sensor.read(frozenset({process.pid}))
-            assert reading.process_mib is not None
-            seen.append(reading.process_mib)
-            process.stdin.write("\n")
-            process.stdin.flush()
+            process.said()
+            seen.append(mib_of(sensor, process))
+            process.go_on()
     before, mapped, after = seen
     assert mapped - before == pytest.approx(100, rel=0.03)
     assert after == pytest.approx(before, abs=3)
@@ -110,9 +97,8 @@ def test_weights_that_are_mapped_from_a_file_count_as_they_are_read_and_no_longe
 
 def test_a_process_named_beside_its_parent_counts_once(holder: str) -> None:
     sensor = HostSensor()
-    with child([sys.executable, holder, "0", "0"]) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
+    with child(sys.executable, holder, "0", "0") as process:
+        process.said()
         (below,) = psutil.Process(process.pid).children()
         (alone,) = sensor.read(frozenset({process.pid}))
         (both,) = sensor.read(frozenset({process.pid, below.pid}))
@@ -137,7 +123,7 @@ def test_a_process_that_is_gone_has_no_memory_rather_than_zero() -> None:
 
 
 def test_a_dead_child_that_nobody_reaped_has_no_memory_rather_than_zero() -> None:
-    with child([sys.executable, "-c", ""]) as process:
+    with child(sys.executable, "-c", "") as process:
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         (reading,) = HostSensor().read(frozenset({process.pid}))
     assert reading.process_mib is None
@@ -147,9 +133,8 @@ def test_processes_that_vanish_while_they_are_read_do_not_fail_the_reading(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     own = psutil.Process()
-    with child([sys.executable, "-c", "print(flush=True); input()"]) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
+    with child(sys.executable, "-c", "print(flush=True); input()") as process:
+        process.said()
 
         def listed_then_gone(pids: frozenset[int]) -> set[psutil.Process]:
             family = {own, psutil.Process(process.pid)}
@@ -174,7 +159,7 @@ def test_a_process_that_may_not_be_read_is_a_sensor_error(monkeypatch: pytest.Mo
 
 def test_a_busy_process_uses_processor_time() -> None:
     sensor = HostSensor()
-    with child([sys.executable, "-c", "while True: pass"]) as process:
+    with child(sys.executable, "-c", "while True: pass") as process:
         pids = frozenset({process.pid})
         (first,) = sensor.read(pids)
         before = psutil.Process(process.pid).cpu_times().user
@@ -187,7 +172,7 @@ def test_a_busy_process_uses_processor_time() -> None:
 
 def test_an_idle_process_uses_none_of_it() -> None:
     sensor = HostSensor()
-    with child([sys.executable, "-c", "input()"]) as process:
+    with child(sys.executable, "-c", "input()") as process:
         wait_until(lambda: sensor.read(frozenset({process.pid}))[0].utilization_percent == 0)
 
 
@@ -231,16 +216,11 @@ def test_what_is_mapped_from_a_file_counts_unless_the_file_itself_is_a_library(
     file.write_bytes(b"x" * (20 * MIB))
     sensor = HostSensor()
     seen = []
-    with child([sys.executable, "-c", MAPPER, str(file)]) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
+    with child(sys.executable, "-c", MAPPER, str(file)) as process:
         for _ in range(2):
-            process.stdout.readline()
+            process.said()
             if deleted and seen:
                 file.unlink()
-            (reading,) = sensor.read(frozenset({process.pid}))
-            assert reading.process_mib is not None
-            seen.append(reading.process_mib)
-            process.stdin.write("\n")
-            process.stdin.flush()
+            seen.append(mib_of(sensor, process))
+            process.go_on()
     assert seen[1] - seen[0] == pytest.approx(expected_mib, abs=2)

@@ -61,7 +61,7 @@ def test_memory_that_the_driver_does_not_put_down_to_the_run_is_none(nvml: Stand
 
 
 def test_a_descendant_counts_and_a_process_in_both_lists_counts_once(nvml: StandInNvml) -> None:
-    with child([sys.executable, "-c", "input()"]) as process:
+    with child(sys.executable, "-c", "input()") as process:
         both = gpu_process(process.pid, 400)
         nvml.gpus[0]["compute"] = [both, gpu_process(os.getpid(), 100)]
         nvml.gpus[0]["graphics"] = [both]

@@ -16,10 +16,9 @@ def test_a_child_that_is_killed_leaves_its_last_reading(path: Path) -> None:
     sampler = Sampler([HostSensor()], MOMENT, path)
     sampler.baseline()
     sampler.start()
-    with child([sys.executable, "-c", "held = bytearray(b'x') * (200 * 2**20); print(flush=True); input()"]) as process:
+    with child(sys.executable, "-c", "held = bytearray(b'x') * (200 * 2**20); print(flush=True); input()") as process:
         sampler.watch(process.pid)
-        assert process.stdout is not None
-        process.stdout.readline()
+        process.said()
         wait_until(lambda: (sampler.peak_mib(Quantity.HOST) or 0) > 200)
         process.kill()
         process.wait()
@@ -36,7 +35,7 @@ def test_a_child_shorter_than_the_interval_is_read_at_once(path: Path) -> None:
     sampler = Sampler([HostSensor()], HOUR, path)
     sampler.baseline()
     sampler.start()
-    with child([sys.executable, "-c", "input()"]) as process:
+    with child(sys.executable, "-c", "input()") as process:
         sampler.watch(process.pid)
         wait_until(lambda: len(read_readings(path)) == 2)
     sampled = sampler.stop()

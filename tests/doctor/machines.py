@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from harness.doctor.finding import Finding, State
-from harness.doctor.machine import Disk, Machine
+from harness.doctor.machine import Machine
 
 GIB = 2**30
 IDLE_910B2 = """\
@@ -128,7 +128,8 @@ class Sandbox:
             home=self.home,
             package_folders=(str(self.site),),
             root=self.root,
-            disk=lambda folder: Disk(total_bytes=100 * GIB, free_bytes=50 * GIB),
+            disk_total_bytes=lambda folder: 100 * GIB,
+            disk_free_bytes=lambda folder: 50 * GIB,
             available_memory_bytes=lambda: 32 * GIB,
             soft_limit=usual.__getitem__,
         )

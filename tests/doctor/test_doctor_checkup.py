@@ -8,10 +8,9 @@ from typing import NoReturn
 import pytest
 from rich.console import Console
 
-from harness.doctor import checks, detect, limits, storage
-from harness.doctor.checks import Check, carry_out, examine
-from harness.doctor.finding import Finding, State, failed, ok, warning
-from harness.doctor.table import render
+from harness.doctor import checks, host
+from harness.doctor.checks import carry_out, examine
+from harness.doctor.finding import Finding, State, failed, ok, render, warning
 from tests.doctor.machines import Sandbox, only, troubles
 
 ACCELERATORS = ("NPU", "CANN", "torch-npu", "NVIDIA", "GPU", "on npu", "on cuda")
@@ -35,7 +34,7 @@ def test_a_machine_without_signs_of_an_accelerator_is_asked_nothing_about_one(ma
 
 @pytest.mark.parametrize("sign", ["npu-smi", "device file", "torch-npu", "CANN"])
 def test_any_sign_of_an_npu_brings_its_checks(machine: Sandbox, sign: str) -> None:
-    assert not detect.shows_ascend(machine.current())
+    assert not checks.shows_ascend(machine.current())
     match sign:
         case "npu-smi":
             machine.npu_smi("")
@@ -45,8 +44,8 @@ def test_any_sign_of_an_npu_brings_its_checks(machine: Sandbox, sign: str) -> No
             machine.install("torch-npu", "2.9.0")
         case "CANN":
             machine.install_cann("8.5.0")
-    checks = _of_accelerators(examine("auto", machine.current()))
-    assert {"CANN", "NPU driver", "NPU device files", "bitsandbytes on npu"} <= set(checks)
+    made = _of_accelerators(examine("auto", machine.current()))
+    assert {"CANN", "NPU driver", "NPU device files", "bitsandbytes on npu"} <= set(made)
 
 
 def test_signs_do_not_matter_to_who_asks_about_the_cpu(machine: Sandbox) -> None:
@@ -100,9 +99,9 @@ def test_a_check_that_breaks_is_a_failure_that_names_it_and_the_others_go_on(
     def breaks(*_: object, **__: object) -> NoReturn:
         raise ZeroDivisionError("by nothing")
 
-    monkeypatch.setattr(storage, "disk", breaks)
-    monkeypatch.setattr(limits, "limits", breaks)
-    monkeypatch.setitem(checks._DETECTORS, "ascend", breaks)
+    monkeypatch.setattr(host, "disk", breaks)
+    monkeypatch.setattr(host, "limits", breaks)
+    monkeypatch.setattr(checks, "shows_ascend", breaks)
     findings = examine(None, machine.current())
     broken = [finding for finding in findings if "the check itself broke" in finding.message]
     assert [finding.check for finding in broken] == ["disk", "limits"]
@@ -117,7 +116,7 @@ def test_what_a_check_found_before_it_broke_is_kept() -> None:
         yield ok("disk", "50 GiB")
         raise OSError("gone")
 
-    kept, broken = carry_out(Check("disk", breaks))
+    kept, broken = carry_out("disk", breaks)
     assert (kept.message, broken.state) == ("50 GiB", State.FAILED)
     assert "OSError: gone" in broken.message
 
@@ -132,7 +131,7 @@ def test_a_machine_that_cannot_be_looked_at_is_a_finding_too(tmp_path: Path, mon
 
 def test_secrets_do_not_get_into_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_API_KEY", "sk-4711-very-secret")
-    told = only(carry_out(Check("child", lambda: [ok("child", "it printed sk-4711-very-secret")])))
+    told = only(carry_out("child", lambda: [ok("child", "it printed sk-4711-very-secret")]))
     assert told.message == "it printed [MY_API_KEY]"
 
 

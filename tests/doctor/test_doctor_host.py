@@ -15,14 +15,13 @@ from threading import Event, Thread
 
 import pytest
 
-from harness.doctor import limits, listening, storage, swanlab
+from harness.doctor import host, swanlab
 from harness.doctor.finding import State
-from harness.doctor.machine import Disk
 from tests.doctor.machines import GIB, Sandbox, only, troubles
 
 
 def test_folders_on_one_disk_are_one_line_that_names_them(machine: Sandbox) -> None:
-    finding = only(storage.disk(machine.current()))
+    finding = only(host.disk(machine.current()))
     assert finding.state is State.OK
     assert finding.message.startswith("50.0 GiB free for ")
     for named in (f"{machine.work} (runs", f"{machine.home / 'cache'} (random models)", "huggingface (models"):
@@ -30,8 +29,8 @@ def test_folders_on_one_disk_are_one_line_that_names_them(machine: Sandbox) -> N
 
 
 def test_a_disk_that_is_nearly_full_is_a_warning(machine: Sandbox) -> None:
-    nearly_full = machine.current(disk=lambda folder: Disk(100 * GIB, 9 * GIB))
-    finding = only(storage.disk(nearly_full))
+    nearly_full = machine.current(disk_free_bytes=lambda folder: 9 * GIB)
+    finding = only(host.disk(nearly_full))
     assert finding.state is State.WARNING
     assert "HARNESS_CACHE=" in (finding.fix or "")
 
@@ -45,7 +44,7 @@ def test_a_folder_that_cannot_be_written_to_is_a_failure(machine: Sandbox) -> No
         if user == 0:  # Nothing is closed to root.
             os.seteuid(65534)
         try:
-            found = troubles(storage.disk(machine.current(working_folder=folder, home=folder)))
+            found = troubles(host.disk(machine.current(working_folder=folder, home=folder)))
         finally:
             os.seteuid(user)
             folder.chmod(0o755)
@@ -53,12 +52,12 @@ def test_a_folder_that_cannot_be_written_to_is_a_failure(machine: Sandbox) -> No
 
 
 def test_memory_is_that_of_the_host_where_no_container_limits_it(machine: Sandbox) -> None:
-    finding = only(storage.memory(machine.current()))
+    finding = only(host.memory(machine.current()))
     assert (finding.state, finding.message) == (State.OK, "32.0 GiB are available")
 
 
 def test_little_memory_is_a_warning(machine: Sandbox) -> None:
-    finding = only(storage.memory(machine.current(available_memory_bytes=lambda: 3 * GIB)))
+    finding = only(host.memory(machine.current(available_memory_bytes=lambda: 3 * GIB)))
     assert finding.state is State.WARNING
 
 
@@ -77,26 +76,26 @@ def test_little_memory_is_a_warning(machine: Sandbox) -> None:
 def test_a_container_has_what_its_limit_leaves(machine: Sandbox, files: dict[str, object]) -> None:
     for name, content in files.items():
         machine.put(f"sys/fs/cgroup/{name}", str(content))
-    finding = only(storage.memory(machine.current()))
+    finding = only(host.memory(machine.current()))
     assert finding.state is State.WARNING
     assert finding.message.startswith("3.0 GiB are available to this container")
 
 
 def test_a_container_without_a_limit_has_the_hosts_memory(machine: Sandbox) -> None:
     machine.put("sys/fs/cgroup/memory.max", "max\n")
-    assert only(storage.memory(machine.current())).message == "32.0 GiB are available"
+    assert only(host.memory(machine.current())).message == "32.0 GiB are available"
 
 
 def test_the_shared_memory_of_a_plain_container_is_too_small(machine: Sandbox) -> None:
     (machine.root / "dev" / "shm").mkdir()
-    finding = only(storage.shared_memory(machine.current(disk=lambda folder: Disk(64 * 2**20, 2**20))))
+    finding = only(host.shared_memory(machine.current(disk_total_bytes=lambda folder: 64 * 2**20)))
     assert finding.state is State.WARNING
     assert finding.message.startswith("64 MiB")
     assert "--shm-size" in (finding.fix or "")
 
 
 def test_limits_are_one_line_where_they_are_high_enough(machine: Sandbox) -> None:
-    finding = only(limits.limits(machine.current(), accelerator=True))
+    finding = only(host.limits(machine.current(), accelerator=True))
     assert (finding.state, finding.message) == (
         State.OK,
         "20000 open files, 90000 processes, 8 MiB of locked memory",
@@ -105,7 +104,7 @@ def test_limits_are_one_line_where_they_are_high_enough(machine: Sandbox) -> Non
 
 def test_unlimited_is_not_low(machine: Sandbox) -> None:
     unlimited = machine.current(soft_limit=lambda kind: resource.RLIM_INFINITY)
-    finding = only(limits.limits(unlimited, accelerator=True))
+    finding = only(host.limits(unlimited, accelerator=True))
     assert (finding.state, finding.message) == (
         State.OK,
         "unlimited open files, unlimited processes, unlimited locked memory",
@@ -114,14 +113,14 @@ def test_unlimited_is_not_low(machine: Sandbox) -> None:
 
 def test_each_limit_that_is_low_is_a_warning_with_its_ulimit(machine: Sandbox) -> None:
     low = machine.current(soft_limit=lambda kind: 64)
-    assert [finding.state for finding in limits.limits(low, accelerator=True)] == [State.WARNING] * 3
-    fixes = [(finding.fix or "")[:9] for finding in limits.limits(low, accelerator=False)]
+    assert [finding.state for finding in host.limits(low, accelerator=True)] == [State.WARNING] * 3
+    fixes = [(finding.fix or "")[:9] for finding in host.limits(low, accelerator=False)]
     assert fixes == ["ulimit -n", "ulimit -u"]
 
 
 def test_a_containers_limit_of_processes_counts_too(machine: Sandbox) -> None:
     machine.put("sys/fs/cgroup/pids.max", "100\n")
-    finding = only(limits.limits(machine.current(), accelerator=False))
+    finding = only(host.limits(machine.current(), accelerator=False))
     assert (finding.state, "--pids-limit" in (finding.fix or "")) == (State.WARNING, True)
 
 
@@ -142,7 +141,7 @@ def _unused() -> int:
 def test_free_ports_are_one_line(machine: Sandbox) -> None:
     training, dashboard = _unused(), _unused()
     machine.set("MASTER_PORT", training)
-    finding = only(listening.ports(machine.current(dashboard_port=dashboard)))
+    finding = only(host.ports(machine.current(dashboard_port=dashboard)))
     assert finding.state is State.OK
     assert str(training) in finding.message
     assert str(dashboard) in finding.message
@@ -151,7 +150,7 @@ def test_free_ports_are_one_line(machine: Sandbox) -> None:
 def test_a_port_that_is_taken_is_named_with_who_holds_it_and_another_one(machine: Sandbox) -> None:
     with _listening() as taken:
         machine.set("MASTER_PORT", taken)
-        finding = only(listening.ports(machine.current(dashboard_port=_unused())))
+        finding = only(host.ports(machine.current(dashboard_port=_unused())))
     assert finding.state is State.WARNING
     assert finding.message.startswith(f"{taken} (torchrun")
     assert f"(pid {os.getpid()})" in finding.message
@@ -162,7 +161,7 @@ def test_a_port_that_is_taken_is_named_with_who_holds_it_and_another_one(machine
 def test_a_taken_port_of_the_dashboard_is_told_with_the_option_of_harness_watch(machine: Sandbox) -> None:
     machine.set("MASTER_PORT", _unused())
     with _listening() as taken:
-        finding = only(listening.ports(machine.current(dashboard_port=taken)))
+        finding = only(host.ports(machine.current(dashboard_port=taken)))
     assert "harness watch --port " in (finding.fix or "")
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from packaging.version import Version
 
-from harness.doctor import libraries, packages, pairings
+from harness.doctor import cann, libraries
+from harness.doctor import machine as machines
 from harness.doctor.finding import State
 from tests.doctor.machines import Sandbox, only
 
@@ -30,9 +31,9 @@ def test_python_is_as_old_as_pyproject_allows_and_no_older(machine: Sandbox) -> 
 def test_the_pairings_are_those_of_a_torch_that_the_project_allows() -> None:
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     assert "torch>=2.9" in project["dependencies"]
-    assert pairings.newest_for("9.1") == "2.12.0"
-    assert pairings.newest_for("8.5") == "2.9.0"
-    assert pairings.newest_for("8.3") is None
+    assert cann.newest_for("9.1") == "2.12.0"
+    assert cann.newest_for("8.5") == "2.9.0"
+    assert cann.newest_for("8.3") is None
 
 
 def test_no_torch_is_a_failure(machine: Sandbox) -> None:
@@ -145,7 +146,7 @@ def test_deepspeed_beside_an_npu_is_a_failure_and_its_absence_nothing(machine: S
 
 
 def test_the_torch_that_runs_these_tests_is_read_without_importing_it() -> None:
-    torch = packages.find("torch", tuple(sys.path))
+    torch = machines.find("torch", tuple(sys.path))
     assert torch
     assert str(torch.version) == version("torch")
     assert torch.build == "cpu" or (torch.build or "").startswith("cu")
@@ -164,7 +165,7 @@ def test_the_torch_that_a_package_was_built_for_is_the_one_that_it_pins(
     machine: Sandbox, needs: list[str], torch: str | None
 ) -> None:
     machine.install(_TORCHVISION, "0.28.0", needs)
-    package = packages.find(_TORCHVISION, machine.current().package_folders)
+    package = machines.find(_TORCHVISION, machine.current().package_folders)
     assert package is not None
     assert (None if package.torch is None else str(package.torch)) == torch
 
@@ -173,5 +174,5 @@ def test_the_torch_that_a_package_was_built_for_is_the_one_that_it_pins(
     ("build", "cuda"), [("cu130", "13.0"), ("cu128", "12.8"), ("cpu", None), (None, None), ("cu9", None)]
 )
 def test_the_cuda_of_a_build_is_read_from_its_label(build: str | None, cuda: str | None) -> None:
-    package = packages.Package("torch", Version("2.13.0"), None, build)
+    package = machines.Package("torch", Version("2.13.0"), None, build)
     assert package.cuda == (None if cuda is None else Version(cuda))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 from types import SimpleNamespace
 
-from harness.doctor import detect, nvidia
+from harness.doctor import checks, nvidia
 from harness.doctor.finding import State
 from tests.devices.stand_ins import StandInNvml, a_gpu, gpu_process
 from tests.doctor.machines import Sandbox, only, troubles
@@ -64,14 +64,14 @@ def test_gpus_that_a_variable_hides_are_a_failure_when_asked_for(machine: Sandbo
 
 
 def test_a_gpu_is_a_sign_of_itself_unless_it_is_hidden_on_purpose(machine: Sandbox, nvml: StandInNvml) -> None:
-    assert not detect.shows_nvidia(machine.current())
+    assert not checks.shows_nvidia(machine.current())
     nvml.gpus = [_idle()]
-    assert detect.shows_nvidia(machine.current())
+    assert checks.shows_nvidia(machine.current())
     machine.set("CUDA_VISIBLE_DEVICES", "")
-    assert not detect.shows_nvidia(machine.current())
+    assert not checks.shows_nvidia(machine.current())
 
 
 def test_a_device_file_is_a_sign_even_where_the_driver_is_not(machine: Sandbox) -> None:
-    assert not detect.shows_nvidia(machine.current())
+    assert not checks.shows_nvidia(machine.current())
     machine.put("dev/nvidia0")
-    assert detect.shows_nvidia(machine.current())
+    assert checks.shows_nvidia(machine.current())

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -44,8 +41,6 @@ def _says(**problems: str | None) -> str:
 
 
 BY_HAND = """echo '{"device": "cpu"}' | python -m harness.workers.try_quantization /dev/stdin"""
-ROOT = Path(__file__).parents[2]
-WITH_PYTHON = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 ALL_WORK = _says(**dict.fromkeys(ARGUMENTS))
 
 
@@ -65,28 +60,6 @@ def test_without_bitsandbytes_nothing_is_tried(machine: Sandbox) -> None:
 def test_what_libraries_print_among_the_results_is_no_result(installed: Sandbox) -> None:
     finding = only(_with_worker(installed, f"print('welcome'); print({{}})\n{ALL_WORK}"))
     assert finding.state is State.OK
-
-
-UNSHARE = ["unshare", "--pid", "--fork", "--mount-proc"]
-
-
-@pytest.mark.skipif(
-    shutil.which("unshare") is None or subprocess.call([*UNSHARE, "true"], stderr=subprocess.DEVNULL) != 0,
-    reason="this user may make no process namespace",
-)
-def test_in_a_container_where_the_harness_is_process_1_its_workers_live() -> None:
-    program = "import os; assert os.getpid() == 1; from harness.cli import app; app()"
-    entrypoint = ROOT / "docker" / "ascend" / "entrypoint.sh"
-    done = subprocess.run(
-        [*UNSHARE, "bash", str(entrypoint), sys.executable, "-c", program, "doctor", "--device", "cpu"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    (line,) = [line for line in done.stdout.splitlines() if "bitsandbytes on cpu" in line]
-    assert line.startswith("ok ")
-    assert line.endswith("int8, nf4, nf4_double, fp4 quantize, dequantize and train")
 
 
 def test_one_quantization_that_does_not_work_is_a_warning_with_one_that_does(installed: Sandbox) -> None:
@@ -144,10 +117,10 @@ def test_an_unknown_error_shows_its_last_line(installed: Sandbox) -> None:
     assert finding.fix == f"{BY_HAND} shows all of it"
 
 
-def test_what_is_to_be_typed_by_hand_does_what_the_doctor_does() -> None:
-    done = subprocess.run(BY_HAND, shell=True, cwd=ROOT, env=WITH_PYTHON, capture_output=True, text=True, check=True)
-    trials = [Trial.model_validate_json(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    assert [trial.quantization for trial in trials] == list(ARGUMENTS)
+def test_what_is_to_be_typed_by_hand_is_the_job_that_the_doctor_does() -> None:
+    job, _, command = BY_HAND.removeprefix("echo ").partition(" | ")
+    assert QuantizationTrialJob.model_validate_json(job.strip("'")) == QuantizationTrialJob(device="cpu")
+    assert command.split()[1:] == QuantizationTrialJob.command("/dev/stdin")[1:]
 
 
 def test_the_worker_sees_no_secret_and_on_a_cpu_no_gpu(installed: Sandbox) -> None:

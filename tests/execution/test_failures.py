@@ -27,7 +27,7 @@ from tests.running import (
 
 
 def test_a_killed_child_is_a_failed_run_and_the_sweep_goes_on(tmp_path: Path, cache: Path) -> None:
-    arguments = ("sweep", "quickstart", *SHORT, "method=lora", "seed=0,1", "training.max_steps=60")
+    arguments = ("sweep", "quickstart", *SHORT, "method=lora", "seed=0,1", "training.max_steps=25")
     with started(tmp_path, cache, *arguments) as process:
         wait_until(training_has_begun(tmp_path))
         (child,) = [one for one in family(process) if "harness.workers.train" in " ".join(one.cmdline())]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,14 +16,17 @@ from harness.cli.display import make_display
 from harness.devices.device import DeviceError
 from harness.execution import hydra_app
 from harness.execution import run as story
+from harness.execution.build_record import Progress, build_record
 from harness.execution.run import Shared, run
+from harness.execution.sweep import Sweep
 from harness.plan import device as devices
 from harness.plan.planner import Planner
+from harness.runs import store
 from harness.runs.events import TrainingStarted, read
 from harness.runs.folder import RunFolder, SweepFolder
 from harness.runs.record import Outcome, Record
-from tests.conftest import Harness, call, command, environment
-from tests.planning import spec_of
+from tests.conftest import Harness, call, environment
+from tests.planning import spec_of, specs_of
 from tests.running import SHORT, TINY, only_record, record_in, started, training_has_begun, wait_until
 
 BRIEF = (*SHORT, "device=cpu", "training.max_steps=2", "dataset.train_samples=64")
@@ -47,36 +51,65 @@ def test_two_harnesses_on_one_run_train_it_once(tmp_path: Path, cache: Path) -> 
     assert len([event for event in read(file) if isinstance(event, TrainingStarted)]) == 1
 
 
-def test_a_multirun_over_sweeps_reports_on_each(tmp_path: Path, harness: Harness) -> None:
-    done = harness("run", "--multirun", "sweep=first,second", *BRIEF)
+def test_a_parallel_launcher_runs_the_specs_that_were_made_once_and_every_sweep_is_reported(
+    tmp_path: Path, harness: Harness
+) -> None:
+    parallel = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "sweep=first,second")
+    done = harness("run", "--multirun", *parallel, *BRIEF)
     assert done.returncode == 0, done.stdout + done.stderr
     for name in ("first", "second"):
+        (folder,) = SweepFolder(tmp_path / "outputs" / name).runs()
+        assert record_in(folder.path).status is Outcome.COMPLETED
         table = (tmp_path / "reports" / name / "runs.csv").read_text()
         assert table.count(f"outputs/{name}/lora-seed0-") == 1
         assert table.count("\n") == 2
 
 
-def test_a_parallel_launcher_runs_the_specs_that_were_made_once(tmp_path: Path, harness: Harness) -> None:
-    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="hydra-joblib-launcher is not installed")
-    file = rows(tmp_path / "rows.json")
-    done = harness(
-        *("run", "--multirun", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "seed=0,1", "sweep=parallel"),
-        *(*BRIEF, "dataset=local", f"dataset.path={file}"),
-    )
+IN_A_THREAD = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from harness.cli.display import make_display
+from harness.execution.run import Shared, run
+from harness.plan.planner import Planner
+from tests.planning import spec_of
+
+spec = spec_of(*sys.argv[1:])
+with ThreadPoolExecutor(1) as pool:
+    record = pool.submit(run, spec, Shared(make_display(1), Planner(Path.cwd()))).result()
+sys.exit(record.status != "completed")
+"""
+
+
+def test_a_run_lives_in_a_thread_and_in_a_container_where_the_harness_is_process_1(tmp_path: Path, cache: Path) -> None:
+    alone = ["unshare", "--pid", "--fork", "--mount-proc"]
+    if shutil.which("unshare") is None or subprocess.run([*alone, "true"], capture_output=True).returncode:
+        alone = []  # The thread alone, where the machine allows no process namespace of one's own.
+    program = [sys.executable, "-c", IN_A_THREAD, *BRIEF]
+    done = subprocess.run([*alone, *program], cwd=tmp_path, env=environment(cache), capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    runs = list(SweepFolder(tmp_path / "outputs" / "parallel").runs())
-    assert [record_in(folder.path).status for folder in runs] == [Outcome.COMPLETED] * 2
-    assert (tmp_path / "reports" / "parallel" / "report.md").is_file()
+    assert only_record(tmp_path).status is Outcome.COMPLETED
 
 
-def test_a_run_from_a_thread_survives_that_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+def test_a_launcher_takes_the_specs_along_and_a_report_needs_neither_the_device_nor_the_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    spec = spec_of(*BRIEF)
-    with ThreadPoolExecutor(1) as pool:
-        record = pool.submit(run, spec, Shared(make_display(1), Planner(tmp_path))).result()
-    assert record is not None
-    assert record.status is Outcome.COMPLETED, record.reason
+    specs = specs_of("seed=0,1", *BRIEF, "device.interval_seconds=2")
+    sweep = pickle.loads(pickle.dumps(Sweep(specs, make_display)))
+    assert sweep.specs == specs
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("this was planned before")
+
+    for module, name in ((devices, "choose"), (Planner, "spec"), (Planner, "rows")):
+        monkeypatch.setattr(module, name, refuse)
+    for spec in specs:
+        assert sweep.spec_of(list(spec.overrides)) == spec
+        spec.folder.path.mkdir(parents=True)
+        store.write(spec.folder, build_record(spec, Progress()))
+    assert sweep.report() is True
+    assert (tmp_path / "reports" / "single" / "report.md").is_file()
 
 
 def test_files_that_change_in_the_midst_of_a_sweep_cost_no_report(tmp_path: Path, cache: Path) -> None:
@@ -194,14 +227,3 @@ def test_a_run_that_diverges_is_called_so_everywhere(tmp_path: Path, harness: Ha
     reported = call("report", "outputs/single", cwd=tmp_path, env=environment(cache))
     assert "diverged" in reported.stdout
     assert "diverged" in (tmp_path / "reports" / "single" / "report.md").read_text()
-
-
-def test_in_a_container_where_the_harness_is_process_1_its_children_live(tmp_path: Path, cache: Path) -> None:
-    alone = ["unshare", "--pid", "--fork", "--mount-proc"]
-    if shutil.which("unshare") is None or subprocess.run([*alone, "true"], capture_output=True).returncode:
-        pytest.skip("this machine does not allow a process namespace of one's own")
-    done = subprocess.run(
-        [*alone, *command("run", *BRIEF)], cwd=tmp_path, env=environment(cache), capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert only_record(tmp_path).status is Outcome.COMPLETED

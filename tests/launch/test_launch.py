@@ -128,8 +128,6 @@ def test_two_nodes_train_one_run_and_the_second_keeps_out_of_the_comparison(
     (other,) = tmp_path.glob("outputs/quickstart/qlora-seed0-*")
     assert found == record_in(helper)
     assert (other / "adapter" / "adapter_model.safetensors").exists()
-    _, said = two_nodes(tmp_path, cache, port, "method=lora,qlora")
-    assert said.count("node 0 is past it") == 2
 
 
 ANNOUNCE = """

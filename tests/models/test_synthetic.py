@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,8 +15,7 @@ from harness.base.errors import UserError
 from harness.config.schema import Shape
 from harness.models import synthetic
 from harness.models.checkpoint import shapes_of
-from harness.processes.jobs import Job
-from tests.devices.stand_ins import wait_until
+from harness.processes.jobs import Job, RandomWeightsJob
 
 SHAPE = Shape(
     model_type="qwen2",
@@ -28,24 +27,29 @@ SHAPE = Shape(
     vocab_size=1024,
     tie_word_embeddings=True,
 )
-MATERIALIZE = """
-import sys
-from harness.models.synthetic import materialize
+KILLED_HALF_WAY = """
+import os, signal
+from harness.models import synthetic
 from tests.models.test_synthetic import SHAPE
-print(materialize("small", SHAPE))
+def work(job, environment):
+    job.folder.mkdir(parents=True)
+    (job.folder / "model-00009.safetensors").write_text("half of a shard")
+    os.kill(os.getpid(), signal.SIGKILL)
+synthetic.run_to_end = work
+synthetic.materialize("small", SHAPE)
 """
 
 
 class Workers:
-    """What the workers that make checkpoints are given; they do their work."""
+    """What the workers that make checkpoints are given; `work` is what they do, by default their real work."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.environments: list[Mapping[str, str]] = []
-        run_to_end = synthetic.run_to_end
+        self.work: Callable[[Any, Mapping[str, str]], subprocess.CompletedProcess[str]] = synthetic.run_to_end
 
         def watched(job: Job, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
             self.environments.append(environment)
-            return run_to_end(job, environment)
+            return self.work(job, environment)
 
         monkeypatch.setattr(synthetic, "run_to_end", watched)
 
@@ -81,17 +85,22 @@ def test_two_who_want_a_checkpoint_at_once_make_it_once_and_both_have_it_whole(
     assert "SWANLAB_API_KEY" not in environment
 
 
-def test_a_checkpoint_half_made_by_a_process_that_was_killed_is_made_again(workers: Workers, tmp_path: Path) -> None:
+def done(status: int = 0, errors: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.CompletedProcess([], status, "", errors)
+
+
+def test_a_checkpoint_half_made_by_a_process_that_was_killed_is_made_again(workers: Workers) -> None:
+    def work(job: RandomWeightsJob, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+        job.folder.mkdir(parents=True)
+        (job.folder / "model-00001.safetensors").touch()
+        return done()
+
+    workers.work = work
     folder = synthetic.path_of("small", SHAPE)
-    root = Path(__file__).parents[2]
-    with subprocess.Popen([sys.executable, "-c", MATERIALIZE], cwd=root, stdout=subprocess.PIPE) as process:
-        wait_until(folder.exists)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    (folder / "model-00009.safetensors").write_text("half of a shard")
-    (folder / "complete").unlink(missing_ok=True)  # Where it was too fast to be killed half-way.
-    assert is_whole(synthetic.materialize("small", SHAPE))
-    assert not (folder / "model-00009.safetensors").exists()
+    subprocess.run([sys.executable, "-c", KILLED_HALF_WAY], cwd=Path(__file__).parents[2])
+    assert (folder / "model-00009.safetensors").exists()
+    assert synthetic.materialize("small", SHAPE) == folder
+    assert sorted(file.name for file in folder.iterdir()) == ["complete", "model-00001.safetensors"]
     assert len(workers.environments) == 1
     synthetic.materialize("small", SHAPE)
     assert len(workers.environments) == 1, "what is whole is not made again"
@@ -101,9 +110,11 @@ def test_a_worker_that_fails_is_a_message_with_its_last_words_and_leaves_nothing
     workers: Workers,
 ) -> None:
     shape = Shape(**{**vars(SHAPE), "model_type": "no such model"})
-    for _ in range(2):
-        with pytest.raises(UserError, match=r"model\.shape=odd: its random weights could not be made: .*no such model"):
-            synthetic.materialize("odd", shape)
+    with pytest.raises(UserError, match=r"model\.shape=odd: its random weights could not be made: .*no such model"):
+        synthetic.materialize("odd", shape)
+    workers.work = lambda job, environment: done(1, "Traceback\nOSError: no room")
+    with pytest.raises(UserError, match=r"could not be made: OSError: no room$"):
+        synthetic.materialize("odd", shape)
     assert len(workers.environments) == 2
 
 

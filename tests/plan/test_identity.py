@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 
 from harness.base.paths import PACKAGE
-from harness.devices.cpu import CpuDevice
-from harness.devices.cuda import CudaDevice
 from harness.devices.device import Device
 from harness.plan import identity as identities
 from harness.plan import planner
@@ -19,8 +17,8 @@ TINY = PACKAGE / "models" / "tiny"
 BASE = ("device=cpu", "evaluation=arithmetic", "method=qlora", "dataset.train_samples=50")
 
 
-CPU = CpuDevice("a processor", 1.0)
-TWO_GPUS = CudaDevice((0, 1), "two GPUs", 1.0, True, ("0", "1"))
+CPU = Device("cpu", "cpu", (), "a processor", 1.0, True, {})
+TWO_GPUS = Device("cuda", "cuda", (0, 1), "two GPUs", 1.0, True, {})
 
 
 def identity(*overrides: str) -> str:

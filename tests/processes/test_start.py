@@ -247,7 +247,7 @@ def test_a_real_worker_takes_its_job_from_stdin() -> None:
 def test_a_worker_that_takes_too_long_is_ended_with_all_that_it_started() -> None:
     code = "import subprocess, time; print(subprocess.Popen(['sleep', '600']).pid, flush=True); time.sleep(600)"
     with pytest.raises(subprocess.TimeoutExpired) as late:
-        run_to_end(Scripted(code=code), environment(), timeout_seconds=5)
+        run_to_end(Scripted(code=code), environment(), timeout_seconds=2)
     wait_until_gone(int(late.value.output))
 
 

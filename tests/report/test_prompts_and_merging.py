@@ -10,6 +10,7 @@ import pytest
 from harness.report.render import render
 from harness.runs.record import Answer, Outcome, Reply
 from tests.builders import RunBuilder, questions, reply
+from tests.report.pages import page
 
 WHO = "你是谁"
 
@@ -20,8 +21,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def section(folder: Path, name: str) -> list[str]:
-    text = render([folder], folder.parent / "report").path.read_text(encoding="utf-8")
-    return text.split(f"## {name}\n")[1].split("\n## ")[0].splitlines()
+    return page(folder).split(f"## {name}\n")[1].split("\n## ")[0].splitlines()
 
 
 def cells(line: str) -> list[str]:
@@ -85,8 +85,7 @@ def test_an_arm_that_was_not_asked_has_a_dash(folder: Path) -> None:
 def test_arms_on_several_bases_have_a_base_each(folder: Path) -> None:
     RunBuilder(folder, "lora", 0, replies=asked("a"), base_replies=asked("b")).write()
     RunBuilder(folder.parent / "other", "large", 0, replies=asked("c"), base_replies=asked("d")).write()
-    path = render([folder, folder.parent / "other"], folder.parent / "report").path
-    lines = path.read_text(encoding="utf-8").split("## Prompts\n")[1].splitlines()
+    lines = page(folder, folder.parent / "other").split("## Prompts\n")[1].splitlines()
     assert table(lines)[0][2:] == ["base of lora", "base of large", "lora, seed 0", "large, seed 0"]
 
 
@@ -99,7 +98,8 @@ def test_hostile_and_endless_answers_stay_in_their_cell(folder: Path) -> None:
     assert row[2].startswith("**pass**<br>&lt;script&gt;")
     assert "more characters" in row[2]
     assert row[2].endswith("\\[stopped after 12 tokens\\]")
-    assert "<script" not in (folder.parent / "report" / "report.html").read_text(encoding="utf-8")
+    page = render([folder], folder.parent / "report").path.with_suffix(".html")
+    assert "<script" not in page.read_text(encoding="utf-8")
 
 
 def merged(folder: Path, arm: str, right: Sequence[Answer], then: Sequence[Answer], seeds: int = 3) -> None:
@@ -117,7 +117,7 @@ def test_what_merging_costs_is_paired_by_seed_and_question(folder: Path) -> None
     low, high = (float(bound) for bound in qlora[4].split(" to "))
     assert -55 < low < -40 < high < -25
     assert qlora[5:] == ["100", "3", "lower"]
-    text = (folder.parent / "report" / "report.md").read_text(encoding="utf-8")
+    text = page(folder)
     assert "| Accuracy merged into the unquantized base (%) | " in text
     assert "| Accuracy merged into the unquantized base (points) | " in text
     opening = text.split("## The arms")[0]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from string import Formatter
 
 import pytest
 
@@ -14,43 +15,62 @@ import harness.report
 from harness.base.errors import UserError
 from harness.comparison.differences import Direction
 from harness.comparison.fairness import Fact
-from harness.comparison.findings import Limit
+from harness.comparison.findings import LIMITS
 from harness.comparison.metrics import METRICS, Unit
 from harness.devices.reading import Quantity
-from harness.report import text as texts
 from harness.report.render import render
-from harness.report.text import Picture, Row, Section, Table, languages, text_in
+from harness.report.text import Text, languages, text_in
+from harness.report.text.en import English
+from harness.report.text.en.titles import Titles
 from tests.builders import RunBuilder
+
+TEXTS = {name: text for name, text in (vars(Titles) | vars(English)).items() if not name.startswith("_")}
+
+
+def missing(language: type[Text]) -> list[str]:
+    """Return what a language leaves to English: texts, keys of its tables, holes in its sentences."""
+    own = (
+        [vars(part) for part in language.__mro__ if part not in (Titles, English)]
+        if language is not English
+        else [TEXTS]
+    )
+    said = {name: text for part in own for name, text in part.items()}
+    return [name for name, text in TEXTS.items() if name not in said or shape(said[name]) != shape(text)]
+
+
+def shape(value: object) -> object:
+    """What a text in any language must have in common with the same in English."""
+    if isinstance(value, str):
+        return sorted((name, form) for _, name, form, _ in Formatter().parse(value) if name is not None)
+    if isinstance(value, Mapping):
+        return {key: shape(inner) for key, inner in value.items()}
+    return list(inspect.signature(value).parameters) if callable(value) else len(value)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("language", languages())
 def test_a_language_has_everything_that_a_report_says(language: str) -> None:
     text = text_in(language)
-    for part, protocol in (
-        (text.titles, texts.Titles),
-        (text.verdict, texts.VerdictText),
-        (text.report, texts.ReportText),
-        (text.figures, texts.FigureText),
-    ):
-        for name in (vars(protocol).keys() | protocol.__annotations__.keys()) - vars(Protocol).keys():
-            assert name.startswith("_") or hasattr(part, name), name
-            if inspect.isfunction(getattr(protocol, name, None)) and not name.startswith("_"):
-                wanted = list(inspect.signature(getattr(protocol, name)).parameters)[1:]
-                assert list(inspect.signature(getattr(part, name)).parameters) == wanted, name
-    titles = text.titles
+    assert missing(type(text)) == []
     for mapping, keys in (
-        (titles.HEADINGS, Section),
-        (titles.ROWS, Row),
-        (titles.HEADERS, Table),
-        (titles.PICTURES, Picture),
-        (titles.DIRECTIONS, Direction),
-        (titles.FACTS, Fact),
-        (titles.LIMITS, Limit),
-        (titles.MEMORY_MEANS, Quantity),
-        (titles.UNITS, Unit),
+        (text.DIRECTIONS, Direction),
+        (text.FACTS, Fact),
+        (text.MEMORY_MEANS, Quantity),
+        (text.UNITS, Unit),
+        (text.METRICS, [metric.key for metric in METRICS]),
+        (text.LIMITS, [*LIMITS, "no_result", "multiplicity", "one_setting"]),
     ):
         assert set(mapping) == set(keys)
-    assert set(titles.METRICS) == {metric.key for metric in METRICS}
+
+
+def test_what_a_language_leaves_out_is_noticed() -> None:
+    class Klingon(English):
+        PLANNED = "nab: {folder}"
+        UNFINISHED = "{}: not rIn"
+        ON_OFF: Mapping[bool, str] = {True: "HISlaH"}
+
+    left_out = missing(Klingon)
+    assert {"PLANNED", "ON_OFF", "HEADINGS", "cost"} <= set(left_out)
+    assert "UNFINISHED" not in left_out
 
 
 def test_a_language_that_there_is_none_of_is_a_message(tmp_path: Path) -> None:

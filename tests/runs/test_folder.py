@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from harness.base.paths import PACKAGE
 from harness.runs.folder import RunFolder, SweepFolder, TargetFolder
 
 # What runs of the version before are made of: they are to be read for ever.
@@ -80,3 +83,35 @@ def test_a_machine_that_only_helps_leaves_its_folder_out_of_the_runs(tmp_path: P
     helper.path.mkdir(parents=True)
     assert list(sweep.runs()) == []
     assert helper.path != sweep.helper("lora-seed0-9c", 2).path
+
+
+SPELT_ONCE = (
+    *("events.jsonl", "readings.jsonl", "record.json", "spec.json", "config.yaml", "train.yaml", "command.sh"),
+    *("answers.jsonl", "score.json", "prompts.json", "job.json", "/adapter", "evaluation-merged"),
+)
+
+
+def literals(source: str) -> Iterator[str]:
+    """Every string in a module, those within f-strings too, but for docstrings."""
+    tree = ast.parse(source)
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node.value
+
+
+def test_the_names_of_a_runs_folder_are_spelt_in_one_module() -> None:
+    spelling = {
+        (file.relative_to(PACKAGE).as_posix(), name)
+        for file in PACKAGE.rglob("*.py")
+        for text in literals(file.read_text(encoding="utf-8"))
+        for name in SPELT_ONCE
+        if name in text
+    }
+    elsewhere = sorted(place for place in spelling if place[0] != "runs/folder.py")
+    assert elsewhere == [], "take the name from harness.runs.folder"
+    assert ("runs/folder.py", "record.json") in spelling
+
+
+def test_the_name_of_a_file_without_its_folder_is_that_of_the_class() -> None:
+    assert f"{RunFolder.record}, {TargetFolder.events}" == "record.json, events.jsonl"

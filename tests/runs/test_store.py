@@ -165,7 +165,7 @@ def test_who_waits_for_a_lock_of_another_process_says_so_once_and_gets_it_in_the
         with locked(tmp_path / "lock", lambda: (heard.append("waits"), waits.set())[0]):
             heard.append("has it")
 
-    with child([sys.executable, "-c", HOLD, str(tmp_path / "lock")]) as holder:
+    with child(sys.executable, "-c", HOLD, str(tmp_path / "lock")) as holder:
         assert holder.stdin is not None
         assert holder.stdout is not None
         assert holder.stdout.readline() == "has it\n"
@@ -180,7 +180,7 @@ def test_who_waits_for_a_lock_of_another_process_says_so_once_and_gets_it_in_the
 
 
 def test_the_lock_of_a_process_that_was_killed_is_free(tmp_path: Path) -> None:
-    with child([sys.executable, "-c", HOLD, str(tmp_path / "lock")]) as holder:
+    with child(sys.executable, "-c", HOLD, str(tmp_path / "lock")) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()
         holder.kill()

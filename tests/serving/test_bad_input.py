@@ -13,7 +13,8 @@ from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
 from harness.cli import app
-from harness.models import adapter_check, fingerprint
+from harness.models import fingerprint
+from harness.models.checkpoint import adapter_problem
 from harness.serving import finished_run
 from tests.conftest import Harness
 from tests.serving.conftest import TINY, Merged, Runs
@@ -143,7 +144,7 @@ def test_an_adapter_fits_a_base_whose_layers_are_named_otherwise_on_the_disk(run
     weights = load_file(base / "model.safetensors")
     save_file({f"language_{name}": weight for name, weight in weights.items()}, base / "model.safetensors")
     on_another_base(run, base)
-    assert adapter_check.problem(run / "adapter", str(base)) is None
+    assert adapter_problem(run / "adapter", str(base)) is None
 
 
 @pytest.mark.parametrize(
@@ -157,7 +158,7 @@ def test_an_adapter_fits_a_base_whose_layers_are_named_otherwise_on_the_disk(run
 )
 def test_a_hub_id_is_known_again_in_the_cache_of_modelscope(named: str, belongs: bool, run: Path) -> None:
     rewrite(run / "adapter" / "adapter_config.json", base_model_name_or_path=named)
-    assert (adapter_check.problem(run / "adapter", "Qwen/Qwen2.5-3B") is None) is belongs
+    assert (adapter_problem(run / "adapter", "Qwen/Qwen2.5-3B") is None) is belongs
 
 
 def test_a_git_lfs_pointer_in_place_of_weights(run: Path) -> None:

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from harness.trainer.arguments import inference_arguments
-from harness.trainer.fields import FIELDS
-from harness.trainer.known_arguments import training_argument_names
+from harness.trainer.fields import FIELDS, training_argument_names
 from tests.compose.checked import mistakes, only
 from tests.compose.trained import arguments_of
 

@@ -9,13 +9,13 @@ import torch
 
 from harness.processes.jobs import ARITHMETIC, EvaluationJob
 from harness.workers.compat import prepare_imports
-from harness.workers.evalscope_import import import_evalscope
+from harness.workers.evaluate import import_evalscope
 
 prepare_imports()
 import_evalscope(None)
 torch.set_num_threads(1)  # idle OpenMP threads spin, and a model this small waits for them longest
 
-from harness.workers import arithmetic_benchmark as arithmetic  # noqa: E402, F401  # registers the benchmark
+from harness.workers import benchmarks  # noqa: E402, F401  # registers the project's own
 from harness.workers.language_model import LanguageModel, load  # noqa: E402
 
 MAX_NEW_TOKENS = 24

@@ -12,10 +12,10 @@ from harness.data.arithmetic import generate
 from harness.processes.jobs import EvaluationJob
 from harness.runs.folder import TargetFolder
 from harness.workers import examination
-from harness.workers.evalscope_import import import_evalscope
+from harness.workers.benchmarks import use_local_questions
+from harness.workers.evaluate import import_evalscope
 from harness.workers.examination import IncompleteError, examine, joined
 from harness.workers.language_model import Generation, Message
-from harness.workers.local_questions import use_local_questions
 
 MakeJob = Callable[..., EvaluationJob]
 SEED = 42

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -122,32 +124,30 @@ def test_the_compute_dtype_is_what_the_layers_gave_out_and_not_what_was_asked_fo
     assert not any(module._forward_hooks for module in train.model.modules())
 
 
+class InBf16(nullcontext[None]):
+    """Computes in bf16 where `wanted` says so."""
+
+    def __init__(self, wanted: Callable[[], bool]) -> None:
+        self._wanted = wanted
+
+    def __enter__(self) -> None:
+        self._autocast = torch.autocast("cpu", dtype=torch.bfloat16, enabled=self._wanted())
+        self._autocast.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        self._autocast.__exit__(*error)
+
+
 def test_a_validation_before_the_first_step_is_no_training(train: Train) -> None:
-    class OnlyInValidation(nullcontext[None]):
-        def __enter__(self) -> None:
-            self.autocast = torch.autocast("cpu", dtype=torch.bfloat16, enabled=not train.model.training)
-            self.autocast.__enter__()
-
-        def __exit__(self, *error: Any) -> None:
-            self.autocast.__exit__(*error)
-
-    events = train([1.0, 2.0], validation=1.0, inside=OnlyInValidation(), eval_on_start=True)
+    in_validation = InBf16(lambda: not train.model.training)
+    events = train([1.0, 2.0], validation=1.0, inside=in_validation, eval_on_start=True)
     assert [event.dtype for event in events if isinstance(event, ComputeDtypeMeasured)] == ["float32"]
 
 
 def test_layers_that_compute_in_several_dtypes_are_all_told(train: Train) -> None:
-    class Alternating(nullcontext[None]):
-        calls = 0
-
-        def __enter__(self) -> None:
-            self.calls += 1
-            self.autocast = torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.calls % 2 == 0)
-            self.autocast.__enter__()
-
-        def __exit__(self, *error: Any) -> None:
-            self.autocast.__exit__(*error)
-
-    events = train([1.0, 2.0, 3.0, 4.0], inside=Alternating(), gradient_accumulation_steps=2)
+    calls = count(1)
+    alternating = InBf16(lambda: next(calls) % 2 == 0)
+    events = train([1.0, 2.0, 3.0, 4.0], inside=alternating, gradient_accumulation_steps=2)
     assert [event.dtype for event in events if isinstance(event, ComputeDtypeMeasured)] == ["bfloat16 / float32"]
 
 

@@ -95,9 +95,6 @@ class DcmiQuery:
             raise SensorError("dcmi: the driver lists no chip")
         return InfoTable(readings, [])
 
-    def close(self) -> None:
-        """The library has no end to its dcmi_init."""
-
     def _open(self) -> None:
         try:
             library = ctypes.CDLL(self.source)
@@ -117,16 +114,18 @@ class DcmiQuery:
     def _chip(self, card: int, chip: int) -> NpuReading:
         used, total = self._memory(card, chip)
         processes = self._processes(card, chip)
-        power = self._int("dcmi_get_device_power_info", card, chip)
-        health = self._uint("dcmi_get_device_health", card, chip)
+        power = self._number("dcmi_get_device_power_info", card, chip, c_int())
+        health = self._number("dcmi_get_device_health", card, chip, c_uint())
+        logic_id = c_int()
+        has_logic_id = self._answered("dcmi_get_device_logic_id", byref(logic_id), card, chip)
         return NpuReading(
             npu_id=card,
             chip_id=chip,
-            logic_id=self._logic_id(card, chip),
+            logic_id=logic_id.value if has_logic_id else None,
             name=self._name(card, chip),
             health=None if health is None else _HEALTH.get(health, "UNKNOWN"),
             power_watts=None if power is None else power / 10,
-            temperature_celsius=self._int("dcmi_get_device_temperature", card, chip),
+            temperature_celsius=self._number("dcmi_get_device_temperature", card, chip, c_int()),
             utilization_percent=self._utilization(card, chip),
             memory_used_mib=used,
             memory_total_mib=total,
@@ -166,26 +165,15 @@ class DcmiQuery:
             return None
         return info.chip_name.decode(errors="replace").strip() or None
 
-    def _logic_id(self, card: int, chip: int) -> int | None:
-        number = c_int()
-        return number.value if self._answered("dcmi_get_device_logic_id", byref(number), card, chip) else None
-
-    def _int(self, function: str, card: int, chip: int) -> int | None:
-        number = c_int()
-        return number.value if self._answered(function, card, chip, byref(number)) else None
-
-    def _uint(self, function: str, card: int, chip: int) -> int | None:
-        number = c_uint()
+    def _number(self, function: str, card: int, chip: int, number: c_int | c_uint) -> int | None:
         return number.value if self._answered(function, card, chip, byref(number)) else None
 
     def _answered(self, function: str, *arguments: Any) -> bool:
         """Whether the driver answers; a product or driver without this function does not."""
-        assert self._library is not None
         call = getattr(self._library, function, None)
         return call is not None and call(*arguments) == 0
 
     def _require(self, function: str, *arguments: Any) -> None:
-        assert self._library is not None
         call = getattr(self._library, function, None)
         if call is None:
             raise SensorError(f"dcmi: {self.source} has no {function}")

@@ -6,7 +6,6 @@ import os
 import shutil
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
 
 from pydantic import BaseModel, ValidationError
@@ -15,10 +14,9 @@ from harness.devices.ascend.dcmi import DcmiQuery
 from harness.devices.ascend.query import COMMAND, NpuSmiQuery, Query, explain, npu_smi
 from harness.devices.ascend.sensor import ChipAddress, NpuSensor
 from harness.devices.ascend.shared_driver import SharedDriver
-from harness.devices.host import HostSensor
 from harness.devices.npu_smi import NpuReading, parse_mapping, read_info
-from harness.devices.reading import Sensor, SensorError
-from harness.devices.request import AbsentError, DeviceError, DeviceRequest, TorchDevice, select
+from harness.devices.reading import SensorError
+from harness.devices.request import AbsentError, Device, DeviceError, DeviceRequest, select
 
 VISIBLE = "ASCEND_RT_VISIBLE_DEVICES"
 _QUERIES: dict[str, type[Query]] = {"auto": NpuSmiQuery, "npu-smi": NpuSmiQuery, "dcmi": DcmiQuery}
@@ -30,49 +28,27 @@ _WITHOUT_BF16 = ("310", "910A", "910P")
 _WITH_BF16 = ("910B", "Ascend910", "Ascend950", "950")
 
 
-@dataclass(frozen=True)
-class AscendDevice:
-    chips: tuple[int, ...]
-    product: str
-    total_memory_mib: float | None
-    supports_bf16: bool | None
-    visible: str
-    """ASCEND_RT_VISIBLE_DEVICES for these chips."""
-    addresses: tuple[ChipAddress, ...]
-    sensor: str
-    stand_in: str | None
-    kind: str = "ascend"
-
-    @property
-    def torch_device(self) -> TorchDevice:
-        return "cpu" if self.stand_in else "npu"
-
-    def environment(self) -> dict[str, str]:
-        return {VISIBLE: self.visible, **({"CUDA_VISIBLE_DEVICES": ""} if self.stand_in else {})}
-
-    def sensors(self, interval_seconds: float) -> list[Sensor]:
-        return [NpuSensor(self.addresses, SharedDriver(_QUERIES[self.sensor](), interval_seconds)), HostSensor()]
-
-
-def find(request: DeviceRequest) -> AscendDevice:
+def find(request: DeviceRequest) -> Device:
     """Return the NPUs that are asked for, or the first. Raises AbsentError, DeviceError."""
     if request.sensor not in _QUERIES:
         raise DeviceError(f"device.sensor={request.sensor}: unknown; use one of {', '.join(_QUERIES)}")
-    if shutil.which(COMMAND) is None:
+    command = shutil.which(COMMAND)
+    if command is None:
         raise AbsentError(
             f"device.name=ascend: there is no {COMMAND} here; install the NPU's driver, or mount "
             "/usr/local/bin/npu-smi into the container, or use another device.name"
         )
     try:
-        chips = _chips(shutil.which(COMMAND) or COMMAND)
+        chips = _chips(command)
     except SensorError as error:
         raise DeviceError(
             f"device.name: the NPU driver cannot be asked: {error}; `harness doctor` tells more"
         ) from error
-    usable = visible_ids(os.environ.get(VISIBLE), len(chips))
+    listed = os.environ.get(VISIBLE)
+    usable = visible_ids(listed, len(chips))
     if not usable:
         raise DeviceError(
-            f"{VISIBLE}={os.environ.get(VISIBLE)} leaves none of {len(chips)} NPUs visible; unset it, or name ids from "
+            f"{VISIBLE}={listed} leaves none of {len(chips)} NPUs visible; unset it, or name ids from "
             f"0 to {len(chips) - 1}, comma-separated without spaces"
         )
     selected = select(request.chips, [chips[number].name or "NPU" for number in usable])
@@ -80,16 +56,21 @@ def find(request: DeviceRequest) -> AscendDevice:
     readings = [chips[number] for number in numbers]
     totals = [chip.memory_total_mib for chip in readings if chip.memory_total_mib is not None]
     bf16 = {_supports_bf16(chip) for chip in readings}
-    return AscendDevice(
+    addresses = [
+        ChipAddress(chip, reading.npu_id, reading.chip_id) for chip, reading in zip(selected, readings, strict=True)
+    ]
+    visible = {VISIBLE: ",".join(map(str, numbers))}
+    return Device(
+        kind="ascend",
+        torch_device="cpu" if request.stand_in else "npu",
         chips=selected,
         product=" + ".join(sorted({_product(chip) for chip in readings})),
         total_memory_mib=sum(totals) if len(totals) == len(readings) else None,
         supports_bf16=False if False in bf16 else None if None in bf16 else True,
-        visible=",".join(map(str, numbers)),
-        addresses=tuple(
-            ChipAddress(chip, reading.npu_id, reading.chip_id) for chip, reading in zip(selected, readings, strict=True)
+        variables=visible | ({"CUDA_VISIBLE_DEVICES": ""} if request.stand_in else {}),
+        chip_sensor=lambda interval_seconds: NpuSensor(
+            addresses, SharedDriver(_QUERIES[request.sensor](), interval_seconds)
         ),
-        sensor=request.sensor,
         stand_in=request.stand_in,
     )
 
@@ -140,24 +121,21 @@ def _chips(command: str) -> list[NpuReading]:
     """All chips of the machine or container, by logic id, as they were when this process first asked."""
     discovery = _Discovery.make(command)
     table = read_info(discovery.info)
-    readings = table.readings
-    mapping = parse_mapping(discovery.mapping)
-    mapped = {(chip.npu_id, chip.chip_id): chip.logic_id for chip in mapping}
-    missing = mapped.keys() - {(reading.npu_id, reading.chip_id or 0) for reading in readings}
+    mapped = {(chip.npu_id, chip.chip_id): chip.logic_id for chip in parse_mapping(discovery.mapping)}
+    missing = mapped.keys() - {(reading.npu_id, reading.chip_id or 0) for reading in table.readings}
     if missing and table.problems:
         # Counted without it, the chips after it would be taken for others.
         npu_id, chip_id = min(missing)
         raise SensorError(f"{COMMAND} does not show NPU {npu_id} chip {chip_id} ({'; '.join(table.problems[:3])})")
 
-    def logic_id(position: int) -> tuple[float, int]:
-        reading = readings[position]
+    def logic_id(reading: NpuReading) -> float:
         number = reading.logic_id
         if number is None:
             number = mapped.get((reading.npu_id, reading.chip_id or 0))
-        return (float("inf") if number is None else number), position
+        return float("inf") if number is None else number
 
     # In a container torch counts what is there from 0, whatever the driver calls it: the order decides, not the number.
-    return [readings[position] for position in sorted(range(len(readings)), key=logic_id)]
+    return sorted(table.readings, key=logic_id)
 
 
 def _product(chip: NpuReading) -> str:

@@ -32,8 +32,6 @@ class Query(Protocol):
         Raises SensorError."""
         ...
 
-    def close(self) -> None: ...
-
 
 class NpuSmiQuery:
     name = COMMAND
@@ -48,9 +46,6 @@ class NpuSmiQuery:
         if not table.readings:
             raise SensorError(explain(text))
         return table
-
-    def close(self) -> None:
-        """Nothing is held open."""
 
 
 def npu_smi(arguments: list[str], timeout_seconds: float = TIMEOUT_SECONDS, lock: int | None = None) -> str:

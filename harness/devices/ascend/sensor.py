@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.devices.ascend.shared_driver import SharedDriver
+from harness.devices.host import tree
 from harness.devices.npu_smi import NpuProcess, NpuReading
-from harness.devices.processes import tree
 from harness.devices.reading import Reading, SensorError
 
 
@@ -26,7 +26,7 @@ class NpuSensor:
 
     def __init__(self, addresses: Sequence[ChipAddress], driver: SharedDriver) -> None:
         self.name = driver.name
-        self._addresses = tuple(addresses)
+        self.addresses = tuple(addresses)
         self._driver = driver
 
     def read(self, pids: frozenset[int]) -> list[Reading]:
@@ -35,7 +35,7 @@ class NpuSensor:
         found = {(reading.npu_id, reading.chip_id or 0): reading for reading in answer.readings}
         family = {process.pid for process in tree(pids)}
         readings = []
-        for address in self._addresses:
+        for address in self.addresses:
             reading = found.get((address.npu_id, address.chip_id or 0))
             if reading is None:
                 # Without it the sum over the run's chips would be too small.
@@ -57,7 +57,7 @@ class NpuSensor:
         return readings
 
     def close(self) -> None:
-        self._driver.close()
+        """Nothing is held open: libdcmi.so has no end to its dcmi_init."""
 
 
 def _process_mib(reading: NpuReading, family: set[int]) -> float | None:

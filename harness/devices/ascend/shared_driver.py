@@ -64,7 +64,8 @@ class SharedDriver:
         while True:
             with self.alone(TIMEOUT_SECONDS) as lock:
                 last = self._last()
-                if last is not None and last.error is None and self._is_news(last, asked):
+                is_recent = last is not None and last.error is None and asked - last.asked < self._interval
+                if last is not None and is_recent and last.asked > self._seen:
                     return self._give(last)
                 pause = 0.0 if last is None else last.not_before - time.monotonic()
                 if pause <= 0:
@@ -74,12 +75,6 @@ class SharedDriver:
             if pause > self._interval:
                 raise SensorError(f"{self.name} takes longer than the interval and is asked less often")
             time.sleep(pause)
-
-    def close(self) -> None:
-        self._query.close()
-
-    def _is_news(self, last: Answer, asked: float) -> bool:
-        return last.asked > self._seen and asked - last.asked < self._interval
 
     def _give(self, answer: Answer) -> Answer:
         if answer.error is not None:

@@ -48,6 +48,3 @@ class StandInDriver:
         if self.error is not None:
             raise SensorError(self.error)
         return read_info(self.table)
-
-    def close(self) -> None:
-        """Nothing is held open."""

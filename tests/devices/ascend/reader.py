@@ -28,9 +28,6 @@ class HoldingQuery:
         while True:
             time.sleep(3600)
 
-    def close(self) -> None:
-        """It holds on."""
-
 
 def main() -> None:
     parser = argparse.ArgumentParser()

@@ -9,10 +9,10 @@ import pytest
 from harness.devices.ascend import device
 from harness.devices.ascend.device import VISIBLE, find, visible_ids
 from harness.devices.ascend.query import NpuSmiQuery
-from harness.devices.ascend.sensor import ChipAddress
+from harness.devices.ascend.sensor import ChipAddress, NpuSensor
 from harness.devices.ascend.shared_driver import SharedDriver
 from harness.devices.device import choose
-from harness.devices.request import AbsentError, DeviceError, DeviceRequest
+from harness.devices.request import AbsentError, Device, DeviceError, DeviceRequest
 from tests.devices.ascend.stand_in import StandInNpuSmi
 from tests.devices.ascend.tables import Card, a3_table, ddr_table, hbm_table, mapping
 
@@ -24,10 +24,16 @@ def show(npu_smi: StandInNpuSmi, cards: Sequence[Card]) -> None:
     npu_smi.show(hbm_table(cards), mapping(cards))
 
 
+def addresses(found: Device) -> tuple[ChipAddress, ...]:
+    sensor = found.sensors(1.0)[0]
+    assert isinstance(sensor, NpuSensor)
+    return sensor.addresses
+
+
 def test_without_a_wish_the_first_chip_is_taken(npu_smi: StandInNpuSmi) -> None:
     show(npu_smi, EIGHT)
     found = find(DeviceRequest())
-    assert (found.kind, found.torch_device, found.chips, found.visible) == ("ascend", "npu", (0,), "0")
+    assert (found.kind, found.torch_device, found.chips, found.environment()[VISIBLE]) == ("ascend", "npu", (0,), "0")
     assert (found.product, found.total_memory_mib, found.supports_bf16) == ("Ascend 910B3", 65536, True)
     assert found.environment() == {"ASCEND_RT_VISIBLE_DEVICES": "0"}
     assert [sensor.name for sensor in found.sensors(1.0)] == ["npu-smi", "psutil"]
@@ -37,20 +43,20 @@ def test_without_a_wish_the_first_chip_is_taken(npu_smi: StandInNpuSmi) -> None:
 def test_chips_are_given_ascending_which_is_the_one_order_that_the_runtime_takes(npu_smi: StandInNpuSmi) -> None:
     show(npu_smi, EIGHT)
     found = find(DeviceRequest(chips=[7, 0, 3, 0]))
-    assert (found.chips, found.visible, found.total_memory_mib) == ((0, 3, 7), "0,3,7", 3 * 65536)
-    assert found.addresses == (ChipAddress(0, 0, 0), ChipAddress(3, 3, 0), ChipAddress(7, 7, 0))
+    assert (found.chips, found.environment()[VISIBLE], found.total_memory_mib) == ((0, 3, 7), "0,3,7", 3 * 65536)
+    assert addresses(found) == (ChipAddress(0, 0, 0), ChipAddress(3, 3, 0), ChipAddress(7, 7, 0))
 
 
 def test_logic_ids_are_those_of_the_mapping_and_not_the_order_of_the_table(npu_smi: StandInNpuSmi) -> None:
     show(npu_smi, [Card(npu, logic=7 - npu) for npu in range(8)])
-    assert find(DeviceRequest(chips=[0, 1])).addresses == (ChipAddress(0, 7, 0), ChipAddress(1, 6, 0))
+    assert addresses(find(DeviceRequest(chips=[0, 1]))) == (ChipAddress(0, 7, 0), ChipAddress(1, 6, 0))
 
 
 def test_a_chip_of_an_a3_is_a_die(npu_smi: StandInNpuSmi) -> None:
     npu_smi.show(a3_table(A3), mapping(A3, phy_ids=True))
     found = find(DeviceRequest(chips=range(16)))
-    assert found.visible == "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15"
-    assert found.addresses[3] == ChipAddress(3, 1, 1)
+    assert found.environment()[VISIBLE] == "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15"
+    assert addresses(found)[3] == ChipAddress(3, 1, 1)
     assert (found.product, found.total_memory_mib) == ("Ascend910", 16 * 65536)
 
 
@@ -58,7 +64,10 @@ def test_a_310p_has_large_npu_ids_and_its_logic_ids_in_the_table(npu_smi: StandI
     cards = [Card(npu, chip, "310P3", 0, 0, 1400, 44278, "NA") for npu in (24, 32768) for chip in range(2)]
     npu_smi.show(ddr_table(cards))
     found = find(DeviceRequest(chips=[1, 2]))
-    assert (found.addresses, found.visible) == ((ChipAddress(1, 24, 1), ChipAddress(2, 32768, 0)), "1,2")
+    assert (addresses(found), found.environment()[VISIBLE]) == (
+        (ChipAddress(1, 24, 1), ChipAddress(2, 32768, 0)),
+        "1,2",
+    )
     assert (found.product, found.total_memory_mib, found.supports_bf16) == ("Ascend 310P3", 2 * 44278, False)
 
 
@@ -66,12 +75,12 @@ def test_a_310p_has_large_npu_ids_and_its_logic_ids_in_the_table(npu_smi: StandI
 def test_in_a_container_with_npu_6_alone_it_is_chip_0(npu_smi: StandInNpuSmi, logic: int) -> None:
     show(npu_smi, [Card(6, logic=logic)])
     found = find(DeviceRequest())
-    assert (found.chips, found.visible, found.addresses) == ((0,), "0", (ChipAddress(0, 6, 0),))
+    assert (found.chips, found.environment()[VISIBLE], addresses(found)) == ((0,), "0", (ChipAddress(0, 6, 0),))
 
 
 def test_a_driver_without_the_mapping_is_taken_by_the_order_of_its_table(npu_smi: StandInNpuSmi) -> None:
     npu_smi.show(hbm_table([Card(12), Card(13)]))
-    assert find(DeviceRequest(chips=[1])).addresses == (ChipAddress(1, 13, 0),)
+    assert addresses(find(DeviceRequest(chips=[1]))) == (ChipAddress(1, 13, 0),)
 
 
 def test_within_what_a_scheduler_left_visible_chips_count_from_0(
@@ -80,8 +89,8 @@ def test_within_what_a_scheduler_left_visible_chips_count_from_0(
     show(npu_smi, EIGHT)
     monkeypatch.setenv(VISIBLE, "5,2")
     found = find(DeviceRequest(chips=[0, 1]))
-    assert (found.chips, found.visible) == ((0, 1), "2,5")
-    assert found.addresses == (ChipAddress(0, 2, 0), ChipAddress(1, 5, 0))
+    assert (found.chips, found.environment()[VISIBLE]) == ((0, 1), "2,5")
+    assert addresses(found) == (ChipAddress(0, 2, 0), ChipAddress(1, 5, 0))
     with pytest.raises(DeviceError, match=r"device.chips=\[2\]: the chips visible here are 0 \(910B3\), 1 \(910B3\);"):
         find(DeviceRequest(chips=[2]))
 
@@ -169,7 +178,7 @@ def test_chips_are_not_looked_for_while_another_run_asks_the_driver(
 
 def test_chips_are_looked_for_once_however_many_runs_a_process_does(npu_smi: StandInNpuSmi) -> None:
     show(npu_smi, EIGHT)
-    assert find(DeviceRequest(chips=[1])).addresses != find(DeviceRequest(chips=[2])).addresses
+    assert addresses(find(DeviceRequest(chips=[1]))) != addresses(find(DeviceRequest(chips=[2])))
     assert len(npu_smi.calls()) == 2
 
 

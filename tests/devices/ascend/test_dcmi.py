@@ -88,7 +88,6 @@ def test_the_library_is_opened_once_for_many_questions(dcmi: StandInDcmi) -> Non
     query = DcmiQuery(dcmi.path)
     for _ in range(3):
         assert len(query.ask(NO_LOCK).readings) == 1
-    query.close()
     assert dcmi.inits == 1
 
 

@@ -64,7 +64,7 @@ def test_a_chip_whose_row_cannot_be_read_is_an_error_that_shows_the_row(tmp_path
 
 
 def test_processes_of_the_run_are_summed_and_others_left_out(tmp_path: Path) -> None:
-    with child([sys.executable, "-c", "input()"]) as descendant:
+    with child(sys.executable, "-c", "input()") as descendant:
         held = [Held(0, os.getpid(), 500), Held(0, OTHERS, 9000), Held(0, descendant.pid, 70), Held(1, os.getpid(), 3)]
         assert process_mib(hbm_table(CARDS, held), tmp_path) == 570
 

@@ -31,7 +31,7 @@ def readers(count: int, folder: Path, *options: object, interval: float = INTERV
     """Processes that are ready to read and begin together."""
     command = [sys.executable, "-m", "tests.devices.ascend.reader", str(folder), str(interval), *map(str, options)]
     with ExitStack() as stack:
-        processes = [stack.enter_context(child(command)) for _ in range(count)]
+        processes = [stack.enter_context(child(*command)) for _ in range(count)]
         for process in processes:
             assert line_of(process) == "ready"
         for process in processes:

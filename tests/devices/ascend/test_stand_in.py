@@ -24,7 +24,7 @@ def test_the_memory_of_a_child_of_the_harness_is_shown_on_the_chips_that_it_was_
     assert [reading.device_used_mib for reading in sensor.read(frozenset())] == [BASELINE_MIB] * 2
     for name, value in given.environment().items():
         monkeypatch.setenv(name, value)
-    with child([sys.executable, "-c", "held = b'x' * 2**26; print(flush=True); input()", module]) as process:
+    with child(sys.executable, "-c", "held = b'x' * 2**26; print(flush=True); input()", module) as process:
         assert process.stdout
         process.stdout.readline()
         rss_mib = psutil.Process(process.pid).memory_info().rss // 2**20

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,36 +24,20 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+Processes = tuple[NpuProcess, ...]
+SHOWN = ("npu_id", "chip_id", "name", "health", "power_watts", "temperature_celsius", "utilization_percent")
+MEMORY = ("memory_used_mib", "memory_total_mib")
+
+
 def chip(
-    npu_id: int,
-    chip_id: int | None,
-    name: str,
-    health: str,
-    power: float | None,
-    celsius: float,
-    percent: float,
-    used: float,
-    total: float,
-    *,
-    phy: int | None = None,
-    logic: int | None = None,
-    processes: tuple[NpuProcess, ...] = (),
-    listed: bool = False,
+    *shown: Any, phy: int | None = None, logic: int | None = None, listed: bool = False, processes: Processes = ()
 ) -> NpuReading:
     return NpuReading(
-        npu_id=npu_id,
-        chip_id=chip_id,
+        **dict(zip((*SHOWN, *MEMORY), shown, strict=True)),
         phy_id=phy,
         logic_id=logic,
-        name=name,
-        health=health,
-        power_watts=power,
-        temperature_celsius=celsius,
-        utilization_percent=percent,
-        memory_used_mib=used,
-        memory_total_mib=total,
         processes=list(processes),
-        processes_listed=listed,
+        processes_listed=listed or bool(processes),
     )
 
 
@@ -104,14 +89,14 @@ INFO = {
         chip(7, 0, "xxx", "OK", 67.0, 38, 0, 0, 32768, listed=True),
     ],
     "910A_npu-smi-24.1.RC2_warning_multi-proc": [
-        chip(0, 0, "xxx", "OK", 70.5, 42, 0, 0, 32768, processes=four(37656, 37664, 37640, 37648), listed=True),
-        chip(1, 0, "xxx", "OK", 71.2, 36, 0, 0, 32768, processes=four(37665, 37641, 37649, 37657), listed=True),
-        chip(2, 0, "xxx", "OK", 69.0, 35, 0, 0, 32768, processes=four(37658, 37650, 37666, 37642), listed=True),
-        chip(3, 0, "xxx", "Warning", 206.9, 39, 0, 0, 32768, processes=four(37643, 37651, 37659, 37667), listed=True),
-        chip(4, 0, "xxx", "OK", 70.2, 39, 0, 0, 32768, processes=four(37668, 37644, 37652, 37660), listed=True),
-        chip(5, 0, "xxx", "OK", 64.9, 37, 0, 0, 32768, processes=four(37653, 37661, 37669, 37645), listed=True),
-        chip(6, 0, "xxx", "OK", 69.4, 40, 0, 0, 32768, processes=four(37646, 37654, 37662, 37670), listed=True),
-        chip(7, 0, "xxx", "Warning", 203.2, 42, 0, 0, 32768, processes=four(37671, 37647, 37655, 37663), listed=True),
+        chip(0, 0, "xxx", "OK", 70.5, 42, 0, 0, 32768, processes=four(37656, 37664, 37640, 37648)),
+        chip(1, 0, "xxx", "OK", 71.2, 36, 0, 0, 32768, processes=four(37665, 37641, 37649, 37657)),
+        chip(2, 0, "xxx", "OK", 69.0, 35, 0, 0, 32768, processes=four(37658, 37650, 37666, 37642)),
+        chip(3, 0, "xxx", "Warning", 206.9, 39, 0, 0, 32768, processes=four(37643, 37651, 37659, 37667)),
+        chip(4, 0, "xxx", "OK", 70.2, 39, 0, 0, 32768, processes=four(37668, 37644, 37652, 37660)),
+        chip(5, 0, "xxx", "OK", 64.9, 37, 0, 0, 32768, processes=four(37653, 37661, 37669, 37645)),
+        chip(6, 0, "xxx", "OK", 69.4, 40, 0, 0, 32768, processes=four(37646, 37654, 37662, 37670)),
+        chip(7, 0, "xxx", "Warning", 203.2, 42, 0, 0, 32768, processes=four(37671, 37647, 37655, 37663)),
     ],
     "910B1_npu-smi-23.0.rc2_blog-elided": [
         chip(0, 0, "910B1", "OK", 88.4, 46, 0, 4175, 65536),
@@ -119,24 +104,12 @@ INFO = {
         chip(7, 0, "910B1", "OK", 92.7, 48, 0, 4174, 65536),
     ],
     "910B1_npu-smi-23.0.rc3.3_busy_procs": [
-        chip(
-            *(0, 0, "910B1", "OK", 271.1, 41, 55, 65099, 65536),
-            processes=(process(576489, "python", 60703),),
-            listed=True,
-        ),
-        chip(
-            *(1, 0, "910B1", "OK", 275.0, 42, 66, 65098, 65536),
-            processes=(process(576491, "python", 60704),),
-            listed=True,
-        ),
+        chip(0, 0, "910B1", "OK", 271.1, 41, 55, 65099, 65536, processes=(process(576489, "python", 60703),)),
+        chip(1, 0, "910B1", "OK", 275.0, 42, 66, 65098, 65536, processes=(process(576491, "python", 60704),)),
     ],
     "910B1_npu-smi-24.1.rc2_container-npu6": [chip(6, 0, "910B1", "OK", 100.8, 33, 0, 3384, 65536, listed=True)],
     "910B2C_npu-smi-23.0.2.1_nputop0": [
-        chip(
-            *(0, 0, "910B2C", "OK", 88.6, 51, 0, 20701, 65536),
-            processes=(process(124528, "python3.8", 17400),),
-            listed=True,
-        ),
+        chip(0, 0, "910B2C", "OK", 88.6, 51, 0, 20701, 65536, processes=(process(124528, "python3.8", 17400),)),
         chip(1, 0, "910B2C", "OK", 99.6, 50, 0, 20687, 65536),
     ],
     "910B2C_npu-smi-24.1.rc1_excerpt": [
@@ -159,11 +132,7 @@ INFO = {
         chip(2, 0, "910B3", "OK", 102.0, 40, 0, 3314, 65536),
     ],
     "910B3_npu-smi-26.1.0_container-col_procs": [
-        chip(
-            *(0, 0, "910B3", "OK", 100.0, 50, 0, 8676, 65536),
-            processes=(process(485946, "pytest", 5175),),
-            listed=True,
-        ),
+        chip(0, 0, "910B3", "OK", 100.0, 50, 0, 8676, 65536, processes=(process(485946, "pytest", 5175),)),
         chip(1, 0, "910B3", "OK", 94.8, 48, 0, 3403, 65536, listed=True),
         chip(2, 0, "910B3", "OK", 90.0, 49, 0, 3403, 65536, listed=True),
         chip(3, 0, "910B3", "OK", 96.5, 48, 0, 3407, 65536, listed=True),
@@ -199,12 +168,7 @@ INFO = {
         chip(0, 0, "Ascend910", "OK", 162.8, 37, 0, 3133, 65536, phy=0, listed=True),
         chip(0, 1, "Ascend910", "OK", None, 37, 0, 2876, 65536, phy=1, listed=True),
         chip(1, 0, "Ascend910", "OK", 167.1, 38, 0, 3116, 65536, phy=2, listed=True),
-        chip(
-            *(1, 1, "Ascend910", "OK", None, 38, 0, 10568, 65536),
-            phy=3,
-            processes=(process(990711, "python", 7746),),
-            listed=True,
-        ),
+        chip(1, 1, "Ascend910", "OK", None, 38, 0, 10568, 65536, phy=3, processes=(process(990711, "python", 7746),)),
     ],
     "A3_npu-smi-26.0.rc2_excerpt": [
         chip(0, 0, "Ascend910", "OK", 162.6, 34, 0, 3419, 65536, phy=0),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.workers.arithmetic_benchmark import answer_after_mark, same_number
+from harness.workers.benchmarks import answer_after_mark, same_number
 
 
 @pytest.mark.parametrize(
