@@ -61,7 +61,9 @@ def points(overrides: Sequence[str], multirun: bool, check: Callable[[Config], l
         found = []
         for combination in combinations:
             try:
-                found.append(Point(tuple(combination), typed(_composed(combination))))
+                # As Hydra names a job: what is said of Hydra itself is no part of the run.
+                task = tuple(text for text in combination if not text.lstrip("+~").startswith(("hydra.", "hydra/")))
+                found.append(Point(task, typed(_composed(combination))))
                 mistakes += check(found[-1].config)
             except UserError as error:
                 mistakes += error.mistakes

@@ -21,6 +21,7 @@ from harness.execution.run import Shared, run
 from harness.execution.sweep import Sweep
 from harness.plan import device as devices
 from harness.plan.planner import Planner
+from harness.plan.spec import read_spec
 from harness.runs import store
 from harness.runs.events import TrainingStarted, read
 from harness.runs.folder import RunFolder, SweepFolder
@@ -38,15 +39,12 @@ def rows(file: Path, answer: str = "yes") -> Path:
 
 
 def test_two_harnesses_on_one_run_train_it_once(tmp_path: Path, cache: Path) -> None:
-    arguments = ("run", *SHORT, "device=cpu", "training.max_steps=20")
-    with started(tmp_path, cache, *arguments) as first:
-        wait_until(training_has_begun(tmp_path))
-        with started(tmp_path, cache, *arguments) as second:
-            output, errors = second.communicate(timeout=240)
-        first.communicate(timeout=240)
-    assert (first.returncode, second.returncode) == (0, 0), errors
-    assert "another process is at it; waiting" in output
-    assert "completed before" in output
+    arguments = ("run", *BRIEF)
+    with started(tmp_path, cache, *arguments) as first, started(tmp_path, cache, *arguments) as second:
+        outputs = [process.communicate(timeout=240) for process in (first, second)]
+    assert (first.returncode, second.returncode) == (0, 0), outputs
+    (waited,) = [output for output, _ in outputs if "another process is at it; waiting" in output]
+    assert "completed before" in waited
     (file,) = tmp_path.glob("outputs/*/*/events.jsonl")
     assert len([event for event in read(file) if isinstance(event, TrainingStarted)]) == 1
 
@@ -59,7 +57,9 @@ def test_a_parallel_launcher_runs_the_specs_that_were_made_once_and_every_sweep_
     assert done.returncode == 0, done.stdout + done.stderr
     for name in ("first", "second"):
         (folder,) = SweepFolder(tmp_path / "outputs" / name).runs()
-        assert record_in(folder.path).status is Outcome.COMPLETED
+        record = record_in(folder.path)
+        assert record.status is Outcome.COMPLETED
+        assert (read_spec(folder.spec).parts, "hydra" in record.command) == (record.identity_parts, False)
         table = (tmp_path / "reports" / name / "runs.csv").read_text()
         assert table.count(f"outputs/{name}/lora-seed0-") == 1
         assert table.count("\n") == 2
@@ -95,7 +95,8 @@ def test_a_launcher_takes_the_specs_along_and_a_report_needs_neither_the_device_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    specs = specs_of("seed=0,1", *BRIEF, "device.interval_seconds=2")
+    specs = specs_of("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "seed=0,1", *BRIEF)
+    assert [list(spec.overrides) for spec in specs] == [[f"seed={seed}", *BRIEF] for seed in (0, 1)]
     sweep = pickle.loads(pickle.dumps(Sweep(specs, make_display)))
     assert sweep.specs == specs
 
