@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
+from harness.base.json_lines import LineReader
 from harness.comparison.metrics import Target
 from harness.comparison.runs import Run
 from harness.runs.record import Answer
@@ -37,12 +37,14 @@ class Unpairable:
 def read_answers(run: Run, target: Target) -> list[Answer] | Unpairable:
     """Return what one run's adapter, or what was merged from it, answered, in the order of the questions' index."""
     path = target(run.folder).answers
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-        answers = [Answer.model_validate_json(line) for line in lines if line]
-    except FileNotFoundError:
+    reader: LineReader[Answer] = LineReader(path, Answer)
+    if not path.exists():
         return Unpairable(UnpairableReason.MISSING, run, path, run)
-    except (ValidationError, UnicodeDecodeError, OSError):
+    try:
+        answers = reader.all()
+    except OSError:
+        return Unpairable(UnpairableReason.DAMAGED, run, path, run)
+    if reader.skipped:
         return Unpairable(UnpairableReason.DAMAGED, run, path, run)
     return sorted(answers, key=lambda answer: answer.index)
 
