@@ -19,6 +19,11 @@ def configuration_folder(name: str) -> Path:
     return installed if installed.is_dir() else PACKAGE.parent / name
 
 
+def from_cwd(path: Path) -> Path:
+    """Return `path` relative to where the command was given, if it is below: so a report names no user's home."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 def is_name(text: str) -> bool:
     """Return whether `text` can name a file or folder, as NAME_RULE says."""
     return bool(re.fullmatch(r"\w[\w.-]*", text)) and len(text.encode()) <= _LONGEST_NAME

@@ -17,6 +17,8 @@ from harness.runs.record import Answer
 
 
 class UnpairableReason(StrEnum):
+    """Why answers cannot be joined question by question."""
+
     MISSING = "missing"
     DAMAGED = "damaged"
     OTHER_QUESTIONS = "other_questions"

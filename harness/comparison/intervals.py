@@ -12,6 +12,8 @@ CONFIDENCE = 0.95
 
 
 class Interval(NamedTuple):
+    """The bounds of a 95% interval, in the unit of what it is about."""
+
     low: float
     high: float
 

@@ -14,6 +14,8 @@ Target: TypeAlias = Callable[[RunFolder], TargetFolder]
 
 
 class Unit(StrEnum):
+    """What a metric is counted in."""
+
     SHARE = "share"
     """Of right answers, 0 to 1."""
     MIB = "mib"
@@ -26,6 +28,8 @@ class Unit(StrEnum):
 
 @dataclass(frozen=True)
 class Metric:
+    """One thing that arms are compared in: a column of `load_runs` and how it is meant."""
+
     key: str
     """Column of `load_runs`."""
     unit: Unit

@@ -24,14 +24,14 @@ _HASH_CHARACTERS = 6
 _VALUE_CHARACTERS = 32
 
 
-class _Told(NamedTuple):
+class _Entry(NamedTuple):
     place: int
     """Among all records."""
     record: Record
     settings: Settings
 
 
-_Pool: TypeAlias = list[_Told]
+_Pool: TypeAlias = list[_Entry]
 
 
 def started(record: Record) -> datetime:
@@ -44,24 +44,24 @@ def labels(records: Sequence[Record]) -> list[str]:
 
     It is the arm's name, and `[key=value]` where that name stands for several configurations."""
     by_arm: dict[str, list[_Pool]] = {}
-    for pool in _pools([_Told(place, record, settings_of(record)) for place, record in enumerate(records)]):
+    for pool in _pools([_Entry(place, record, settings_of(record)) for place, record in enumerate(records)]):
         by_arm.setdefault(pool[0].record.arm, []).append(pool)
     names: dict[int, str] = {}
     for arm, pools in by_arm.items():
         for pool, name in zip(pools, _names(arm, pools), strict=True):
-            names |= {told.place: name for told in pool}
+            names |= {entry.place: name for entry in pool}
     return [names[place] for place in range(len(records))]
 
 
-def _pools(all_told: Sequence[_Told]) -> list[_Pool]:
+def _pools(entries: Sequence[_Entry]) -> list[_Pool]:
     """Pool runs whose parts were recorded by these. Others are pooled among themselves, and with those only as a whole:
     what they do not tell speaks neither for nor against it."""
     complete: list[_Pool] = []
     old: list[_Pool] = []
     apart: list[_Pool] = []
-    for told in sorted(all_told, key=lambda told: ("weights" not in told.settings.known, started(told.record))):
-        group = complete if told.settings.complete else old
-        _join([told], group, otherwise=group)
+    for entry in sorted(entries, key=lambda entry: ("weights" not in entry.settings.known, started(entry.record))):
+        group = complete if entry.settings.complete else old
+        _join([entry], group, otherwise=group)
     for pool in old:
         _join(pool, complete, otherwise=apart)
     return complete + apart
@@ -70,14 +70,14 @@ def _pools(all_told: Sequence[_Told]) -> list[_Pool]:
 def _join(several: _Pool, pools: list[_Pool], otherwise: list[_Pool]) -> None:
     """Add them to the first pool that takes each of them; where none does, they are a pool of their own."""
     for pool in pools:
-        if all(_takes(pool, told) for told in several):
+        if all(_takes(pool, entry) for entry in several):
             pool.extend(several)
             return
     otherwise.append(several)
 
 
-def _takes(pool: _Pool, told: _Told) -> bool:
-    record, settings = told.record, told.settings
+def _takes(pool: _Pool, entry: _Entry) -> bool:
+    record, settings = entry.record, entry.settings
     if record.arm != pool[0].record.arm or any(contradictions(other.settings, settings) for other in pool):
         return False
     # With one seed, another identity is another run, also where what differs was not recorded.
@@ -94,7 +94,7 @@ def _names(arm: str, pools: Sequence[_Pool]) -> list[str]:
     values = [{key: candidate.get(key) for key in keys} for candidate in candidates]
     if not _are_distinct(values):
         for pool, value in zip(pools, values, strict=True):
-            value["identity"] = min((told.record for told in pool), key=started).identity
+            value["identity"] = min((entry.record for entry in pool), key=started).identity
     texts = [{key: str(value) for key, value in shown.items()} for shown in values]
     parts = [
         [f"{key}={_short(text, [other[key] for other in texts])}" for key, text in shown.items()] for shown in texts
@@ -104,9 +104,11 @@ def _names(arm: str, pools: Sequence[_Pool]) -> list[str]:
 
 def _candidates(pool: _Pool) -> Mapping[str, object]:
     """Return what may tell a pool apart: every key that has one value in all of its runs."""
-    of_all = merged(told.settings for told in pool)
+    of_all = merged(entry.settings for entry in pool)
     led = {
-        key: value for key, value in of_all.leads.items() if all(told.settings.leads.get(key) == value for told in pool)
+        key: value
+        for key, value in of_all.leads.items()
+        if all(entry.settings.leads.get(key) == value for entry in pool)
     }
     return {**led, **of_all.known}
 

@@ -34,6 +34,8 @@ class Registered:
 
 @dataclass(frozen=True)
 class Imported:
+    """A training file as overrides, with what cannot be carried over."""
+
     overrides: list[str]
     left_out: list[str]
     """`argument: why it is not carried, and what to do instead`. Holds no secret."""

@@ -30,6 +30,8 @@ class Shape:
 
 @dataclass
 class ModelConfig:
+    """The base: which weights, in which prompt format."""
+
     path: str | None = MISSING
     """A folder with config.json and weights, or an id on `hub`. None: random weights of `shape`."""
     hub: str = "huggingface"
@@ -43,6 +45,8 @@ class ModelConfig:
 
 @dataclass
 class MethodConfig:
+    """How the base is fine-tuned."""
+
     name: str = MISSING
     finetuning_type: str = MISSING
     """lora or full."""
@@ -58,6 +62,8 @@ class MethodConfig:
 
 @dataclass
 class QuantizationConfig:
+    """How the base's weights are held while it is trained."""
+
     name: str = MISSING
     bits: int | None = None
     """4 or 8; None: not quantized."""
@@ -88,6 +94,8 @@ class SourceConfig:
 
 @dataclass
 class DatasetConfig(SourceConfig):
+    """What is trained and validated on."""
+
     name: str = MISSING
     also: list[SourceConfig] = field(default_factory=list)
     """Further files, trained on together with the first."""
@@ -113,6 +121,8 @@ class DatasetConfig(SourceConfig):
 
 @dataclass
 class TrainingConfig:
+    """The optimizer's settings, and what is reported and kept of the training."""
+
     learning_rate: float = MISSING
     epochs: float = MISSING
     max_steps: int | None = None
@@ -153,6 +163,8 @@ BASE, ADAPTER, MERGED = TARGETS = ("base", "adapter", "merged")
 
 @dataclass
 class EvaluationConfig:
+    """What is asked of whom after the training."""
+
     name: str = MISSING
     benchmark: str | None = None
     """None: no evaluation; `arithmetic`: the project's own held-out questions; else a benchmark of evalscope."""
@@ -171,6 +183,8 @@ class EvaluationConfig:
 
 @dataclass
 class DeviceConfig:
+    """Where a run trains, and how that is measured."""
+
     name: str = MISSING
     """auto, cpu, cuda or ascend."""
     chips: list[int] | None = None
@@ -208,6 +222,8 @@ class LaunchConfig:
 
 @dataclass
 class TrackingConfig:
+    """What SwanLab is told."""
+
     mode: str = MISSING
     """local, cloud, offline or disabled."""
     project: str = "harness"
@@ -218,6 +234,8 @@ class TrackingConfig:
 
 @dataclass
 class Config:
+    """All that a run can be told."""
+
     model: ModelConfig = field(default_factory=ModelConfig)
     method: MethodConfig = field(default_factory=MethodConfig)
     quantization: QuantizationConfig = field(default_factory=QuantizationConfig)

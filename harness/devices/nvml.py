@@ -32,6 +32,8 @@ class NoGpuError(SensorError):
 
 @dataclass(frozen=True)
 class Gpu:
+    """One GPU, or an instance of a divided one, that CUDA_VISIBLE_DEVICES leaves visible."""
+
     identifier: str
     """Its index or UUID, as CUDA_VISIBLE_DEVICES names it."""
     handle: Any

@@ -24,6 +24,8 @@ class RunLabel:
 
 @dataclass(frozen=True)
 class RunStarted:
+    """A run that begins, as a display shows it."""
+
     label: RunLabel
     product: str
     """The chip's or the processor's name."""

@@ -10,6 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from harness.base.errors import UserError
+from harness.base.paths import from_cwd
 from harness.execution.observer import Observer
 from harness.execution.prepare import prepare
 from harness.execution.run import Shared, as_recorded, run
@@ -86,7 +87,7 @@ class Sweep:
         for folder in dict.fromkeys(spec.sweep_folder for spec in self.specs):
             specs = [as_recorded(spec) for spec in self.specs if spec.sweep_folder == folder]
             records = [record for spec in specs if (record := _record(spec)) is not None]
-            output = _from_here(specs[0].started_in / specs[0].config.reports / specs[0].config.sweep)
+            output = from_cwd(specs[0].started_in / specs[0].config.reports / specs[0].config.sweep)
             rendered = render([folder.path], output, only=[spec.folder.path for spec in specs])
             self.observer.sweep_finished(records, rendered.verdict, rendered.path)
             completed &= len(records) == len(specs) and all(record.status is Outcome.COMPLETED for record in records)
@@ -103,8 +104,3 @@ def _record(spec: RunSpec) -> Record | None:
         return store.load(spec.folder)
     except store.DamagedRecordError:  # The report names it.
         return None
-
-
-def _from_here(folder: Path) -> Path:
-    """As a person would name it who stands in the current folder."""
-    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder

@@ -20,6 +20,8 @@ ARITHMETIC = "arithmetic"
 
 
 class Job(BaseModel):
+    """What a worker reads from its one file."""
+
     # Pydantic keeps names with `model_` for itself, which some fields mean literally.
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
@@ -39,6 +41,8 @@ class Job(BaseModel):
 
 
 class TrainJob(Job):
+    """Train what a train.yaml says, in one process of possibly several."""
+
     worker = "train"
 
     arguments: Path
@@ -126,6 +130,8 @@ class EvaluationJob(Job):
 
 
 class MergeJob(Job):
+    """Merge an adapter into its base, by LLaMA-Factory's export."""
+
     worker = "merge"
 
     arguments: Path

@@ -44,6 +44,8 @@ def examples(comparisons: Sequence[Comparison]) -> Examples | None:
             both = [read_answers(side.by_seed[seed], lambda folder: folder.evaluation) for side in (arm, baseline)]
             answers = [each for each in both if not isinstance(each, Unpairable)]
             pairs = list(zip(*answers, strict=False)) if len(answers) == 2 else []
-            if pairs and all((one.index, one.question) == (other.index, other.question) for one, other in pairs):
+            if pairs and all(
+                (first.index, first.question) == (second.index, second.question) for first, second in pairs
+            ):
                 return Examples(arm.label, baseline.label, seed, choose(pairs))
     return None

@@ -10,6 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.base.files import write_atomically
+from harness.base.paths import from_cwd
 from harness.comparison.columns import to_frame
 from harness.comparison.findings import Findings, find
 from harness.comparison.runs import load_sweep
@@ -41,20 +42,20 @@ def render(
     text = text_in(language)
     output.mkdir(parents=True, exist_ok=True)
     findings = find(load_sweep(*sweep_dirs, only=only))
-    said = verdict(findings, text)
-    document = markdown(findings, said, text, _draw(findings, output / "figures", text))
+    opening = verdict(findings, text)
+    document = markdown(findings, opening, text, _draw(findings, output / "figures", text))
     shell = Environment(loader=PackageLoader("harness.report"), undefined=StrictUndefined, autoescape=True)
     page = shell.get_template("report.html.j2").render(
         language=text.language, title=_title(findings, text), body=to_html(document, output)
     )
     write_atomically(output / "report.md", document)
     write_atomically(output / "report.html", page)
-    runs = to_frame((run.label, run.record, _relative_to_cwd(run.folder.path)) for run in findings.sweep.runs)
+    runs = to_frame((run.label, run.record, from_cwd(run.folder.path)) for run in findings.sweep.runs)
     write_atomically(output / "runs.csv", runs.to_csv(index=False))
-    return Rendered(output / "report.md", said.all())
+    return Rendered(output / "report.md", opening.all())
 
 
-def markdown(findings: Findings, said: Verdict, text: Text, drawn: Sequence[tuple[Markdown, str]] = ()) -> str:
+def markdown(findings: Findings, opening: Verdict, text: Text, drawn: Sequence[tuple[Markdown, str]] = ()) -> str:
     """Return the report as Markdown, with the figures that were drawn: for each its path and what it shows."""
     environment = Environment(
         loader=PackageLoader("harness.report"),
@@ -68,7 +69,7 @@ def markdown(findings: Findings, said: Verdict, text: Text, drawn: Sequence[tupl
     environment.globals |= {"fenced": fenced, "table": table, "text": text}
     template = environment.get_template("report.md.j2")
     content = content_of(findings, text)
-    return template.render(content, title=_title(findings, text), verdict=said, figures=drawn)
+    return template.render(content, title=_title(findings, text), verdict=opening, figures=drawn)
 
 
 def _title(findings: Findings, text: Text) -> str:
@@ -88,8 +89,3 @@ def _draw(findings: Findings, folder: Path, text: Text) -> list[tuple[Markdown, 
         for name, draw in drawings.items()
         if figures.save(draw, folder / f"{name}.png")
     ]
-
-
-def _relative_to_cwd(folder: Path) -> Path:
-    """Return `folder` relative to where the command was given, if it is below: so a report names no user's home."""
-    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder

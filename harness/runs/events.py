@@ -18,6 +18,8 @@ from harness.base.json_lines import LineReader
 
 
 class Phase(StrEnum):
+    """What a worker is doing, as memory is kept apart by it."""
+
     LOAD = "load"
     """From the start of the worker to the first optimizer step: imports, tokenization, weights."""
     TRAIN = "train"
@@ -36,6 +38,8 @@ class _Event(BaseModel):
 
 
 class PhaseStarted(_Event):
+    """A worker begins a phase, and with it ends the one before."""
+
     kind: Literal["phase_started"] = "phase_started"
     phase: Phase
 
@@ -87,11 +91,15 @@ class RowsTokenized(_Event):
 
 
 class TrainingStarted(_Event):
+    """The model is loaded and the first step is next."""
+
     kind: Literal["training_started"] = "training_started"
     total_steps: int
 
 
 class TrainingStep(_Event):
+    """An optimizer step is done."""
+
     kind: Literal["step"] = "step"
     step: int
     tokens: int
@@ -99,6 +107,8 @@ class TrainingStep(_Event):
 
 
 class TrainingLoss(_Event):
+    """What transformers reports of the training every logging_steps."""
+
     kind: Literal["loss"] = "loss"
     step: int
     loss: float
@@ -108,12 +118,16 @@ class TrainingLoss(_Event):
 
 
 class ValidationLoss(_Event):
+    """The loss on the rows that were held out, in nats a token."""
+
     kind: Literal["validation_loss"] = "validation_loss"
     step: int
     loss: float
 
 
 class TrainingFinished(_Event):
+    """The training loop has reached its end."""
+
     kind: Literal["training_finished"] = "training_finished"
     train_seconds: float
     """Wall time of the training loop without validation."""
@@ -124,12 +138,16 @@ class TrainingFinished(_Event):
 
 
 class EvaluationProgress(_Event):
+    """So many questions or prompts are answered."""
+
     kind: Literal["evaluation_progress"] = "evaluation_progress"
     done: int
     total: int
 
 
 class FailureCause(StrEnum):
+    """What kind of failure ended a worker."""
+
     ERROR = "error"
     OUT_OF_MEMORY = "out_of_memory"
     UNSUPPORTED = "unsupported"

@@ -16,6 +16,8 @@ SCHEMA_VERSION = 1
 
 
 class Outcome(StrEnum):
+    """How a run ended."""
+
     COMPLETED = "completed"
     OUT_OF_MEMORY = "out_of_memory"
     FAILED = "failed"
@@ -33,6 +35,8 @@ class Diagnosis(BaseModel):
 
 
 class DivergenceKind(StrEnum):
+    """What showed that a run diverged."""
+
     NOT_FINITE = "not_finite"
     """A training or validation loss was NaN or infinite."""
     NOT_LOWER = "not_lower"
@@ -99,6 +103,8 @@ class MemoryPeak(BaseModel):
 
 
 class Training(BaseModel):
+    """What a training came to that reached its end."""
+
     model_config = ConfigDict(ser_json_inf_nan="strings")
 
     train_seconds: float
@@ -168,6 +174,8 @@ def passed(replies: Iterable[Reply]) -> tuple[int, int] | None:
 
 
 class Sampling(BaseModel):
+    """How the sensors of a run were read."""
+
     interval_seconds: float
     readings: int
     gaps: int
@@ -177,6 +185,8 @@ class Sampling(BaseModel):
 
 
 class Energy(BaseModel):
+    """What the run's chips took, of one attempt."""
+
     watt_hours: float
     """Integrated over the whole run, loading and evaluation included, as far as `covered_seconds` reaches."""
     mean_watts: float
@@ -188,11 +198,15 @@ class Energy(BaseModel):
 
 
 class Tracking(BaseModel):
+    """Whether SwanLab followed the run."""
+
     mode: str
     problem: str | None = None
 
 
 class Environment(BaseModel):
+    """On what a run ran."""
+
     versions: dict[str, str]
     """Python and the libraries that decide a result."""
     platform: str
@@ -206,6 +220,8 @@ class Environment(BaseModel):
 
 
 class Record(BaseModel):
+    """One run, as it ended; record.json."""
+
     schema_version: int = SCHEMA_VERSION
     status: Outcome
     reason: str | None = None

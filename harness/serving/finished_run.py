@@ -23,6 +23,8 @@ _WHERE = f"a run's folder is outputs/SWEEP/RUN, with {RunFolder.record} in it"
 
 @dataclass(frozen=True)
 class FinishedRun:
+    """A completed run whose adapter or model can be put to use."""
+
     folder: RunFolder
     config: Config
     device: str

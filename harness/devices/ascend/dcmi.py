@@ -75,6 +75,8 @@ _SIGNATURES: dict[str, list[Any]] = {
 
 
 class DcmiQuery:
+    """Asks the driver's library, without a process."""
+
     name = "dcmi"
 
     def __init__(self, library: str = LIBRARY) -> None:

@@ -22,6 +22,8 @@ _MAX_BYTES = 4 * 2**20
 
 
 class Query(Protocol):
+    """One way to ask the driver."""
+
     name: str
     source: str
     """The file that is asked: what another one said is not this one's answer."""
@@ -34,6 +36,8 @@ class Query(Protocol):
 
 
 class NpuSmiQuery:
+    """Asks by npu-smi, a process for each question."""
+
     name = COMMAND
 
     def __init__(self, timeout_seconds: float = TIMEOUT_SECONDS) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class NpuSmiError:
+    """A failure that npu-smi or the driver names, with its cause and fix."""
+
     code: int | None
     """-8005, -8020, -9005 ...; None where the message has no number."""
     message: str

@@ -38,6 +38,8 @@ class IncompleteTableWarning(UserWarning):
 
 @dataclass(frozen=True)
 class InfoTable:
+    """What `npu-smi info` shows, as far as it can be read."""
+
     readings: list[NpuReading]
     problems: list[str]
     """What is there and could not be read, one sentence each."""

@@ -10,6 +10,8 @@ _IDS = ("NPU ID", "Slot ID", "Chip ID", "Chip Logic ID", "Chip Phy-ID")
 
 @dataclass(frozen=True)
 class NpuChip:
+    """One line of `npu-smi info -m`."""
+
     npu_id: int
     chip_id: int
     logic_id: int | None

@@ -110,7 +110,9 @@ class English(Titles):
     def impossible(self, comparison: Comparison) -> str:
         """Why two arms cannot be compared."""
         arm, baseline = comparison.arm, comparison.baseline
-        absent = [f"{one.label} has no completed run ({_outcomes(one)})" for one in (arm, baseline) if not one.seeds]
+        absent = [
+            f"{side.label} has no completed run ({_outcomes(side)})" for side in (arm, baseline) if not side.seeds
+        ]
         why = " and ".join(absent) or "no seed was completed by both"
         return f"{arm.label} cannot be compared with {baseline.label}: {why}."
 
