@@ -161,7 +161,8 @@ def test_the_same_seed_with_another_identity_is_another_run_also_where_nothing_s
 
 
 def test_nothing_of_the_machine_is_in_the_fixture() -> None:
+    of_a_machine = {"/tmp/", "/Users/", f"{Path.home()}/"} - {"/home/user/"}  # where the fixture pretends to be
     for path in OLD.rglob("*"):
         if path.is_file():
             text = path.read_text(encoding="utf-8")
-            assert not any(part in text for part in ("/tmp/", "/root/", "/Users/")), path
+            assert not any(part in text for part in of_a_machine), path
