@@ -25,6 +25,7 @@ class Planner:
         self.sources = SourceReader(started_in)
         self._rows: dict[str, tuple[prepare.Rows, str]] = {}
         self._questions: dict[tuple[int, int], str] = {}
+        self._former: dict[str, str] = {}
 
     def rows(self, dataset: DatasetConfig) -> tuple[prepare.Rows, str]:
         """Return the rows of a dataset and their hash, drawn once. Raises SourceError."""
@@ -46,7 +47,7 @@ class Planner:
     def spec(self, config: Config, overrides: tuple[str, ...], device: DeviceSpec, number: int = 0) -> RunSpec:
         """Decide on a run, the `number`th of its sweep. Its dataset must be on this machine. Raises SourceError."""
         rows, digest = self.rows(config.dataset)
-        model_path, weights, former_weights = self.weights(config)
+        model_path, weights = self.weights(config)
         precision = precision_of(config, device)
         stand_in = [device.stand_in] if device.stand_in else []
         parts = identity.parts_of(
@@ -71,22 +72,29 @@ class Planner:
                 "train_names": rows.train_names,
                 "validation_names": rows.validation_names,
                 "parts": parts,
-                "former_weights": None if former_weights == weights else former_weights,
+                "former_weights": self._former_weights(model_path, weights),
             }
         )
 
-    def weights(self, config: Config) -> tuple[str, str, str]:
-        """Return where a model is, what it is, and what the version before would have said that it is."""
+    def weights(self, config: Config) -> tuple[str, str]:
+        """Return where a model is, and what it is now: a hash of its files, or what stands for one."""
         model = config.model
         if model.path is None:
             assert model.shape is not None, "the checks ask for a path or a shape"
             shape = model.shapes[model.shape]
-            sizes = f"random {sorted(asdict(shape).items())}"
-            return str(synthetic.path_of(model.shape, shape)), sizes, sizes
+            return str(synthetic.path_of(model.shape, shape)), f"random {sorted(asdict(shape).items())}"
         local = self.started_in / Path(model.path).expanduser()
-        if not local.is_dir():
-            return model.path, model.path, model.path
-        return str(local.resolve()), fingerprint.of_model(local), fingerprint.before(local)
+        return (str(local.resolve()), fingerprint.of_model(local)) if local.is_dir() else (model.path, model.path)
+
+    def _former_weights(self, model_path: str, weights: str) -> str | None:
+        """What the version before would have said that a local model is, if that is something else.
+
+        Looked at once: it read every file below the model's folder, whatever lies there."""
+        if weights == model_path or weights.startswith("random "):
+            return None
+        if model_path not in self._former:
+            self._former[model_path] = fingerprint.before(Path(model_path))
+        return None if self._former[model_path] == weights else self._former[model_path]
 
     def _questions_of(self, config: Config) -> str | None:
         evaluation = config.evaluation
