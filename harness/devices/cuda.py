@@ -7,7 +7,7 @@ from typing import Any
 
 import pynvml
 
-from harness.devices.nvml import MIB, Gpu, NoGpuError, NvmlSensor, ask, opened
+from harness.devices.nvml import MIB, Gpu, NoGpuError, NvmlSensor, ask, opened, tell
 from harness.devices.reading import SensorError
 from harness.devices.request import AbsentError, Device, DeviceError, DeviceRequest, select
 
@@ -52,6 +52,7 @@ def _describe(chips: tuple[int, ...], gpus: list[Gpu], names: list[str]) -> Devi
             "CUDA_VISIBLE_DEVICES": ",".join(gpu.identifier for gpu in gpus),
         },
         chip_sensor=lambda _: NvmlSensor(chips),
+        tell=lambda: tell(chips),
     )
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -19,16 +23,79 @@ _LIBRARY = re.compile(rb"[^/]+\.so(\.[0-9]\w*)*( \(deleted\))?")
 """The name of a file that holds a library: libx.so, libx.so.6, x.cpython-311-x86_64-linux-gnu.so."""
 
 
+_INITIAL_PID_NAMESPACE = 0xEFFFFFFC
+"""The inode of the machine's own: PROC_PID_INIT_INO of Linux, include/linux/proc_ns.h. A container has another."""
+_NOT_BUSY = ("idle", "iowait", "guest", "guest_nice")
+"""The guests' time stands in user and nice too."""
+
+
 def tree(pids: Iterable[int]) -> set[psutil.Process]:
     """Those of `pids` that are alive, with all their descendants."""
     family: set[psutil.Process] = set()
     for pid in pids:
         try:
             root = psutil.Process(pid)
-            family |= {root, *root.children(recursive=True)}
+            # Each listing of children reads every process of the machine.
+            if root not in family:
+                family |= {root, *root.children(recursive=True)}
         except psutil.NoSuchProcess:
             continue
     return family
+
+
+def below(pids: Iterable[int], family: Iterable[psutil.Process]) -> set[psutil.Process]:
+    """Those of `family` that are among `pids` or descend from one, through processes of `family`."""
+    parents: dict[psutil.Process, int] = {}
+    for process in family:
+        with suppress(psutil.NoSuchProcess):
+            parents[process] = process.ppid()
+    found: set[int] = set()
+    more = set(pids)
+    while more:
+        found |= more
+        more = {process.pid for process, parent in parents.items() if parent in found} - found
+    return {process for process in parents if process.pid in found}
+
+
+@cache
+def sees_all_processes(proc: Path = Path("/proc")) -> bool:
+    """Whether the whole machine's processes are to be seen from here, under the pids that a driver gives them.
+
+    False in a container, and where /proc hides what is another user's."""
+    if sys.platform != "linux":
+        return True
+    try:
+        is_initial = (proc / "self" / "ns" / "pid").stat().st_ino == _INITIAL_PID_NAMESPACE
+        return is_initial and bool((proc / "1" / "stat").read_bytes())
+    except OSError:
+        return False
+
+
+def busy_seconds() -> float:
+    """Processor time that all cores have spent on anybody since they started; what a hypervisor's other guests took
+    from this machine (steal) is among it. In a container it is the host's. Raises OSError, psutil.Error."""
+    times = psutil.cpu_times()._asdict()
+    return float(sum(seconds for kind, seconds in times.items() if kind not in _NOT_BUSY))
+
+
+def used_seconds(process: psutil.Process) -> float:
+    """Processor time of a process and of those of its children that have ended. Raises psutil.Error.
+
+    So the sum over a whole family never falls when one of them ends."""
+    return float(sum(process.cpu_times()[:4]))
+
+
+def count_others(listed: Iterable[int] | None, family: set[int]) -> int | None:
+    """How many of the pids that a driver lists on a chip are not the run's. `family`: its pids, none before it starts.
+
+    None where that cannot be told. In a container most drivers list the host's pids or nobody at all, so there a list
+    means something only with one of ours in it, or while nobody of ours can be on the chip."""
+    if listed is None:
+        return None
+    pids = set(listed)
+    others = pids - family
+    is_told = sees_all_processes() or bool(pids & family) or (bool(others) and not family)
+    return len(others) if is_told else None
 
 
 class HostSensor:
@@ -41,7 +108,8 @@ class HostSensor:
     The kernel walks every page for smaps, 35 ms for 1 GiB, which the training feels twice a second; so a process that
     has the run to itself, and shares pages with nobody, is asked for the kernel's own counters instead.
     Used host memory is all that a new program could not have. Utilization is in percent of one core, over the
-    time since the reading before; None on the first one.
+    time since the reading before; None on the first one. So is what others took: all that the machine's cores did,
+    less what this process and all below it did, for the harness and its tracker are part of what a run costs.
     """
 
     name = "psutil"
@@ -50,13 +118,17 @@ class HostSensor:
         self._cpu_seconds: dict[psutil.Process, float] = {}
         self._mapped: _Mapped | None = None
         self._read_at = time.monotonic()
+        self._others: tuple[float, float] | None = None
+        """When that was read, and the processor time of others until then, both in seconds."""
 
     def read(self, pids: frozenset[int]) -> list[Reading]:
         moment = time.time()
         private_bytes = 0
         cpu_seconds: dict[psutil.Process, float] = {}
         try:
-            family = tree(pids)
+            own = tree((os.getpid(), *pids))
+            others_percent = self._others_percent(own)
+            family = below(pids, own) if pids else set()
             for process in family:
                 try:
                     held_bytes = self._alone_bytes(process) if len(family) == 1 else _private_bytes(process)
@@ -78,6 +150,7 @@ class HostSensor:
                 device_total_mib=host.total / MIB,
                 process_mib=private_bytes / MIB if cpu_seconds else None,
                 utilization_percent=self._utilization(cpu_seconds),
+                others_cpu_percent=others_percent,
             )
         ]
 
@@ -96,6 +169,20 @@ class HostSensor:
             known = _Mapped(process, file_kib, max(0, _private_bytes(process) // 1024 - own_kib))
             self._mapped = known
         return (own_kib + known.data_kib) * 1024
+
+    def _others_percent(self, own: set[psutil.Process]) -> float | None:
+        # Before memory is asked for: that takes as long as it takes, and the two times must be of one moment.
+        before, self._others = self._others, None
+        try:
+            others_seconds = busy_seconds()
+            for process in own:
+                with suppress(psutil.NoSuchProcess):
+                    others_seconds -= used_seconds(process)
+        except (psutil.Error, OSError):  # It costs this figure, not the reading.
+            return None
+        now = time.monotonic()
+        self._others = now, others_seconds
+        return None if before is None or now <= before[0] else 100 * (others_seconds - before[1]) / (now - before[0])
 
     def _utilization(self, cpu_seconds: dict[psutil.Process, float]) -> float | None:
         before, self._cpu_seconds = self._cpu_seconds, cpu_seconds

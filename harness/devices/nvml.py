@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 
 import pynvml
 
-from harness.devices.host import tree
+from harness.devices.host import count_others, tree
 from harness.devices.reading import Reading, SensorError
+from harness.devices.told import ChipSettings, Told
 
 MIB = 2**20
 _Answer = TypeVar("_Answer")
@@ -61,6 +62,56 @@ def ask(question: Callable[..., _Answer], *about: Any) -> _Answer | None:
     try:
         return question(*about)
     except _NOT_TOLD:
+        return None
+
+
+def driver_version() -> str | None:
+    """The driver's; None: it does not tell. NVML must be open."""
+    version = ask(pynvml.nvmlSystemGetDriverVersion)
+    return None if version is None else str(version)
+
+
+def cuda_version() -> tuple[int, int] | None:
+    """The newest CUDA that the driver runs, major and minor; None: it does not tell. NVML must be open."""
+    number = ask(pynvml.nvmlSystemGetCudaDriverVersion)
+    return None if number is None else (number // 1000, number % 1000 // 10)
+
+
+def tell(chips: Sequence[int]) -> Told:
+    """What the driver tells of itself and of the GPUs with these logic ids. Raises SensorError."""
+    with opened() as gpus:
+        handles = {chip: gpus[chip].handle for chip in chips if chip < len(gpus)}
+        cuda = cuda_version()
+        vbios = {_told(pynvml.nvmlDeviceGetVbiosVersion, handle) for handle in handles.values()}
+        runtimes = {
+            "CUDA of the driver": f"{cuda[0]}.{cuda[1]}" if cuda else "",
+            "VBIOS": " + ".join(sorted(filter(None, vbios))),
+        }
+        return Told(
+            driver=driver_version(),
+            runtimes={name: version for name, version in runtimes.items() if version},
+            chips={chip: _settings(handle) for chip, handle in handles.items()},
+        )
+
+
+def _settings(handle: Any) -> ChipSettings:
+    milliwatts = _told(pynvml.nvmlDeviceGetEnforcedPowerLimit, handle)
+    ecc = _told(pynvml.nvmlDeviceGetEccMode, handle)
+    return ChipSettings(
+        power_limit_watts=None if milliwatts is None else milliwatts / 1000,
+        clock_mhz=_told(pynvml.nvmlDeviceGetClockInfo, handle, pynvml.NVML_CLOCK_SM),
+        max_clock_mhz=_told(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_SM),
+        memory_clock_mhz=_told(pynvml.nvmlDeviceGetClockInfo, handle, pynvml.NVML_CLOCK_MEM),
+        ecc=None if ecc is None else ecc[0] == pynvml.NVML_FEATURE_ENABLED,
+    )
+
+
+def _told(question: Callable[..., _Answer], *about: Any) -> _Answer | None:
+    """As `ask`, where whatever is wrong with one answer must not cost the others: an instance of a divided GPU calls
+    some of these questions invalid."""
+    try:
+        return question(*about)
+    except pynvml.NVMLError:
         return None
 
 
@@ -136,32 +187,33 @@ class NvmlSensor:
         memory = ask(pynvml.nvmlDeviceGetMemoryInfo, handle)
         utilization = ask(pynvml.nvmlDeviceGetUtilizationRates, handle)
         milliwatts = ask(pynvml.nvmlDeviceGetPowerUsage, handle)
+        compute = ask(pynvml.nvmlDeviceGetComputeRunningProcesses, handle)
+        graphics = ask(pynvml.nvmlDeviceGetGraphicsRunningProcesses, handle)
+        # A process that computes and draws stands in both lists, each time with all its memory.
+        listed = {process.pid: process.usedGpuMemory for process in (*(compute or []), *(graphics or []))}
         return Reading(
             time=moment,
             sensor=self.name,
             chip=chip,
             device_used_mib=memory.used / MIB if memory else None,
             device_total_mib=memory.total / MIB if memory else None,
-            process_mib=_process_mib(handle, family),
+            process_mib=_process_mib(listed, family),
             utilization_percent=utilization.gpu if utilization else None,
             power_watts=milliwatts / 1000 if milliwatts is not None else None,
             temperature_celsius=ask(pynvml.nvmlDeviceGetTemperature, handle, pynvml.NVML_TEMPERATURE_GPU),
+            # What draws a desktop holds some memory all the time and computes next to nothing.
+            other_processes=count_others(None if compute is None else [process.pid for process in compute], family),
         )
 
 
-def _process_mib(handle: Any, family: set[int]) -> float | None:
-    """Memory of the run's processes on a GPU; None where the driver does not put it down to them.
+def _process_mib(listed: dict[int, int | None], family: set[int]) -> float | None:
+    """Memory of the run's processes on a GPU, of what is listed by pid in bytes; None where the driver does not put it
+    down to them.
 
     In a container most drivers list pids of the host, where none is ours (NVIDIA/nvidia-docker issue 1483),
     and some list ours with a memory of 0 (NVIDIA/open-gpu-kernel-modules pull request 614): neither means that
     nothing is used.
     """
-    listed = [
-        *(ask(pynvml.nvmlDeviceGetComputeRunningProcesses, handle) or []),
-        *(ask(pynvml.nvmlDeviceGetGraphicsRunningProcesses, handle) or []),
-    ]
-    # A process that computes and draws stands in both lists, each time with all its memory.
-    used_bytes = {process.pid: process.usedGpuMemory for process in listed if process.pid in family}
-    if not used_bytes or not all(used_bytes.values()):
-        return None
-    return float(sum(used_bytes.values())) / MIB
+    used_bytes = [used for pid, used in listed.items() if pid in family]
+    known = [used for used in used_bytes if used]
+    return float(sum(known)) / MIB if known and len(known) == len(used_bytes) else None

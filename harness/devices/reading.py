@@ -26,6 +26,11 @@ class Reading(BaseModel):
     utilization_percent: float | None = None
     power_watts: float | None = None
     temperature_celsius: float | None = None
+    others_cpu_percent: float | None = None
+    """Of the host: processor time of whoever is neither the run, the harness nor its tracker, in percent of one core,
+    since the reading before. A little below 0 where nobody was: the kernel counts the machine in ticks."""
+    other_processes: int | None = None
+    """Of a chip: processes that are not the run's and hold its memory to compute there."""
 
 
 class SensorError(Exception):

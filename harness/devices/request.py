@@ -9,6 +9,7 @@ from typing import Literal
 from harness.base.errors import UserError
 from harness.devices.host import HostSensor
 from harness.devices.reading import Sensor
+from harness.devices.told import Told
 
 TorchDevice = Literal["cpu", "cuda", "npu"]
 """What torch calls a device."""
@@ -44,6 +45,9 @@ class Device:
     """Of `environment`."""
     chip_sensor: Callable[[float], Sensor] | None = None
     """Makes one that reads the chips at that interval, in seconds; None where there are none."""
+    tell: Callable[[], Told] | None = None
+    """Asks the driver of itself and of the run's chips, which may take seconds, or hang. Raises SensorError. None where
+    there are no chips."""
     stand_in: str | None = None
     """What stood in for the hardware, in words; the training is done on the CPU then. None: nothing."""
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from packaging.version import Version
 
+from harness.devices.ascend import versions
 from harness.doctor.finding import Finding, failed, ok, warning
 from harness.doctor.machine import Machine
 
@@ -30,36 +30,19 @@ CANN_OF = {
 """By torch-npu, newest first: the version tables of Ascend/pytorch. They name no CANN for 2.13.0 and 2.14.0."""
 _OLDEST_TORCH = Version("2.9")
 """What this project needs: pyproject.toml."""
-_VARIABLES = ("ASCEND_TOOLKIT_HOME", "ASCEND_HOME_PATH")
-_DEFAULTS = ("ascend-toolkit/latest", "cann")
-"""Up to CANN 8.3 and from 8.5 on, below /usr/local/Ascend, or ~/Ascend when it was not root who installed it."""
-_INFO = "ascend_toolkit_install.info"
+_VARIABLES = versions.CANN_VARIABLES
 _TRIAL = 'python -c "import torch, torch_npu; print(torch.ones(2).npu() + 1)"'
 
 
 def find_home(machine: Machine) -> Path | None:
     """Return the folder that its environment variables name, else one where the installer puts it."""
-    named = (machine.environment.get(variable) for variable in _VARIABLES)
-    places = [Path(value) for value in named if value]
-    for parent in (machine.root / "usr/local/Ascend", machine.home / "Ascend"):
-        places += [parent / default for default in _DEFAULTS]
-    return next((place for place in places if place.is_dir()), None)
-
-
-def version(home: Path) -> str | None:
-    """Return 8.1.RC1, from the file that the installer leaves; None where it left none."""
-    for info in (home / _INFO, *sorted(home.glob(f"*-linux/{_INFO}"))):
-        with suppress(OSError):
-            text = info.read_text(encoding="utf-8", errors="replace")
-            if found := re.search(r"^version=(\S+)", text, re.MULTILINE):
-                return found[1]
-    return None
+    return versions.find_cann(machine.environment, machine.root, machine.home)
 
 
 def series(machine: Machine) -> str | None:
     """Return 9.1 of 9.1.0, which decides the torch-npu; None where no CANN, or no version of it, is to be found."""
     home = find_home(machine)
-    return _series(version(home)) if home else None
+    return _series(versions.cann(home)) if home else None
 
 
 def examine(machine: Machine) -> Iterator[Finding]:
@@ -68,7 +51,7 @@ def examine(machine: Machine) -> Iterator[Finding]:
     if home is None:
         yield from _missing(machine)
         return
-    number = version(home)
+    number = versions.cann(home)
     yield _sourced(machine, home, number)
     own = machine.package("torch-npu")
     if own is not None and number is not None:

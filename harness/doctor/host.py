@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from harness.base.ports import refusal
+from harness.devices.cgroup import memory_left_bytes
 from harness.doctor.finding import Finding, failed, ok, warning
 from harness.doctor.machine import Machine
 from harness.models.synthetic import cache_folder
@@ -60,7 +61,7 @@ def disk(machine: Machine) -> Iterator[Finding]:
 def memory(machine: Machine) -> Iterator[Finding]:
     """Look how much memory is left, to this container where there is one."""
     host = machine.available_memory_bytes()
-    container = _left_to_container(machine)
+    container = memory_left_bytes(machine.root)
     available = host if container is None else min(host, container)
     what = f"{available / GIB:.1f} GiB are available{' to this container' if available < host else ''}"
     if available < _LEAST_MEMORY:
@@ -71,23 +72,6 @@ def memory(machine: Machine) -> Iterator[Finding]:
         )
     else:
         yield ok("memory", what)
-
-
-def _left_to_container(machine: Machine) -> int | None:
-    """What the control group may still take, its page cache counted as free; None where nothing limits it."""
-    for folder, limit, used, cached in (
-        ("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
-        ("sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-    ):
-        with suppress(OSError, ValueError):
-            place = machine.root / folder
-            most = (place / limit).read_text(encoding="ascii").strip()
-            if most == "max":
-                return None
-            statistics = dict(line.split() for line in (place / "memory.stat").read_text(encoding="ascii").splitlines())
-            in_use = int((place / used).read_text(encoding="ascii"))
-            return int(most) - in_use + int(statistics.get(cached, 0))
-    return None
 
 
 def shared_memory(machine: Machine) -> Iterator[Finding]:

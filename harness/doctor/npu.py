@@ -10,7 +10,7 @@ from contextlib import suppress
 from harness.devices.ascend.device import VISIBLE, visible_ids
 from harness.devices.ascend.query import COMMAND, TIMEOUT_SECONDS, NpuSmiQuery, explain, npu_smi
 from harness.devices.ascend.shared_driver import SharedDriver
-from harness.devices.npu_smi import InfoTable, NpuReading, parse_error, read_info
+from harness.devices.npu_smi import InfoTable, NpuReading, parse_error, parse_versions, read_info
 from harness.devices.reading import SensorError
 from harness.doctor.finding import Finding, failed, ok, warning
 from harness.doctor.machine import Machine
@@ -59,8 +59,8 @@ def _driver(text: str, table: InfoTable) -> Iterator[Finding]:
         else:
             yield failed(_DRIVER, f"{known.message}: {known.cause}", known.fix)
         return
-    found = re.search(r"npu-smi +(\S+) +Version: *(\S+)", text)
-    yield ok(_DRIVER, f"{found[2]} (npu-smi {found[1]})" if found else "answers")
+    versions = parse_versions(text)
+    yield ok(_DRIVER, f"{versions[1]} (npu-smi {versions[0]})" if versions else "answers")
     if table.problems:
         yield warning(_DRIVER, f"a part of its table cannot be read: {table.problems[0]}", f"{COMMAND} info shows it")
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 import psutil
 import pynvml
 
-from harness.devices.nvml import MIB, Gpu, ask, opened
+from harness.devices.nvml import MIB, Gpu, ask, cuda_version, driver_version, opened
 from harness.devices.reading import SensorError
 from harness.doctor.finding import Finding, failed, ok, warning
 from harness.doctor.machine import Machine
@@ -40,9 +40,7 @@ def gpus(machine: Machine) -> Iterator[Finding]:
 
 
 def _driver(machine: Machine) -> Finding:
-    driver = ask(pynvml.nvmlSystemGetDriverVersion)
-    number = ask(pynvml.nvmlSystemGetCudaDriverVersion)
-    cuda = None if number is None else (number // 1000, number % 1000 // 10)
+    driver, cuda = driver_version(), cuda_version()
     torch = machine.package("torch")
     shown = f"{driver or 'of a version that is not told'}" + (f", for CUDA up to {cuda[0]}.{cuda[1]}" if cuda else "")
     # Within one major version a newer minor one runs on an older driver: CUDA Compatibility, "Minor Version".

@@ -12,7 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 from harness.config.schema import ADAPTER, BASE, MERGED
 from harness.plan.spec import RunSpec
 from harness.processes.jobs import EvaluationJob
-from harness.runs.events import Phase
+from harness.runs import events
+from harness.runs.events import AdapterChecked, Phase
 from harness.runs.folder import TargetFolder
 from harness.runs.record import MemoryPeak, Record, Reply, Score
 from harness.trainer.arguments import inference_arguments
@@ -79,6 +80,12 @@ def in_folder(spec: RunSpec, target: str) -> Answered:
     return Answered(score, [given[asked.prompt].model_copy(update={"expected": asked.expected}) for asked in prompts])
 
 
+def check_in_folder(spec: RunSpec) -> AdapterChecked | None:
+    """Return how the adapter compared with the trained model when it was asked after its run; None: it was not."""
+    found = [event for event in events.read(spec.folder.evaluation.events) if isinstance(event, AdapterChecked)]
+    return found[-1] if found else None
+
+
 def in_record(record: Record, target: str) -> Answered:
     """Return what a run's record holds of a target."""
     return {
@@ -112,8 +119,10 @@ def model_of(spec: RunSpec, target: str) -> tuple[str, dict[str, Any]]:
     return path, inference_arguments(spec.config, path, spec.precision, adapter)
 
 
-def job_for(spec: RunSpec, target: str, events: Path) -> EvaluationJob:
-    """Return the job that asks a target what its folder does not hold, which must be something."""
+def job_for(spec: RunSpec, target: str, reports: Path) -> EvaluationJob:
+    """Return the job that asks a target what its folder does not hold, which must be something.
+
+    `reports`: the events.jsonl that its worker appends to."""
     evaluation, answered = spec.config.evaluation, in_folder(spec, target)
     folder = folder_of(spec, target)
     return EvaluationJob(
@@ -128,6 +137,7 @@ def job_for(spec: RunSpec, target: str, events: Path) -> EvaluationJob:
         device=spec.device.torch_device,
         model_arguments=model_of(spec, target)[1],
         model_id=folder.path.name if target == BASE else spec.folder.name,
+        check=spec.folder.check if target == ADAPTER and spec.folder.check.exists() else None,
         output=folder.path,
-        events=events,
+        events=reports,
     )

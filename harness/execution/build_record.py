@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 import traceback
 from collections.abc import Sequence
@@ -17,21 +16,24 @@ from harness.devices.reading import Reading
 from harness.plan import machine
 from harness.plan.spec import RunSpec
 from harness.processes.child import Ended
+from harness.runs.divergence import divergence_of
 from harness.runs.events import (
+    AdapterChecked,
     ComputeDtypeMeasured,
     Event,
     Evidence,
+    FirstStep,
+    LibrariesImported,
     RowsTokenized,
+    RowsTrained,
     TrainingFinished,
     TrainingLoss,
     ValidationLoss,
 )
 from harness.runs.folder import RunFolder
-from harness.runs.measurements import energy, memory_peaks, read
+from harness.runs.measurements import energy, memory_peaks, read, sharing
 from harness.runs.record import (
     Diagnosis,
-    Divergence,
-    DivergenceKind,
     Outcome,
     Record,
     Reply,
@@ -40,6 +42,7 @@ from harness.runs.record import (
     Tracking,
     Training,
 )
+from harness.runs.timing import phase_seconds, step_time
 
 _TAIL_LINES = 20
 E = TypeVar("E", bound=BaseModel)
@@ -58,6 +61,7 @@ class Progress:
     diagnosis: Diagnosis | None = None
     score: Score | None = None
     replies: list[Reply] = field(default_factory=list)
+    look: machine.Look | None = None
     baselines: list[Reading] = field(default_factory=list)
     sampling: Sampling | None = None
     tracking: Tracking | None = None
@@ -84,6 +88,8 @@ def build_record(spec: RunSpec, progress: Progress) -> Record:
     validation = [event for event in measured.events if isinstance(event, ValidationLoss)]
     divergence = divergence_of(losses, validation)
     dtype = _last(measured.events, ComputeDtypeMeasured)
+    imported = _last(measured.events, LibrariesImported)
+    ended = progress.ended or time.time()
     return Record(
         status=progress.outcome,
         reason=progress.reason,
@@ -97,13 +103,21 @@ def build_record(spec: RunSpec, progress: Progress) -> Record:
         stand_in=spec.device.stand_in,
         command=spec.command,
         config=spec.resolved(),
-        environment=machine.describe(spec.device),
+        environment=machine.describe(spec.device, progress.look),
+        before=None if progress.look is None else progress.look.before(),
+        sharing=sharing(measured.readings, measured.events),
         started_at=datetime.fromtimestamp(progress.started, UTC),
-        wall_seconds=(progress.ended or time.time()) - progress.started,
+        position=spec.position,
+        wall_seconds=ended - progress.started,
+        phase_seconds=phase_seconds(measured.events, ended),
         base_weights=progress.base_weights,
         rows=_last(measured.events, RowsTokenized),
+        trained=_last(measured.events, RowsTrained),
         memory=memory_peaks(measured.readings, measured.events, progress.baselines),
+        runtime_mib=None if imported is None else imported.resident_mib,
         evidence=_last(measured.events, Evidence),
+        first_step=_last(measured.events, FirstStep),
+        adapter_check=_last(measured.events, AdapterChecked),
         compute_dtype=None if dtype is None else dtype.dtype,
         training=_training(spec.folder, measured.events, losses, validation),
         diverged=None if divergence is None and len(losses) < 2 else divergence is not None,
@@ -111,33 +125,12 @@ def build_record(spec: RunSpec, progress: Progress) -> Record:
         score=progress.score,
         replies=progress.replies,
         sampling=progress.sampling,
-        energy=energy(measured.readings, spec.config.device.interval_seconds),
+        energy=energy(measured.readings, spec.config.device.interval_seconds, progress.baselines),
         tracking=progress.tracking,
         unread_lines=measured.unread_lines,
         log_tail=progress.log_tail,
         diagnosis=progress.diagnosis,
     )
-
-
-def divergence_of(losses: Sequence[TrainingLoss], validation: Sequence[ValidationLoss]) -> Divergence | None:
-    """Return why a run counts as diverged; None where its losses do not show that.
-
-    A loss that is not finite always does. Otherwise the mean of the last fifth of the training losses is held against
-    that of the first fifth, so that the noise of one batch decides nothing."""
-    fifth = max(1, len(losses) // 5)
-    first = _mean(losses[:fifth])
-    reported: list[TrainingLoss | ValidationLoss] = [*losses, *validation]
-    for event in sorted(reported, key=lambda event: event.time):
-        if not math.isfinite(event.loss):
-            return Divergence(kind=DivergenceKind.NOT_FINITE, step=event.step, first_loss=first, last_loss=event.loss)
-    last = _mean(losses[-fifth:])
-    if len(losses) < 2 or last < first:
-        return None
-    return Divergence(kind=DivergenceKind.NOT_LOWER, step=losses[-1].step, first_loss=first, last_loss=last)
-
-
-def _mean(losses: Sequence[TrainingLoss]) -> float:
-    return sum(event.loss for event in losses) / len(losses) if losses else math.nan
 
 
 def _last(events: Sequence[Event], kind: type[E]) -> E | None:
@@ -151,6 +144,7 @@ def _training(
     end = _last(events, TrainingFinished)
     if end is None:
         return None
+    pace = step_time(events)
     weights = [file.stat().st_size for file in folder.adapter.glob("*") if file.suffix in (".safetensors", ".bin")]
     return Training(
         train_seconds=end.train_seconds,
@@ -158,6 +152,9 @@ def _training(
         steps=end.steps,
         tokens=end.tokens,
         tokens_per_second=end.tokens / end.train_seconds,
+        step_seconds=None if pace is None else pace.step_seconds,
+        warmup_steps=None if pace is None else pace.warmup_steps,
+        warmup_seconds=None if pace is None else pace.warmup_seconds,
         train_loss=losses[-1].loss if losses else None,
         validation_loss=validation[-1].loss if validation else None,
         adapter_mib=sum(weights) / 2**20 if weights else None,

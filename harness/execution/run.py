@@ -23,7 +23,7 @@ from harness.launch import torchrun
 from harness.launch.nodes import Nodes
 from harness.models import fingerprint, synthetic
 from harness.plan import device as devices
-from harness.plan import files
+from harness.plan import files, machine
 from harness.plan.planner import Planner
 from harness.plan.spec import RunSpec
 from harness.processes.child import Ended, StopChild
@@ -182,6 +182,7 @@ def _watched(spec: RunSpec, device: Device, progress: Progress, observer: Observ
     """Sample and track while the body runs, and take in what they saw however it ends."""
     interval_seconds = spec.config.device.interval_seconds
     sampler = Sampler(device.sensors(interval_seconds), interval_seconds, spec.folder.readings)
+    progress.look = machine.Look(spec.config, device, sampler.baseline())
     sampler.start()
     tracker = Tracker(tracking_job(spec), spec.folder.job("track"), spec.folder.log("tracking"))
     observer.watch(sampler)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
-from harness.config.schema import BASE, MERGED
+from harness.config.schema import ADAPTER, BASE, MERGED
 from harness.devices.device import Device
 from harness.devices.sampler import Sampler
 from harness.evaluation import targets
@@ -49,7 +50,9 @@ def backfill(spec: RunSpec, target: str, record: Record, observer: Observer) -> 
     unscored = {name: why for name, why in record.unscored.items() if name != target}
     # What is asked for beside the run itself is what was asked for last.
     config = record.config | {"evaluation": spec.resolved()["evaluation"]}
-    update = {"command": spec.command, "config": config, "unscored": unscored}
+    update: dict[str, Any] = {"command": spec.command, "config": config, "unscored": unscored}
+    if target == ADAPTER and (checked := targets.check_in_folder(spec)):
+        update["adapter_check"] = checked
     if isinstance(answered, str):
         observer.warn(f"{NAMES[target]} could not be scored ({answered}); the runs go on without it")
         return record.model_copy(update=update | {"unscored": unscored | {target: answered}})

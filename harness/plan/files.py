@@ -47,7 +47,8 @@ def write(spec: RunSpec, rows: prepare.Rows, environment: dict[str, str]) -> lis
     prepare.write(rows, folder.dataset)
     write_config(folder, spec.resolved())
     write_atomically(folder.train, _yaml(train_arguments(spec)))
-    job = TrainJob(arguments=folder.train, events=folder.events, device=spec.device.torch_device)
+    device = spec.device.torch_device
+    job = TrainJob(arguments=folder.train, events=folder.events, device=device, check=folder.check)
     command = torchrun.command(spec.config.launch, spec.device.chips, spec.announced, job, folder)
     exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted(environment.items()))
     plain = shlex.quote(str(folder.train))

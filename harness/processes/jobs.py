@@ -51,6 +51,8 @@ class TrainJob(Job):
     """The events.jsonl that the worker appends to."""
     device: TorchDevice
     """The worker refuses to fall back to the CPU."""
+    check: Path | None = None
+    """Where the worker writes what the trained model made of a few rows (harness/workers/adapter_check.py)."""
 
 
 class TorchrunJob(Job):
@@ -113,6 +115,8 @@ class EvaluationJob(Job):
     """LLaMA-Factory's inference arguments: those of the training that say what the model is."""
     model_id: Annotated[str, StringConstraints(pattern=r"^[^./\\][^/\\]*$")]
     """Unique for each variant: evalscope names a folder after it."""
+    check: Path | None = None
+    """What the training wrote of a few rows: a model that is apart from it is not scored. None: it wrote nothing."""
     output: Path
     """A TargetFolder."""
     events: Path

@@ -69,6 +69,58 @@ class Evidence(_Event):
     total_parameters: int
     """Logical parameters of base and adapter: a packed 4-bit weight counts for all that it holds."""
     gradient_checkpointing: bool
+    """As the model's modules are set; whether it happened is in FirstStep."""
+    attention: str | None = None
+    """The kernel that transformers chose (eager, sdpa, flash_attention_2); several are joined by ` / `."""
+    norm_dtype: str | None = None
+    """In which the normalisation layers hold their weights; joined likewise."""
+    adapter_dtype: str | None = None
+    """In which what is trained is held; joined likewise."""
+    adapter_bytes: int | None = None
+    """Of all that is trained, as it is held."""
+
+
+class FirstStep(_Event):
+    """What the first optimizer step showed, which no configuration tells for sure. None: not measured."""
+
+    kind: Literal["first_step"] = "first_step"
+    recomputed: bool | None = None
+    """Whether the layers' forward ran again in the backward pass: gradient checkpointing as it really was."""
+    gradient_bytes: int | None = None
+    optimizer_bytes: int | None = None
+    """The optimizer's state of this process."""
+    optimizer_dtype: str | None = None
+    """Of that state, the step counter left out; several are joined by ` / `."""
+
+
+class RowsTrained(_Event):
+    """What the trainer was given, batch by batch, by this process."""
+
+    kind: Literal["rows_trained"] = "rows_trained"
+    digest: str
+    """Hash of the token ids of every row, in the order of training."""
+    rows: int
+    tokens: int
+    """Without padding."""
+    padding_tokens: int
+
+
+class LibrariesImported(_Event):
+    """What the process takes before any weight is loaded: the runtime's own part of the memory."""
+
+    kind: Literal["libraries_imported"] = "libraries_imported"
+    resident_mib: float | None = None
+
+
+class AdapterChecked(_Event):
+    """The loss of one batch, by the model as it was trained and by the adapter as it was loaded to be scored."""
+
+    kind: Literal["adapter_checked"] = "adapter_checked"
+    trained_loss: float
+    """Nats a token."""
+    loaded_loss: float
+    noise: float
+    """How far apart they may be: what precision and kernels explain."""
 
 
 class ComputeDtypeMeasured(_Event):
@@ -167,6 +219,10 @@ Event = Annotated[
     PhaseStarted
     | PhasePeaks
     | Evidence
+    | FirstStep
+    | RowsTrained
+    | LibrariesImported
+    | AdapterChecked
     | ComputeDtypeMeasured
     | RowsTokenized
     | TrainingStarted
@@ -195,3 +251,18 @@ class EventReader(LineReader[Event]):
 def read(path: Path) -> list[Event]:
     """Return every event in the events.jsonl at `path`; none where there is no such file."""
     return EventReader(path).all()
+
+
+class ReportedLoss(BaseModel):
+    """Of a TrainingLoss or a ValidationLoss what a curve is drawn from."""
+
+    time: float
+    kind: Literal["loss", "validation_loss"]
+    step: int
+    loss: float
+
+
+def read_losses(path: Path) -> list[ReportedLoss]:
+    """Return the losses in the events.jsonl at `path`, which are few among all that is reported."""
+    reader: LineReader[ReportedLoss] = LineReader(path, ReportedLoss, only=b'loss"')
+    return reader.all()

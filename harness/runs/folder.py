@@ -11,12 +11,14 @@ outputs/<sweep>/                          SweepFolder
     events.jsonl  readings.jsonl          what the workers reported, what the sampler saw
     logs/                                 the workers' output, whole
     adapter/  merged/                     what was trained; the adapter merged into its base
+    check.json                            what the trained model made of a few rows, for whoever loads the adapter
     evaluation/  evaluation-merged/       TargetFolder: answers, score, replies
     record.json                           written last
   base-<identity>/                        TargetFolder of the base without adapter
   nodes/                                  what other machines left of runs that they only helped with
   earlier/                                attempts that a later one took the place of
   swanlog/                                SwanLab's own files
+  looks.jsonl                             which runs the reports were made of
 """
 
 from __future__ import annotations
@@ -80,6 +82,8 @@ class RunFolder(WorkFolder):
     jobs = _Inside("jobs")
     adapter = _Inside("adapter")
     """What was trained; after a full fine-tuning the whole model."""
+    check = _Inside("check.json")
+    """What the model as it was trained made of a few rows: whoever loads it to be scored holds it to that."""
     merged = _Inside("merged")
     """Where the merged model is put unless another place is named."""
     record = _Inside("record.json")
@@ -123,6 +127,7 @@ class SweepFolder:
 
     earlier = _Inside("earlier")
     swanlog = _Inside("swanlog")
+    looks = _Inside("looks.jsonl")
 
     def run(self, name: str) -> RunFolder:
         """Return the folder of the run `name`."""

@@ -15,10 +15,13 @@ from harness.base.json_lines import LineReader
 from harness.devices.reading import SAMPLED, Quantity, Reading, total_mib
 from harness.runs.events import Event, Phase, PhasePeaks, PhaseStarted
 from harness.runs.folder import WorkFolder
-from harness.runs.record import Energy, MemoryPeak
+from harness.runs.record import Energy, MemoryPeak, Sharing
 
 _HOLE_INTERVALS = 5
 """Readings that are further apart than so many intervals leave a hole: nobody knows the power within."""
+_IDLE_PERCENT = 5.0
+"""A chip that is busier than this before a run works for somebody else: how much it takes idle is not known then."""
+_TRAINING = (Phase.TRAIN, Phase.VALIDATE)
 
 
 class Measurements(NamedTuple):
@@ -101,12 +104,12 @@ def _sampled_peaks(
         rounds[reading.sensor, reading.time].append(reading)
     samples: dict[tuple[Phase, Quantity, str], list[float]] = defaultdict(list)
     for (sensor, moment), round_ in rounds.items():
-        index = bisect_right(starts, moment) - 1
-        if index < 0 or moment >= spans[index].end:
+        phase = _phase_at(moment, spans, starts)
+        if phase is None:
             continue
         for quantity in SAMPLED:
             if (mib := total(round_, sensor, quantity)) is not None:
-                samples[spans[index].phase, quantity, sensor].append(mib)
+                samples[phase, quantity, sensor].append(mib)
     before = {sensor: [reading for reading in baselines if reading.sensor == sensor] for sensor in chips}
     return [
         MemoryPeak(
@@ -140,11 +143,42 @@ def _reported_peaks(events: Iterable[Event]) -> list[MemoryPeak]:
     ]
 
 
-def energy(readings: Iterable[Reading], interval_seconds: float) -> Energy | None:
+def sharing(readings: Sequence[Reading], events: Sequence[Event]) -> Sharing | None:
+    """Return who else used the machine while the run trained and validated; None: no training was begun."""
+    spans = phases(events)
+    if not any(span.phase in _TRAINING for span in spans):
+        return None
+    starts = [span.start for span in spans]
+    cpu_percents: list[float] = []
+    rounds: dict[tuple[str, float], list[int | None]] = defaultdict(list)
+    for reading in readings:
+        if _phase_at(reading.time, spans, starts) not in _TRAINING:
+            continue
+        if reading.others_cpu_percent is not None:
+            cpu_percents.append(reading.others_cpu_percent)
+        if reading.chip is not None:
+            rounds[reading.sensor, reading.time].append(reading.other_processes)
+    # One chip that does not tell leaves it open how many there were.
+    counts = [sum(filter(None, counted)) for counted in rounds.values() if None not in counted]
+    return Sharing(
+        others_cpu_percent=max(0.0, statistics.fmean(cpu_percents)) if cpu_percents else None,
+        others_on_chips=max(counts, default=None),
+    )
+
+
+def _phase_at(moment: float, spans: Sequence[PhaseSpan], starts: Sequence[float]) -> Phase | None:
+    """The phase of `spans` that a moment lies in. `starts`: theirs."""
+    index = bisect_right(starts, moment) - 1
+    return spans[index].phase if index >= 0 and moment < spans[index].end else None
+
+
+def energy(readings: Iterable[Reading], interval_seconds: float, baselines: Sequence[Reading] = ()) -> Energy | None:
     """Integrate power over time (trapezoids), summed over the chips; None where no chip tells its power twice.
 
     `interval_seconds`: how often the sensors were to be read; one that takes longer is known by its own pace. Between
-    readings further apart than five of these the power is not known, so nothing is added for that time."""
+    readings further apart than five of these the power is not known, so nothing is added for that time.
+    `baselines`: read before the run. What a chip took then is what it takes idle, unless one of them was busy, or does
+    not tell."""
     curves: dict[tuple[str, int | None], list[tuple[float, float]]] = defaultdict(list)
     temperatures = []
     for reading in readings:
@@ -152,16 +186,34 @@ def energy(readings: Iterable[Reading], interval_seconds: float) -> Energy | Non
             curves[reading.sensor, reading.chip].append((reading.time, reading.power_watts))
         if reading.temperature_celsius is not None:
             temperatures.append(reading.temperature_celsius)
-    integrals = [_integrate(sorted(curve), interval_seconds) for curve in curves.values()]
-    covered = [(joules, seconds) for joules, seconds in integrals if seconds > 0]
+    integrals = {chip: _integrate(sorted(curve), interval_seconds) for chip, curve in curves.items()}
+    covered = {chip: (joules, seconds) for chip, (joules, seconds) in integrals.items() if seconds > 0}
     if not covered:
         return None
+    joules = sum(joules for joules, _ in covered.values())
+    idle_watts = _idle_watts(covered, baselines)
+    idle_joules = None if idle_watts is None else sum(idle_watts[chip] * covered[chip][1] for chip in covered)
     return Energy(
-        watt_hours=sum(joules for joules, _ in covered) / 3600,
-        mean_watts=sum(joules / seconds for joules, seconds in covered),
-        covered_seconds=min(seconds for _, seconds in covered),
+        watt_hours=joules / 3600,
+        mean_watts=sum(joules / seconds for joules, seconds in covered.values()),
+        covered_seconds=min(seconds for _, seconds in covered.values()),
+        idle_watts=None if idle_watts is None else sum(idle_watts.values()),
+        above_idle_watt_hours=None if idle_joules is None else max(0.0, joules - idle_joules) / 3600,
         max_temperature_celsius=max(temperatures, default=None),
     )
+
+
+def _idle_watts(
+    chips: Iterable[tuple[str, int | None]], baselines: Sequence[Reading]
+) -> dict[tuple[str, int | None], float] | None:
+    """What each of these chips takes idle; None where one of them does not tell, or any of the run's may be busy."""
+    on_chips = [reading for reading in baselines if reading.chip is not None]
+    if any(reading.utilization_percent is None or reading.utilization_percent > _IDLE_PERCENT for reading in on_chips):
+        return None
+    told = {(reading.sensor, reading.chip): reading.power_watts for reading in on_chips}
+    watts = {chip: told.get(chip) for chip in chips}
+    known = {chip: power for chip, power in watts.items() if power is not None}
+    return known if len(known) == len(watts) else None
 
 
 def _integrate(curve: Sequence[tuple[float, float]], interval_seconds: float) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, computed_field
 
 from harness.devices.reading import Quantity
-from harness.runs.events import Evidence, Phase, RowsTokenized
+from harness.runs.events import AdapterChecked, Evidence, FirstStep, Phase, RowsTokenized, RowsTrained
 
 SCHEMA_VERSION = 1
 
@@ -107,13 +107,20 @@ class Training(BaseModel):
 
     model_config = ConfigDict(ser_json_inf_nan="strings")
 
-    train_seconds: float
-    """Wall time of the training loop without imports, loading and validation."""
-    validation_seconds: float
+    train_seconds: float | None
+    """Wall time of the training loop without imports, loading and validation. None here and below: the training was
+    adopted, and its files do not tell."""
+    validation_seconds: float | None
     steps: int
-    tokens: int
-    tokens_per_second: float
+    tokens: int | None
+    tokens_per_second: float | None
     """tokens / train_seconds."""
+    step_seconds: float | None = None
+    """Median of the optimizer steps after the first `warmup_steps`; None: there are too few, or an older version."""
+    warmup_steps: int | None = None
+    """How many steps at the start are left out of step_seconds: 3, or 5% of all where that is more."""
+    warmup_seconds: float | None = None
+    """What they took."""
     train_loss: float | None
     """The last one reported, also where that is not finite."""
     validation_loss: float | None
@@ -132,6 +139,8 @@ class Score(BaseModel):
     seconds: float
     """Wall time of generating and scoring, without imports and loading."""
     generated_tokens: int
+    cut_off: int | None = None
+    """Answers that evaluation.max_new_tokens ended; None: an older version did not count them."""
 
 
 class Answer(BaseModel):
@@ -146,6 +155,8 @@ class Answer(BaseModel):
     """What the benchmark took as the answer."""
     correct: bool
     generated_tokens: int
+    finished: bool | None = None
+    """False: it was cut off at evaluation.max_new_tokens. None: an older version did not say."""
 
 
 class Reply(BaseModel):
@@ -194,6 +205,10 @@ class Energy(BaseModel):
     covered_seconds: float | None = None
     """Of the run's wall time what the energy is of: holes between readings are left out, not guessed. Where chips were
     read for differently long, the shortest. None: an older version, which bridged every hole, wrote the record."""
+    idle_watts: float | None = None
+    """Before the run started, summed over the chips; None: not read."""
+    above_idle_watt_hours: float | None = None
+    """watt_hours less what the chips would have taken idle in covered_seconds; never below 0."""
     max_temperature_celsius: float | None = None
 
 
@@ -205,18 +220,111 @@ class Tracking(BaseModel):
 
 
 class Environment(BaseModel):
-    """On what a run ran."""
+    """On what a run ran. None where an adopted run does not tell what any other does."""
 
     versions: dict[str, str]
     """Python and the libraries that decide a result."""
-    platform: str
-    device: str
+    platform: str | None
+    device: str | None
     """The product's name of the chip, or of the processor."""
-    device_count: int
-    cpu_count: int
-    host_memory_mib: float
+    device_count: int | None
+    cpu_count: int | None
+    host_memory_mib: float | None
     git_commit: str | None = None
     """The commit of the harness that ran, with `-dirty` where its files were changed."""
+    host: str | None = None
+    """A hash of the machine's name: it tells two machines apart and names none."""
+    driver: str | None = None
+    """Of the chips."""
+    runtimes: dict[str, str] = {}
+    """Versions of CUDA or CANN, and of the chips' firmware, by name."""
+    variables: dict[str, str] = {}
+    """Environment variables that decide threads, kernels and allocation, as the workers got them."""
+    machine_cpu_count: int | None = None
+    """All that the machine has; `cpu_count` are those that a run may use."""
+    cpu_quota: float | None = None
+    """CPUs that the cgroup grants; None: no limit, or not told."""
+    memory_limit_mib: float | None = None
+    """That the cgroup grants."""
+
+
+class ChipBefore(BaseModel):
+    """A chip as the run found it. None: the driver does not tell."""
+
+    chip: int
+    """Its logic id."""
+    used_mib: float | None = None
+    utilization_percent: float | None = None
+    temperature_celsius: float | None = None
+    power_watts: float | None = None
+    power_limit_watts: float | None = None
+    clock_mhz: float | None = None
+    max_clock_mhz: float | None = None
+    memory_clock_mhz: float | None = None
+    ecc: bool | None = None
+    other_processes: int | None = None
+    """That hold memory on it to compute there; what draws a desktop is none."""
+
+
+class MachineBefore(BaseModel):
+    """The machine as the run found it, before its first worker. None: not told."""
+
+    chips: list[ChipBefore] = []
+    cpu_busy_percent: float | None = None
+    """Of all cores together, by whoever."""
+    load_average: float | None = None
+    """Runnable processes over the last minute."""
+    busy_processes: int | None = None
+    """Those of others that took more than a tenth of a core. None in a container that shows none: they may be outside
+    it."""
+    available_mib: float | None = None
+    """Host memory that a new program could have."""
+    cpu_mhz: float | None = None
+    cpu_temperature_celsius: float | None = None
+
+
+class Sharing(BaseModel):
+    """Who else used the machine while the run trained. None: not told."""
+
+    others_cpu_percent: float | None = None
+    """Processor time of others, in percent of one core, mean over the training."""
+    others_on_chips: int | None = None
+    """The most processes of others that held memory on the run's chips at once."""
+
+
+class Unknown(StrEnum):
+    """What the files of an adopted training do not tell."""
+
+    MEMORY = "memory"
+    ACCURACY = "accuracy"
+    QUANTIZATION = "quantization"
+    SEED = "seed"
+    """It is taken for what LLaMA-Factory takes by itself."""
+    TRAIN_SECONDS = "train_seconds"
+    TOKENS = "tokens"
+    DEVICE = "device"
+    """Whether it was a CPU, a GPU or an NPU."""
+    HARDWARE = "hardware"
+    """The product's name, the machine, and whoever else used it."""
+    ROWS = "rows"
+    """What was in them; their name alone is known."""
+    VERSIONS = "versions"
+    STARTED_AT = "started_at"
+    """It is worked out of the time at which the last file was written."""
+
+
+class Adopted(BaseModel):
+    """Where an adopted run comes from: a training that LLaMA-Factory did without the harness."""
+
+    folder: str
+    """Its output folder, which keeps the adapter."""
+    told: dict[str, list[str]]
+    """By file, what it told: LLaMA-Factory's arguments, and what was logged."""
+    disbelieved: list[str] = []
+    """Files that lie there and are of another training, each with what shows it."""
+    unknown: list[Unknown]
+    measure: str | None = None
+    """The command that repeats the training and measures it; None: too little is known of it."""
 
 
 class Record(BaseModel):
@@ -235,8 +343,10 @@ class Record(BaseModel):
     """Hash of all that decides the run's result."""
     identity_parts: IdentityParts | None = None
     """What that is a hash of; None: the version that wrote the record kept the hash alone."""
-    device: str
-    """cpu, cuda or ascend."""
+    device: str | None
+    """cpu, cuda or ascend; None: an adopted run that does not tell."""
+    adopted: Adopted | None = None
+    """None: the harness made the run."""
     stand_in: str | None = None
     """What stood in for the hardware, in words: then the figures are the CPU's and the stand-in's."""
     command: str
@@ -245,13 +355,26 @@ class Record(BaseModel):
     """Resolved, without secrets; the same as config.yaml."""
     environment: Environment
     started_at: datetime
-    wall_seconds: float
+    position: int | None = None
+    """Its place in the order of its sweep's command, from 1; None: an older version, or a run by itself."""
+    wall_seconds: float | None
+    """The whole run; None: an adopted run, of whose loading and evaluation nothing is known."""
+    phase_seconds: dict[Phase, float] = {}
+    """How long each phase took, all of its occurrences together."""
+    before: MachineBefore | None = None
+    sharing: Sharing | None = None
     base_weights: str | None = None
     """Hash of the weights that the run started from; None: they are not in a folder, or it did not come so far."""
     rows: RowsTokenized | None = None
     """What was trained on, and what the cutoff took; None: rows were packed together, or it did not come so far."""
+    trained: RowsTrained | None = None
+    """What the trainer was given, in its order; None: an older version, or it did not come so far."""
     memory: list[MemoryPeak] = []
+    runtime_mib: float | None = None
+    """Resident memory of the training process before it loaded anything."""
     evidence: Evidence | None = None
+    first_step: FirstStep | None = None
+    adapter_check: AdapterChecked | None = None
     compute_dtype: str | None = None
     """What the base's linear layers gave out in the first training step, as torch names it; None: not measured."""
     training: Training | None = None

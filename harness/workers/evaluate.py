@@ -10,6 +10,7 @@ import importlib
 import json
 import sys
 import time
+from contextlib import nullcontext
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,7 +38,8 @@ def main(job: EvaluationJob) -> None:
 
 
 def evaluate(job: EvaluationJob) -> None:
-    """Score the job's model and prompt it. Raises whatever keeps the score from being one over all questions."""
+    """Score the job's model and prompt it. Raises whatever keeps the score from being one over all questions, and
+    AdapterMismatchError where the model is not the one that was trained."""
     output = TargetFolder(job.output)
     output.path.mkdir(parents=True, exist_ok=True)
     for file in (
@@ -51,14 +53,25 @@ def evaluate(job: EvaluationJob) -> None:
         from harness.workers import proof
 
         proof.require(job.device)
-    from harness.workers import language_model
+    from harness.workers import adapter_check, language_model
     from harness.workers.peaks import PeakMeter
 
     def progress(done: int, total: int) -> None:
         report(job.events, EvaluationProgress(done=done, total=total))
 
     peaks = PeakMeter()
-    model = language_model.load(job.model_arguments, job.max_new_tokens)
+    check = None if job.check is None else adapter_check.read(job.check)
+    folders = adapter_check.folders_of(job.model_arguments)
+    with nullcontext() if check is None else check.damage_explained(folders):
+        model = language_model.load(job.model_arguments, job.max_new_tokens)
+    if check is not None:
+        # The harness's own work, which belongs to no phase.
+        report(job.events, peaks.read(Phase.EVALUATE))
+        checked = check.compare(model.model)
+        report(job.events, checked)
+        check.require_same(checked, folders)
+        peaks.forget()
+        report(job.events, PhaseStarted(phase=Phase.EVALUATE))
     answers: list[Answer] = []
     started = time.perf_counter()
     if job.benchmark:
@@ -142,6 +155,7 @@ def score(benchmark: str, answers: list[Answer], seconds: float) -> Score:
         questions=len(answers),
         seconds=seconds,
         generated_tokens=sum(answer.generated_tokens for answer in answers),
+        cut_off=sum(answer.finished is False for answer in answers),
     )
 
 

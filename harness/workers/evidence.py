@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
 from harness.runs.events import Evidence
 
@@ -17,6 +18,7 @@ QUANTIZATION_STATE = "quantization state"
 def collect(model: nn.Module) -> Evidence:
     """Count the modules and weights of a loaded model, base and adapter apart."""
     linear = base_linear_layers(model)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     weight_bytes: Counter[str] = Counter()
     trainable = total = 0
     for name, parameter in model.named_parameters():
@@ -34,6 +36,31 @@ def collect(model: nn.Module) -> Evidence:
         trainable_parameters=trainable,
         total_parameters=total,
         gradient_checkpointing=any(getattr(module, "gradient_checkpointing", False) for module in model.modules()),
+        attention=_attention(model),
+        norm_dtype=joined(parameter.dtype for module in _norms(model) for parameter in module.parameters()),
+        adapter_dtype=joined(parameter.dtype for parameter in trained),
+        adapter_bytes=sum(parameter.nbytes for parameter in trained) or None,
+    )
+
+
+def joined(dtypes: Iterable[torch.dtype]) -> str | None:
+    """Return the names of dtypes, as in `bfloat16 / float32`; None where there are none."""
+    return " / ".join(sorted({str(dtype).removeprefix("torch.") for dtype in dtypes})) or None
+
+
+def _attention(model: nn.Module) -> str | None:
+    """A model that sees has one kernel for its language and one for its sight."""
+    parts = (module.config for module in model.modules() if isinstance(module, PreTrainedModel))
+    kernels = {getattr(config, "_attn_implementation", None) for config in parts} - {None}
+    return " / ".join(sorted(map(str, kernels))) or None
+
+
+def _norms(model: nn.Module) -> Iterator[nn.Module]:
+    """Each model of transformers has a class of its own for them: LlamaRMSNorm, Qwen3RMSNorm, LayerNorm ..."""
+    return (
+        module
+        for name, module in model.named_modules()
+        if type(module).__name__.lower().endswith("norm") and not _adapter(name)
     )
 
 
@@ -46,20 +73,20 @@ class ComputeDtypeMeter:
     """Notes the dtypes in which the linear layers of the base compute, as they do it in training."""
 
     def __init__(self, model: nn.Module) -> None:
-        self._dtypes: set[str] = set()
+        self._dtypes: set[torch.dtype] = set()
         self._hooks = [layer.register_forward_hook(self._note) for layer in base_linear_layers(model)]
 
     def _note(self, layer: nn.Module, inputs: Any, output: torch.Tensor) -> None:
         if layer.training:
             # A 4-bit layer of bitsandbytes turns its input into this one, and the result back into the input's.
             dtype = getattr(layer, "compute_dtype", None) or output.dtype
-            self._dtypes.add(str(dtype).removeprefix("torch."))
+            self._dtypes.add(dtype)
 
     def finish(self) -> str | None:
         """Leave the model as it was, and return what was noted, as in `bfloat16`; None where no layer was used."""
         for hook in self._hooks:
             hook.remove()
-        return " / ".join(sorted(self._dtypes)) or None
+        return joined(self._dtypes)
 
 
 def is_quantized(module: nn.Module) -> bool:

@@ -142,6 +142,7 @@ def _answer(index: int, result: ModelResult, review: ReviewResult) -> Answer:
         extracted=score.extracted_prediction or "",
         correct=bool(score.main_value),
         generated_tokens=output.usage.output_tokens,
+        finished=output.stop_reason == "stop",
     )
 
 

@@ -30,6 +30,13 @@ class PeakMeter:
         except OSError:
             self._resident_is_reset = False
 
+    def forget(self) -> None:
+        """Restart after something that is not to be measured: what the allocator kept of it for later goes too."""
+        memory = _allocator()
+        if memory is not None:
+            memory.empty_cache()
+        self.restart()
+
     def read(self, phase: Phase) -> PhasePeaks:
         """Return the peaks since the last restart as those of `phase`; None for what cannot be measured here."""
         memory = _allocator()
@@ -37,7 +44,7 @@ class PeakMeter:
             phase=phase,
             allocator_allocated_mib=None if memory is None else memory.max_memory_allocated() / _MIB,
             allocator_reserved_mib=None if memory is None else memory.max_memory_reserved() / _MIB,
-            resident_mib=_resident_mib() if self._resident_is_reset else None,
+            resident_mib=_of_status("VmHWM:") if self._resident_is_reset else None,
         )
 
 
@@ -52,6 +59,14 @@ def _allocator() -> Any | None:
     return None
 
 
-def _resident_mib() -> float | None:
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), None)
+def resident_mib() -> float | None:
+    """Return what of this process is in memory now, shared library pages included; None elsewhere than on Linux."""
+    return _of_status("VmRSS:")
+
+
+def _of_status(field: str) -> float | None:
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(field)), None)

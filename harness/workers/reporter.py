@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
 from pyarrow import compute
 from torch import nn
+from torch.optim import Optimizer
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from harness.runs import events as told
 from harness.runs.events import Phase
-from harness.workers import evidence
+from harness.workers import adapter_check, evidence
+from harness.workers.adapter_check import CheckedRow
+from harness.workers.first_step import FirstStepMeter, holds_the_whole_model
 from harness.workers.peaks import PeakMeter
+from harness.workers.rows_trained import RowWatch
 
 
 class Reporter(TrainerCallback):
@@ -21,6 +27,8 @@ class Reporter(TrainerCallback):
 
     def __init__(self, events: Path, cutoff_tokens: int | None) -> None:
         """`events` is appended to. `cutoff_tokens` is None where the rows are packed."""
+        self.checked_rows: list[CheckedRow] = []
+        """In the end, what the trained model makes of a few of its rows; none where that cannot be told."""
         self._events = events
         self._cutoff_tokens = cutoff_tokens
         self._phase = Phase.LOAD
@@ -31,6 +39,8 @@ class Reporter(TrainerCallback):
         self._ended = False
         self._validated_step: int | None = None
         self._dtype_meter: evidence.ComputeDtypeMeter | None = None
+        self._step_meter: FirstStepMeter | None = None
+        self._rows: RowWatch | None = None
 
     def on_train_begin(
         self,
@@ -39,27 +49,46 @@ class Reporter(TrainerCallback):
         control: TrainerControl,
         model: nn.Module,
         train_dataloader: Any,
+        processing_class: Any = None,
         **_: Any,
     ) -> None:
         self._report(evidence.collect(model))
         self._dtype_meter = evidence.ComputeDtypeMeter(model)
+        self._step_meter = FirstStepMeter(model)
+        padding_token = getattr(processing_class, "pad_token_id", None)
+        self._rows = RowWatch(train_dataloader, padding_token, adapter_check.ROWS)
         if self._cutoff_tokens is not None:
             self._report(_tokenized(train_dataloader.dataset, self._cutoff_tokens))
         self._report(told.TrainingStarted(total_steps=state.max_steps))
         self._enter(Phase.TRAIN)
         self._training_started = time.perf_counter()
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_substep_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._batch_trained()
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        if self._step_meter is not None:
+            self._step_meter.gradients_are_there()
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, optimizer: Optimizer, **_: Any
+    ) -> None:
+        self._batch_trained()
         if self._dtype_meter is not None:
             dtype = self._dtype_meter.finish()
             self._dtype_meter = None
             if dtype is not None:
                 self._report(told.ComputeDtypeMeasured(dtype=dtype))
+        if self._step_meter is not None and (first_step := self._step_meter.read(optimizer)):
+            self._step_meter = None
+            self._report(first_step)
         self._report(told.TrainingStep(step=state.global_step, tokens=int(state.num_input_tokens_seen)))
-        if control.should_evaluate:
-            self._enter(Phase.VALIDATE)
-        elif control.should_save:
-            self._enter(Phase.SAVE)
+        self._what_is_next(control)
+
+    def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._what_is_next(control)
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float], **_: Any
@@ -85,14 +114,22 @@ class Reporter(TrainerCallback):
     def on_prediction_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        # The evaluation after the training announces itself with its first batch only.
-        if self._ended and self._phase is Phase.SAVE:
+        # One before the first step or after the last announces itself with its first batch only.
+        if self._phase is not Phase.VALIDATE:
             self._enter(Phase.VALIDATE)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._enter(Phase.TRAIN)
 
-    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_train_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: nn.Module,
+        optimizer: Optimizer,
+        **_: Any,
+    ) -> None:
         self._report(
             told.TrainingFinished(
                 train_seconds=time.perf_counter() - self._training_started - self._validation_seconds,
@@ -102,11 +139,40 @@ class Reporter(TrainerCallback):
             )
         )
         self._ended = True
-        self._enter(Phase.SAVE)
+        if self._step_meter is not None:
+            self._report(self._step_meter.finish(optimizer))
+        if self._rows is not None and (rows := self._rows.finish()):
+            self._report(rows)
+        # What follows is the harness's own: it belongs to no phase.
+        self.end_phase(time.time())
+        self._try_rows(model)
+        self._meter.forget()
+        self._begin(Phase.SAVE, time.time())
 
     def end_phase(self, now: float) -> None:
         """Report the peaks of the phase that is under way."""
         self._report(self._meter.read(self._phase).model_copy(update={"time": now}))
+
+    def _what_is_next(self, control: TrainerControl) -> None:
+        if control.should_evaluate:
+            self._enter(Phase.VALIDATE)
+        elif control.should_save:
+            self._enter(Phase.SAVE)
+
+    def _batch_trained(self) -> None:
+        if self._rows is not None:
+            self._rows.batch_trained()
+
+    def _try_rows(self, model: nn.Module) -> None:
+        # Not where a process has but a part of the weights: it could compute nothing by itself.
+        if self._rows is None or not holds_the_whole_model():
+            return
+        try:
+            self.checked_rows = adapter_check.try_rows(model, self._rows.kept)
+        except Exception:
+            # A model that takes more than token ids. The training is done, and none the worse for it.
+            traceback.print_exc()
+            print("the adapter will not be held to the trained model, for the reason above", file=sys.stderr)
 
     def _report(self, event: told.Event) -> None:
         told.report(self._events, event)
@@ -114,6 +180,9 @@ class Reporter(TrainerCallback):
     def _enter(self, phase: Phase) -> None:
         now = time.time()
         self.end_phase(now)
+        self._begin(phase, now)
+
+    def _begin(self, phase: Phase, now: float) -> None:
         self._report(told.PhaseStarted(phase=phase, time=now))
         self._phase = phase
         self._phase_started = time.perf_counter()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from harness.processes.jobs import TrainJob
-from harness.runs.events import Phase, PhaseStarted, report
+from harness.runs.events import LibrariesImported, Phase, PhaseStarted, report
 from harness.workers import compat, lifecycle
 
 
@@ -29,17 +30,27 @@ def main(job: TrainJob) -> None:
             proof.prove(arguments, job.device)
             compat.patch_bitsandbytes()
             compat.patch_loss_sum()
+            compat.patch_token_count()
             from llamafactory.train.tuner import run_exp
 
+            from harness.workers import adapter_check
+            from harness.workers.adapter_check import Folders
+            from harness.workers.peaks import resident_mib
             from harness.workers.reporter import Reporter
 
+        if first:
+            report(job.events, LibrariesImported(resident_mib=resident_mib()))
         # Else transformers reports, for a loss that is NaN or infinite, the mean of those before. Not in train.yaml,
         # since it decides nothing of what is trained.
         arguments["logging_nan_inf_filter"] = False
-        reporter = Reporter(job.events, None if arguments["packing"] else arguments["cutoff_len"]) if first else None
+        cutoff_tokens = None if arguments["packing"] else arguments["cutoff_len"]
+        reporter = Reporter(job.events, cutoff_tokens) if first else None
         run_exp(arguments, callbacks=[reporter] if reporter else [])
         if reporter is not None:
             reporter.end_phase(time.time())
+            if job.check is not None:
+                folders = Folders(Path(arguments["output_dir"]), Path(arguments["model_name_or_path"]))
+                adapter_check.write(job.check, folders, reporter.checked_rows)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from subprocess import PIPE, Popen
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pynvml
 import pytest
 from hypothesis import HealthCheck, settings
@@ -48,6 +51,29 @@ def child(*command: str) -> Iterator[Child]:
         process.communicate()
 
 
+BUSY = "import time; end = time.monotonic() + 300\nwhile time.monotonic() < end: pass"
+"""Keeps a core busy, though not for ever if the tests are killed."""
+
+
+@contextmanager
+def stranger(code: str = BUSY) -> Iterator[psutil.Process]:
+    """A Python process that is no descendant of this one, as other people's are; gone afterwards."""
+    # The shell ends at once, so that its child is handed on to whoever looks after orphans.
+    command = ["sh", "-c", '"$@" >/dev/null 2>&1 & echo $!', "sh", sys.executable, "-c", code]
+    process = psutil.Process(int(subprocess.run(command, stdout=PIPE, text=True, check=True).stdout))
+    try:
+        yield process
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+def spent(process: psutil.Process) -> float:
+    """Its processor time, in seconds."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
 HOUR = 3600.0
 """An interval that ends in no test: what is read then was read for another reason."""
 MOMENT = 0.005
@@ -74,11 +100,15 @@ class StandInSensor:
         self.closed = True
 
 
+_CLOCKS = {pynvml.NVML_CLOCK_SM: "mhz", pynvml.NVML_CLOCK_MEM: "memory_mhz"}
+
+
 class StandInNvml:
     """Whole GPUs and MIG instances in place of NVML's. An entry of `gpus` that lacks a value does not support it."""
 
     def __init__(self, *gpus: dict[str, Any]) -> None:
         self.gpus = list(gpus)
+        self.system: dict[str, Any] = {"driver": "550.54.15", "cuda": 12040}
         self.instances: dict[str, dict[str, Any]] = {}
         self.open = 0
 
@@ -90,6 +120,10 @@ class StandInNvml:
             "nvmlDeviceGetHandleByIndex": lambda index: self.gpus[index],
             "nvmlDeviceGetHandleByUUID": self._by_uuid,
             "nvmlDeviceGetTemperature": lambda gpu, sensor: self._value(gpu, "celsius"),
+            "nvmlDeviceGetClockInfo": lambda gpu, clock: self._value(gpu, _CLOCKS[clock]),
+            "nvmlDeviceGetMaxClockInfo": lambda gpu, clock: self._value(gpu, f"max_{_CLOCKS[clock]}"),
+            "nvmlSystemGetDriverVersion": lambda: self._value(self.system, "driver"),
+            "nvmlSystemGetCudaDriverVersion": lambda: self._value(self.system, "cuda"),
         }
         keys = {
             "nvmlDeviceGetUUID": "uuid",
@@ -101,6 +135,9 @@ class StandInNvml:
             "nvmlDeviceGetCudaComputeCapability": "capability",
             "nvmlDeviceGetComputeRunningProcesses": "compute",
             "nvmlDeviceGetGraphicsRunningProcesses": "graphics",
+            "nvmlDeviceGetEnforcedPowerLimit": "limit_milliwatts",
+            "nvmlDeviceGetEccMode": "ecc",
+            "nvmlDeviceGetVbiosVersion": "vbios",
         }
         for function, key in keys.items():
             answers[function] = lambda gpu, key=key: self._value(gpu, key)
@@ -141,6 +178,12 @@ def a_gpu(index: int) -> dict[str, Any]:
         "milliwatts": 250_500,
         "celsius": 61,
         "capability": (9, 0),
+        "limit_milliwatts": 700_000,
+        "mhz": 345,
+        "max_mhz": 1980,
+        "memory_mhz": 2619,
+        "ecc": [pynvml.NVML_FEATURE_ENABLED, pynvml.NVML_FEATURE_ENABLED],
+        "vbios": "96.00.68.00.01",
         "compute": [],
         "graphics": [],
     }

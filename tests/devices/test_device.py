@@ -127,6 +127,14 @@ def test_a_processor_without_a_model_name_is_named_after_its_architecture(
     assert cpu._product(tmp_path / "missing") == "aarch64"
 
 
+def test_a_gpu_has_a_driver_to_ask_and_a_processor_none(nvml: StandInNvml) -> None:
+    nvml.gpus[1]["vbios"] = "of the second"
+    gpu = choose("cuda", DeviceRequest([1]))
+    assert gpu.tell is not None
+    assert (gpu.tell().runtimes["VBIOS"], gpu.tell().chips.keys()) == ("of the second", {1})
+    assert choose("cpu", DeviceRequest()).tell is None
+
+
 def test_choosing_a_device_imports_no_torch() -> None:
     code = (
         "import sys; from harness.devices import device, sampler;"

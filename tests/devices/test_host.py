@@ -8,9 +8,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.devices.host import MIB, HostSensor
+from harness.devices import host
+from harness.devices.host import MIB, HostSensor, busy_seconds, count_others, sees_all_processes, used_seconds
 from harness.devices.reading import SensorError
-from tests.devices.stand_ins import Child, child, wait_until
+from tests.devices.stand_ins import BUSY, Child, child, spent, stranger, wait_until
 
 # Says a line when it is there and another when it holds its memory; the grandchild does the same inside of it.
 HOLDER = """
@@ -168,6 +169,119 @@ def test_a_busy_process_uses_processor_time() -> None:
     assert first.utilization_percent is None
     assert second.utilization_percent is not None
     assert second.utilization_percent > 0
+
+
+class Interval:
+    """Between two readings: what others used by the sensor, and all that the machine did, both in seconds."""
+
+    def __init__(self) -> None:
+        self._all_before = busy_seconds()
+        self._sensor = HostSensor()
+        (first,) = self._sensor.read(frozenset())
+        self._before = first.time
+        assert first.others_cpu_percent is None
+
+    def end(self, pids: frozenset[int] = frozenset()) -> tuple[float, float]:
+        (second,) = self._sensor.read(pids)
+        assert second.others_cpu_percent is not None
+        return second.others_cpu_percent / 100 * (second.time - self._before), busy_seconds() - self._all_before
+
+
+def test_processor_time_of_a_stranger_is_that_of_others() -> None:
+    with stranger() as other:
+        interval = Interval()
+        before = spent(other)
+        wait_until(lambda: spent(other) > before + 0.3)
+        taken = spent(other) - before
+        others, everybody = interval.end()
+    assert taken / 2 < others < 2 * everybody
+
+
+def test_processor_time_of_the_run_and_of_what_the_harness_started_beside_it_is_not_that_of_others() -> None:
+    interval = Interval()
+    with child(sys.executable, "-c", BUSY) as run, child(sys.executable, "-c", BUSY) as tracker:
+        busy = [psutil.Process(process.pid) for process in (run, tracker)]
+        wait_until(lambda: all(spent(process) > 0.3 for process in busy))
+        taken = sum(map(spent, busy))
+        others, everybody = interval.end(frozenset({run.pid}))
+    assert others < everybody - taken / 2
+
+
+def test_processor_time_of_a_worker_that_has_ended_does_not_turn_into_that_of_others() -> None:
+    interval = Interval()
+    own = psutil.Process()
+    before = used_seconds(own)
+    code = "import time\nwhile time.process_time() < 0.5: pass"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    taken = used_seconds(own) - before
+    others, everybody = interval.end()
+    assert taken > 0.4
+    assert others < everybody - taken / 2
+
+
+def test_a_machine_that_hides_its_processor_time_costs_this_figure_and_no_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def hidden() -> float:
+        raise PermissionError(13, "denied", "/proc/stat")
+
+    sensor = HostSensor()
+    monkeypatch.setattr(host, "busy_seconds", hidden)
+    readings = [sensor.read(frozenset({os.getpid()}))[0] for _ in range(2)]
+    assert [reading.others_cpu_percent for reading in readings] == [None, None]
+    assert all(reading.process_mib for reading in readings)
+    monkeypatch.undo()
+    assert sensor.read(frozenset())[0].others_cpu_percent is None, "there is no reading before to compare with"
+
+
+OURS, THEIRS = {11, 12}, 99
+
+
+@pytest.mark.parametrize(
+    ("listed", "family", "sees_all", "others"),
+    [
+        (None, OURS, True, None),
+        ([], OURS, True, 0),
+        ([11, 12], OURS, True, 0),
+        ([11, THEIRS, THEIRS], OURS, True, 1),
+        ([THEIRS], set(), True, 1),
+        ([], set(), True, 0),
+        ([THEIRS, 98], set(), False, 2),
+        ([], set(), False, None),
+        ([], OURS, False, None),
+        ([THEIRS], OURS, False, None),
+        ([11, THEIRS], OURS, False, 1),
+    ],
+    ids=[
+        "the driver does not tell",
+        "nobody",
+        "ours alone",
+        "a stranger that is listed twice",
+        "a stranger before the run",
+        "nobody before the run",
+        "in a container, before the run: whoever is listed is not ours",
+        "in a container, before the run: an empty list may be a driver that lists nobody",
+        "in a container: the driver lists nobody, and ours is there",
+        "in a container: pids of the host, of which one may be ours",
+        "in a container whose driver knows our pids",
+    ],
+)
+def test_strangers_on_a_chip_are_counted_where_they_can_be_told_from_ours(
+    listed: list[int] | None, family: set[int], sees_all: bool, others: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "sees_all_processes", lambda: sees_all)
+    assert count_others(listed, family) == others
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there are no namespaces of pids")
+def test_a_namespace_of_its_own_does_not_show_the_machines_processes(tmp_path: Path) -> None:
+    for name in ("self/ns/pid", "1/stat"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("1 (init) S 0")
+    assert not sees_all_processes(tmp_path)
+    assert not sees_all_processes(tmp_path / "nothing")
+    is_initial = str(Path("/proc/self/ns/pid").readlink()) == "pid:[4026531836]"
+    assert sees_all_processes() == (is_initial and os.access("/proc/1/stat", os.R_OK))
 
 
 def test_an_idle_process_uses_none_of_it() -> None:

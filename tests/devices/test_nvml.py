@@ -7,8 +7,10 @@ from contextlib import closing
 import pynvml
 import pytest
 
-from harness.devices.nvml import NoGpuError, NvmlSensor, opened
+from harness.devices import host
+from harness.devices.nvml import NoGpuError, NvmlSensor, opened, tell
 from harness.devices.reading import Reading, SensorError
+from harness.devices.told import ChipSettings, Told
 from tests.devices.stand_ins import StandInNvml, a_gpu, child, gpu_process
 
 OURS = frozenset({os.getpid()})
@@ -67,6 +69,64 @@ def test_a_descendant_counts_and_a_process_in_both_lists_counts_once(nvml: Stand
         nvml.gpus[0]["graphics"] = [both]
         (reading,) = read([0], OURS)
     assert reading.process_mib == 500
+
+
+@pytest.fixture
+def on_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "sees_all_processes", lambda: True)
+
+
+@pytest.mark.usefixtures("on_the_host")
+def test_a_strangers_process_on_a_gpu_is_counted_and_neither_ours_nor_a_desktop(nvml: StandInNvml) -> None:
+    nvml.gpus[0]["compute"] = [gpu_process(os.getpid(), 300), gpu_process(NO_PROCESS, 5000)]
+    nvml.gpus[0]["graphics"] = [gpu_process(NO_PROCESS - 1, 80)]
+    first, second = read([0, 1], OURS)
+    assert (first.other_processes, second.other_processes) == (1, 0)
+    first, _ = read([0, 1], frozenset())
+    assert first.other_processes == 2, "before the run is started nobody is ours"
+
+
+def test_in_a_container_that_lists_pids_of_the_host_nobody_knows_who_is_ours(
+    nvml: StandInNvml, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "sees_all_processes", lambda: False)
+    nvml.gpus[0]["compute"] = [gpu_process(NO_PROCESS, 5000)]
+    first, second = read([0, 1], OURS)
+    assert (first.other_processes, second.other_processes) == (None, None)
+
+
+def test_the_driver_tells_of_itself_and_how_it_has_set_the_runs_chips(nvml: StandInNvml) -> None:
+    nvml.gpus[1] |= {"limit_milliwatts": 350_000, "mhz": 600, "ecc": [0, 1], "vbios": "96.00.74.00.11"}
+    settings = ChipSettings(power_limit_watts=700, clock_mhz=345, max_clock_mhz=1980, memory_clock_mhz=2619, ecc=True)
+    assert tell([0]) == Told(
+        driver="550.54.15",
+        runtimes={"CUDA of the driver": "12.4", "VBIOS": "96.00.68.00.01"},
+        chips={0: settings},
+    )
+    both = tell([0, 1])
+    assert both.runtimes["VBIOS"] == "96.00.68.00.01 + 96.00.74.00.11"
+    throttled = both.chips[1]
+    assert (throttled.power_limit_watts, throttled.clock_mhz, throttled.ecc) == (350, 600, False)
+    assert nvml.open == 0
+
+
+@pytest.mark.parametrize(
+    "code", [pynvml.NVML_ERROR_NOT_SUPPORTED, pynvml.NVML_ERROR_INVALID_ARGUMENT, pynvml.NVML_ERROR_NO_PERMISSION]
+)
+def test_a_driver_that_tells_nothing_of_a_gpu_leaves_it_open(nvml: StandInNvml, code: int) -> None:
+    for key in ("limit_milliwatts", "mhz", "max_mhz", "memory_mhz", "ecc", "vbios"):
+        nvml.gpus[0][key] = pynvml.NVMLError(code)
+    assert tell([0]) == Told("550.54.15", {"CUDA of the driver": "12.4"}, {0: ChipSettings()})
+
+
+def test_a_driver_that_tells_nothing_of_itself_leaves_it_open(nvml: StandInNvml) -> None:
+    nvml.system = {}
+    told = tell([0])
+    assert (told.driver, told.runtimes) == (None, {"VBIOS": "96.00.68.00.01"})
+
+
+def test_a_chip_that_is_gone_is_not_told_of(nvml: StandInNvml) -> None:
+    assert tell([0, 7]).chips.keys() == {0}
 
 
 def test_all_chips_of_a_round_have_the_same_time(nvml: StandInNvml) -> None:

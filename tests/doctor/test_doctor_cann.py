@@ -1,14 +1,10 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from harness.doctor import cann
 from harness.doctor.finding import State
 from tests.doctor.machines import Sandbox, only
-
-RECORDED = Path(__file__).parents[3] / "shared" / "npu-smi" / "misc"
 
 
 def test_a_machine_without_cann_is_told_which_one_its_torch_npu_needs(machine: Sandbox) -> None:
@@ -91,12 +87,3 @@ def test_a_cann_without_its_information_file_is_found_all_the_same(machine: Sand
     finding = only(cann.examine(machine.current()))
     assert finding.state is State.OK
     assert "of a version that is not told" in finding.message
-
-
-@pytest.mark.skipif(not RECORDED.is_dir(), reason="the recordings are not here")
-@pytest.mark.parametrize(("recording", "number"), [("8.0.0_x86_64", "8.0.0"), ("8.1.RC1_aarch64", "8.1.RC1")])
-def test_the_recorded_information_files_tell_their_version(tmp_path: Path, recording: str, number: str) -> None:
-    text = (RECORDED / f"ascend_toolkit_install.info_{recording}.txt").read_text()
-    (tmp_path / "x86_64-linux").mkdir()
-    (tmp_path / "x86_64-linux" / "ascend_toolkit_install.info").write_text(text)
-    assert cann.version(tmp_path) == number

@@ -80,6 +80,25 @@ def test_the_run_has_its_own_chips_and_no_other(ascend: AscendSweep) -> None:
     assert {reading.chip for reading in readings if reading.sensor == "npu-smi"} == {1, 3}
 
 
+@pytest.mark.parametrize("arm", ["lora", "qlora"])
+def test_the_record_says_how_the_run_found_its_chips_and_that_nobody_shared_them(ascend: AscendSweep, arm: str) -> None:
+    found = ascend.record(arm)
+    assert found.before is not None
+    assert [(chip.chip, chip.used_mib, chip.utilization_percent) for chip in found.before.chips] == [
+        (1, 3300, 0),
+        (3, 3300, 0),
+    ]
+    assert found.before.cpu_busy_percent is not None
+    assert found.sharing is not None
+    assert found.sharing.others_on_chips == 0
+    assert found.sharing.others_cpu_percent is not None
+    assert (found.environment.driver, found.environment.variables["ASCEND_RT_VISIBLE_DEVICES"]) == ("25.2.0", "1,3")
+    assert found.energy is not None
+    assert found.energy.idle_watts == pytest.approx(2 * 92, abs=4)
+    assert found.energy.above_idle_watt_hours is not None
+    assert 0 < found.energy.above_idle_watt_hours < found.energy.watt_hours
+
+
 def test_npu_smi_is_called_in_the_c_locale_and_never_twice_at_once(ascend: AscendSweep) -> None:
     calls = [call for call in ascend.npu_smi.calls() if call.ended is not None]
     assert len(calls) > 5

@@ -19,6 +19,14 @@ def drawing(second: float, watts: float | None, chip: int = 0, celsius: float | 
     return Reading(time=START + second, sensor="nvml", chip=chip, power_watts=watts, temperature_celsius=celsius)
 
 
+def before(watts: float | None, chip: int = 0, percent: float | None = 0.0) -> Reading:
+    return Reading(time=START - 1, sensor="nvml", chip=chip, power_watts=watts, utilization_percent=percent)
+
+
+HOST = Reading(time=START - 1, sensor="psutil", utilization_percent=99.0)
+"""The processor's use says nothing of the chips'."""
+
+
 steps = st.floats(0.01, 5 * INTERVAL)
 
 
@@ -96,3 +104,59 @@ def test_the_hottest_chip_is_told() -> None:
 )
 def test_energy_that_was_not_measured_is_none(readings: list[Reading]) -> None:
     assert energy(readings, INTERVAL) is None
+
+
+def test_what_the_chips_would_have_taken_idle_is_taken_off_for_each_as_long_as_it_was_read() -> None:
+    readings = [drawing(0, 200), drawing(3600, 200), drawing(0, 100, 1), drawing(1800, 100, 1)]
+    measured = energy(readings, 3600, [HOST, before(60), before(40, 1)])
+    assert measured is not None
+    assert (measured.watt_hours, measured.idle_watts) == (250, 100)
+    assert measured.above_idle_watt_hours == pytest.approx((200 - 60) * 1 + (100 - 40) * 0.5)
+
+
+def test_in_a_hole_between_readings_the_chip_is_not_taken_for_idle_either() -> None:
+    readings = [drawing(tick, 200) for tick in range(11)] + [drawing(10_000 + tick, 200) for tick in range(11)]
+    measured = energy(readings, INTERVAL, [before(50)])
+    assert measured is not None
+    assert measured.covered_seconds == 20
+    assert measured.above_idle_watt_hours == pytest.approx(150 * 20 / 3600)
+
+
+@pytest.mark.parametrize(
+    "baselines",
+    [
+        [],
+        [HOST],
+        [before(60)],
+        [before(60), before(None, 1)],
+        [before(60), before(40, 1, percent=5.5)],
+        [before(60), before(40, 1, percent=None)],
+        [before(60), before(40, 1), before(40, 2, percent=90)],
+    ],
+    ids=[
+        "not read",
+        "the host alone",
+        "one chip of two",
+        "a chip that does not tell",
+        "a chip that is busy",
+        "a chip that does not tell whether it is busy",
+        "a busy chip that tells no power, as the second die of a card",
+    ],
+)
+def test_idle_is_not_known_unless_every_chip_told_it_and_was(baselines: list[Reading]) -> None:
+    measured = energy([drawing(0, 200), drawing(9, 200), drawing(0, 100, 1), drawing(9, 100, 1)], 9, baselines)
+    assert measured is not None
+    assert measured.watt_hours == pytest.approx(300 * 9 / 3600)
+    assert (measured.idle_watts, measured.above_idle_watt_hours) == (None, None)
+
+
+def test_a_chip_that_takes_less_than_before_the_run_takes_nothing_above_idle() -> None:
+    measured = energy([drawing(0, 50), drawing(9, 50)], 9, [before(60)])
+    assert measured is not None
+    assert (measured.idle_watts, measured.above_idle_watt_hours) == (60, 0)
+
+
+def test_a_chip_that_takes_nothing_idle_is_told_so() -> None:
+    measured = energy([drawing(0, 50), drawing(3600, 50)], 3600, [before(0.0, percent=5.0)])
+    assert measured is not None
+    assert (measured.idle_watts, measured.above_idle_watt_hours) == (0, 50)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from harness.devices.reading import Quantity, Reading
 from harness.runs.events import Event, Phase, PhasePeaks, PhaseStarted, TrainingStep
 from harness.runs.folder import RunFolder, TargetFolder
-from harness.runs.measurements import Measurements, PhaseSpan, memory_peaks, phases, read, read_readings
-from harness.runs.record import MemoryPeak
+from harness.runs.measurements import Measurements, PhaseSpan, memory_peaks, phases, read, read_readings, sharing
+from harness.runs.record import MemoryPeak, Sharing
 from tests.devices.stand_ins import unhurried
 
 START = 1_700_000_000.0
@@ -147,6 +147,51 @@ def test_what_the_child_measured_itself_is_exact_and_the_highest_of_all_occurren
         (Phase.TRAIN, Quantity.ALLOCATOR_ALLOCATED, "torch", 7, None),
         (Phase.TRAIN, Quantity.RESIDENT, "linux", 30, None),
     ]
+
+
+def beside(seconds: float, cpu_percent: float | None) -> Reading:
+    return Reading(time=START + seconds, sensor="psutil", others_cpu_percent=cpu_percent)
+
+
+def held_by(seconds: float, others: int | None, chip: int = 0) -> Reading:
+    return Reading(time=START + seconds, sensor="nvml", chip=chip, other_processes=others)
+
+
+TRAINED = [started(0, Phase.LOAD), started(10, Phase.TRAIN), started(20, Phase.VALIDATE), started(30, Phase.SAVE)]
+
+
+def test_who_else_used_the_processors_counts_while_the_run_trains_and_validates() -> None:
+    readings = [beside(5, 900.0), beside(12, 10.0), beside(13, None), beside(22, 40.0), beside(35, 900.0)]
+    assert sharing(readings, TRAINED) == Sharing(others_cpu_percent=25.0, others_on_chips=None)
+
+
+def test_the_most_strangers_that_were_on_the_runs_chips_at_once_are_told() -> None:
+    readings = [
+        *(held_by(5, 9), held_by(5, 9, 1)),
+        *(held_by(11, 1), held_by(11, 0, 1)),
+        *(held_by(12, 1), held_by(12, 2, 1)),
+        *(held_by(13, 2), held_by(13, 0, 1)),
+        *(held_by(14, 7), held_by(14, None, 1)),
+    ]
+    assert sharing(readings, TRAINED) == Sharing(others_cpu_percent=None, others_on_chips=3)
+
+
+def test_a_machine_that_the_run_had_to_itself_is_told_as_such_and_one_that_does_not_tell_is_not() -> None:
+    alone = sharing([beside(12, 0.0), beside(13, -0.5), held_by(12, 0)], TRAINED)
+    assert alone == Sharing(others_cpu_percent=0.0, others_on_chips=0)
+    assert sharing([on_host(12, 60), held_by(12, None)], TRAINED) == Sharing()
+    assert sharing([], TRAINED) == Sharing()
+
+
+def test_a_run_that_did_not_come_to_train_shared_nothing() -> None:
+    assert sharing([beside(5, 900.0)], [started(0, Phase.LOAD)]) is None
+
+
+def test_readings_of_an_older_version_say_nothing_of_others(tmp_path: Path) -> None:
+    file = tmp_path / "readings.jsonl"
+    file.write_text('{"time": 1.0, "sensor": "psutil", "process_mib": 3.0}\n')
+    (old,) = read_readings(file)
+    assert (old.others_cpu_percent, old.other_processes, old.process_mib) == (None, None, 3.0)
 
 
 mib = st.none() | st.integers(0, 80_000)

@@ -17,6 +17,7 @@ torch.set_num_threads(1)  # idle OpenMP threads spin, and a model this small wai
 
 from harness.workers import benchmarks  # noqa: E402, F401  # registers the project's own
 from harness.workers.language_model import LanguageModel, load  # noqa: E402
+from tests.workers.trainings import Training  # noqa: E402
 
 MAX_NEW_TOKENS = 24
 
@@ -98,3 +99,8 @@ def job(tmp_path: Path) -> Callable[..., EvaluationJob]:
         return EvaluationJob(**(defaults | settings))
 
     return make
+
+
+@pytest.fixture
+def training(checkpoint: Path, tmp_path: Path) -> Training:
+    return Training(checkpoint, tmp_path)

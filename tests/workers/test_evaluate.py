@@ -51,6 +51,11 @@ def test_a_quantized_model_with_its_adapter_is_scored_without_a_network(
     assert score.correct == sum(answer.correct for answer in answers)
     assert score.accuracy == score.correct / 10
     assert score.generated_tokens == sum(answer.generated_tokens for answer in answers) > 0
+    # A random model finds no end.
+    assert score.cut_off == sum(answer.generated_tokens == job().max_new_tokens for answer in answers) > 0
+    assert [answer.finished for answer in answers] == [
+        answer.generated_tokens < job().max_new_tokens for answer in answers
+    ]
 
     first, *between, last = read(asked.events)
     assert isinstance(first, PhaseStarted)

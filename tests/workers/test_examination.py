@@ -28,11 +28,12 @@ def silent(done: int, total: int) -> None:
 
 
 def knows_every_other(conversations: list[list[Message]]) -> list[Generation]:
-    """Right on questions of an even length; each answer has as many tokens as its question has letters."""
+    """Right on questions of an even length, and cut off on the others; each answer has as many tokens as its question
+    has letters."""
     questions = [conversation[-1].content for conversation in conversations]
     texts = [f"#### {EXPECTED[question] if len(question) % 2 == 0 else 0}" for question in questions]
     return [
-        Generation(text, prompt_tokens=1, tokens=len(question), finished=True)
+        Generation(text, prompt_tokens=1, tokens=len(question), finished=len(question) % 2 == 0)
         for text, question in zip(texts, questions, strict=True)
     ]
 
@@ -44,6 +45,7 @@ def test_every_answer_stands_beside_its_own_question(job: MakeJob) -> None:
     ]
     assert [answer.correct for answer in answers] == [len(question) % 2 == 0 for question in EXPECTED]
     assert [answer.generated_tokens for answer in answers] == [len(question) for question in EXPECTED]
+    assert [answer.finished for answer in answers] == [len(question) % 2 == 0 for question in EXPECTED]
     assert all(answer.answer == f"#### {answer.extracted}" for answer in answers)
 
 
@@ -120,7 +122,7 @@ def test_gsm8k_is_read_from_a_lone_file(job: MakeJob, tmp_path: Path, give: str)
     use_local_questions("gsm8k", path, few_shot=0)
     answers = examine(
         job(benchmark="gsm8k", path=path, limit=None),
-        lambda asked: [Generation("So it is \\boxed{4}.", 1, 9, True) for _ in asked],
+        lambda asked: [Generation("So it is \\boxed{4}.", 1, 9, "1 and 1" not in one[-1].content) for one in asked],
         silent,
     )
     assert [(answer.expected, answer.extracted, answer.correct) for answer in answers] == [
@@ -129,6 +131,7 @@ def test_gsm8k_is_read_from_a_lone_file(job: MakeJob, tmp_path: Path, give: str)
         ("6", "4", False),
     ]
     assert answers[1].question.startswith("What is 2 and 2?")
+    assert [answer.finished for answer in answers] == [False, True, True]
 
 
 @pytest.mark.usefixtures("gsm8k")

@@ -15,7 +15,16 @@ import torch
 from torch import nn
 from transformers import Trainer, TrainingArguments
 
-from harness.runs.events import ComputeDtypeMeasured, Event, Evidence, TrainingLoss, ValidationLoss, read
+from harness.runs.events import (
+    ComputeDtypeMeasured,
+    Event,
+    Evidence,
+    Phase,
+    PhaseStarted,
+    TrainingLoss,
+    ValidationLoss,
+    read,
+)
 from harness.workers import compat
 from harness.workers.evidence import ComputeDtypeMeter
 from harness.workers.reporter import Reporter
@@ -142,6 +151,16 @@ def test_a_validation_before_the_first_step_is_no_training(train: Train) -> None
     in_validation = InBf16(lambda: not train.model.training)
     events = train([1.0, 2.0], validation=1.0, inside=in_validation, eval_on_start=True)
     assert [event.dtype for event in events if isinstance(event, ComputeDtypeMeasured)] == ["float32"]
+
+
+@pytest.mark.parametrize("when", [{"eval_on_start": True}, {"eval_strategy": "epoch"}, {"save_strategy": "epoch"}])
+def test_what_is_not_at_a_step_of_its_own_is_no_training_time(train: Train, when: dict[str, Any]) -> None:
+    """What a validation took is counted from where its phase began."""
+    events = train([1.0, 2.0, 3.0], validation=1.0, **({"eval_strategy": "no"} | when))
+    phases = [event.phase for event in events if isinstance(event, PhaseStarted)]
+    assert phases[0] is Phase.TRAIN
+    between = Phase.SAVE if "save_strategy" in when else Phase.VALIDATE
+    assert phases[1:3] == [between, Phase.TRAIN]
 
 
 def test_layers_that_compute_in_several_dtypes_are_all_told(train: Train) -> None:

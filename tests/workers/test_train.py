@@ -15,7 +15,20 @@ from safetensors.torch import load_file, save_file
 from harness.base.paths import PACKAGE
 from harness.processes.child import Child
 from harness.processes.jobs import TrainJob
-from harness.runs.events import ComputeDtypeMeasured, EventReader, Evidence, TrainingLoss, ValidationLoss, read
+from harness.runs.events import (
+    ComputeDtypeMeasured,
+    EventReader,
+    Evidence,
+    FirstStep,
+    LibrariesImported,
+    Phase,
+    PhasePeaks,
+    RowsTrained,
+    TrainingFinished,
+    TrainingLoss,
+    ValidationLoss,
+    read,
+)
 from harness.runs.folder import RunFolder
 from harness.runs.record import Outcome
 
@@ -53,9 +66,11 @@ def test_a_training_whose_loss_is_no_number_says_so_at_every_step(tmp_path: Path
         "eval_steps": 3,
         "bf16": True,
         "use_cpu": True,
+        "include_num_input_tokens_seen": "non_padding",
     }
     run.train.write_text(yaml.safe_dump(arguments))
-    command = TrainJob(arguments=run.train, events=run.events, device="cpu").write(run.job("train"))
+    job = TrainJob(arguments=run.train, events=run.events, device="cpu", check=run.check)
+    command = job.write(run.job("train"))
     ended = Child(command, run.log("training"), os.environ | {"OMP_NUM_THREADS": "1"}).follow(
         EventReader(run.events), lambda event: None
     )
@@ -66,5 +81,20 @@ def test_a_training_whose_loss_is_no_number_says_so_at_every_step(tmp_path: Path
     assert all(torch.tensor(losses).isnan())
     counts = Counter(type(event) for event in events)
     assert (counts[Evidence], counts[ComputeDtypeMeasured]) == (1, 1)
+    (proof,) = [event for event in events if isinstance(event, Evidence)]
+    assert (proof.attention, proof.norm_dtype, proof.adapter_dtype) == ("sdpa", "float32", "float32")
     assert [event.dtype for event in events if isinstance(event, ComputeDtypeMeasured)] == ["bfloat16"]
     assert "nan" not in run.train.read_text()
+    # What has no loss is held against nothing when it is scored.
+    assert not run.check.exists()
+    (imported,) = [event for event in events if isinstance(event, LibrariesImported)]
+    (loaded,) = [event for event in events if isinstance(event, PhasePeaks) and event.phase is Phase.LOAD]
+    assert imported.resident_mib is not None
+    assert loaded.resident_mib is not None
+    assert 100 < imported.resident_mib <= loaded.resident_mib
+    (trained,) = [event for event in events if isinstance(event, RowsTrained)]
+    assert trained.rows == 12
+    assert trained.tokens == next(event.tokens for event in events if isinstance(event, TrainingFinished)) > 0
+    (first_step,) = [event for event in events if isinstance(event, FirstStep)]
+    # LLaMA-Factory recomputes unless it is told otherwise.
+    assert first_step.recomputed is True

@@ -10,14 +10,18 @@ import ctypes
 from ctypes import POINTER, byref, c_int, c_uint, c_ulong, c_ulonglong
 from typing import Any
 
+from harness.devices.ascend.sensor import ChipAddress
 from harness.devices.npu_smi import InfoTable, NpuProcess, NpuReading, parse_error
 from harness.devices.reading import SensorError
+from harness.devices.told import ChipSettings
 
 LIBRARY = "libdcmi.so"
 _MIB = 2**20
 _MAX_CARDS = 64
 _MAX_PROCESSES = 32
 _AI_CORE, _NPU = 2, 13
+_DDR, _HBM = 0, 2
+"""Whose errors are corrected: dcmi_device_type."""
 _HEALTH = {0: "OK", 1: "Warning", 2: "Alarm", 3: "Critical"}
 _NAME_BYTES = 32
 
@@ -54,6 +58,14 @@ class _MemoryInfo(ctypes.Structure):
     )
 
 
+class _AiCoreInfo(ctypes.Structure):
+    _fields_ = (("freq", c_uint), ("cur_freq", c_uint))  # MHz: rated, now
+
+
+class _EccInfo(ctypes.Structure):
+    _fields_ = (("enable_flag", c_int), ("counters", c_uint * 6))
+
+
 class _ProcessMemory(ctypes.Structure):
     _fields_ = (("proc_id", c_int), ("proc_mem_usage", c_ulong))  # bytes
 
@@ -70,6 +82,8 @@ _SIGNATURES: dict[str, list[Any]] = {
     "dcmi_get_device_utilization_rate": [c_int, c_int, c_int, POINTER(c_uint)],
     "dcmi_get_device_hbm_info": [c_int, c_int, POINTER(_HbmInfo)],
     "dcmi_get_device_memory_info_v3": [c_int, c_int, POINTER(_MemoryInfo)],
+    "dcmi_get_device_aicore_info": [c_int, c_int, POINTER(_AiCoreInfo)],
+    "dcmi_get_device_ecc_info": [c_int, c_int, c_int, POINTER(_EccInfo)],
     "dcmi_get_device_resource_info": [c_int, c_int, POINTER(_ProcessMemory), POINTER(c_int)],
 }
 
@@ -96,6 +110,28 @@ class DcmiQuery:
         if not readings:
             raise SensorError("dcmi: the driver lists no chip")
         return InfoTable(readings, [])
+
+    def settings(self, address: ChipAddress, lock: int) -> ChipSettings:
+        """How a chip is set. `lock` as in `ask`: nothing is started that must inherit it. Raises SensorError."""
+        if self._library is None:
+            self._open()
+        place = address.npu_id, address.chip_id or 0
+        core, hbm = _AiCoreInfo(), _HbmInfo()
+        has_core = self._answered("dcmi_get_device_aicore_info", *place, byref(core))
+        has_hbm = self._answered("dcmi_get_device_hbm_info", *place, byref(hbm))
+        return ChipSettings(
+            clock_mhz=(core.cur_freq or None) if has_core else None,
+            max_clock_mhz=(core.freq or None) if has_core else None,
+            memory_clock_mhz=(hbm.freq or None) if has_hbm else None,
+            ecc=self._ecc(*place),
+        )
+
+    def _ecc(self, card: int, chip: int) -> bool | None:
+        info = _EccInfo()
+        for kind in (_HBM, _DDR):
+            if self._answered("dcmi_get_device_ecc_info", card, chip, kind, byref(info)):
+                return bool(info.enable_flag)
+        return None
 
     def _open(self) -> None:
         try:

@@ -14,7 +14,8 @@ from harness.devices.ascend.dcmi import DcmiQuery
 from harness.devices.ascend.query import COMMAND, NpuSmiQuery, Query, explain, npu_smi
 from harness.devices.ascend.sensor import ChipAddress, NpuSensor
 from harness.devices.ascend.shared_driver import SharedDriver
-from harness.devices.npu_smi import NpuReading, parse_mapping, read_info
+from harness.devices.ascend.tell import tell
+from harness.devices.npu_smi import NpuReading, parse_mapping, parse_versions, read_info
 from harness.devices.reading import SensorError
 from harness.devices.request import AbsentError, Device, DeviceError, DeviceRequest, select
 
@@ -39,7 +40,7 @@ def find(request: DeviceRequest) -> Device:
             "/usr/local/bin/npu-smi into the container, or use another device.name"
         )
     try:
-        chips = _chips(command)
+        chips, driver = _chips(command)
     except SensorError as error:
         raise DeviceError(
             f"device.name: the NPU driver cannot be asked: {error}; `harness doctor` tells more"
@@ -71,6 +72,7 @@ def find(request: DeviceRequest) -> Device:
         chip_sensor=lambda interval_seconds: NpuSensor(
             addresses, SharedDriver(_QUERIES[request.sensor](), interval_seconds)
         ),
+        tell=lambda: tell(addresses, request.sensor, driver),
         stand_in=request.stand_in,
     )
 
@@ -117,8 +119,9 @@ class _Discovery(BaseModel):
 
 
 @cache
-def _chips(command: str) -> list[NpuReading]:
-    """All chips of the machine or container, by logic id, as they were when this process first asked."""
+def _chips(command: str) -> tuple[list[NpuReading], str | None]:
+    """All chips of the machine or container, by logic id, as they were when this process first asked, and their
+    driver's version; None: it is not told."""
     discovery = _Discovery.make(command)
     table = read_info(discovery.info)
     mapped = {(chip.npu_id, chip.chip_id): chip.logic_id for chip in parse_mapping(discovery.mapping)}
@@ -135,7 +138,8 @@ def _chips(command: str) -> list[NpuReading]:
         return float("inf") if number is None else number
 
     # In a container torch counts what is there from 0, whatever the driver calls it: the order decides, not the number.
-    return sorted(table.readings, key=logic_id)
+    versions = parse_versions(discovery.info)
+    return sorted(table.readings, key=logic_id), versions[1] if versions else None
 
 
 def _product(chip: NpuReading) -> str:

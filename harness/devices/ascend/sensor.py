@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.devices.ascend.shared_driver import SharedDriver
-from harness.devices.host import tree
+from harness.devices.host import count_others, tree
 from harness.devices.npu_smi import NpuProcess, NpuReading
 from harness.devices.reading import Reading, SensorError
 
@@ -52,6 +52,7 @@ class NpuSensor:
                     utilization_percent=reading.utilization_percent,
                     power_watts=reading.power_watts,
                     temperature_celsius=reading.temperature_celsius,
+                    other_processes=_others(reading, family),
                 )
             )
         return readings
@@ -70,6 +71,12 @@ def _process_mib(reading: NpuReading, family: set[int]) -> float | None:
     own = [process for process in reading.processes if _pid(process) in family]
     known = [process.memory_mib for process in own if process.memory_mib is not None]
     return sum(known) if known and len(known) == len(own) else None
+
+
+def _others(reading: NpuReading, family: set[int]) -> int | None:
+    pids = [pid for process in reading.processes if (pid := _pid(process)) is not None]
+    is_whole = reading.processes_listed and len(pids) == len(reading.processes)
+    return count_others(pids if is_whole else None, family)
 
 
 def _pid(process: NpuProcess) -> int | None:

@@ -28,6 +28,16 @@ struct dcmi_get_memory_info_stru {
     unsigned char reserve[60];
 };
 
+struct dcmi_aicore_info {
+    unsigned int freq, cur_freq;
+};
+
+struct dcmi_ecc_info {
+    int enable_flag;
+    unsigned int single_bit_error_cnt, double_bit_error_cnt, total_single_bit_error_cnt, total_double_bit_error_cnt;
+    unsigned int single_bit_isolated_pages_cnt, double_bit_isolated_pages_cnt;
+};
+
 struct dcmi_proc_mem_info {
     int proc_id;
     unsigned long proc_mem_usage;
@@ -170,6 +180,23 @@ int dcmi_get_device_memory_info_v3(int card, int device, struct dcmi_get_memory_
     memset(info, 0xAA, sizeof *info);
     info->memory_size = chips[chip].ddr_total;
     info->memory_available = chips[chip].ddr_available;
+    return 0;
+}
+
+int dcmi_get_device_aicore_info(int card, int device, struct dcmi_aicore_info *info)
+{
+    FIND(chip);
+    *info = (struct dcmi_aicore_info){1800, 800};
+    return 0;
+}
+
+int dcmi_get_device_ecc_info(int card, int device, int input_type, struct dcmi_ecc_info *info)
+{
+    FIND(chip);
+    if (input_type != (chips[chip].hbm_total ? 2 : 0))
+        return -8255;
+    memset(info, 0xAA, sizeof *info);
+    info->enable_flag = 1;
     return 0;
 }
 

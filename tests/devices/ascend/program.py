@@ -32,8 +32,16 @@ class Program:
         return int(behaviour.get("status", 0))
 
     def _show(self, behaviour: dict[str, Any]) -> None:
-        name = {("info",): "info.txt", ("info", "-m"): "mapping.txt"}.get(tuple(self._arguments))
-        file = self._state / (name or "nothing")
+        match self._arguments:
+            case ["info"]:
+                name = "info.txt"
+            case ["info", "-m"]:
+                name = "mapping.txt"
+            case ["info", "-t", kind, "-i", npu_id]:
+                name = f"{kind}-{npu_id}.txt"
+            case _:
+                name = "nothing"
+        file = self._state / name
         sys.stdout.buffer.write(
             file.read_bytes() if file.exists() else b"This device does not support querying that.\n"
         )

@@ -60,6 +60,10 @@ class StandInNpuSmi:
             self._write("mapping.txt", mapping)
         self.behave("show")
 
+    def answer(self, kind: str, npu_id: int, text: str) -> None:
+        """Print this when asked for `info -t KIND -i NPU`, while it shows."""
+        self._write(f"{kind}-{npu_id}.txt", text)
+
     def behave(self, mode: str, **details: Any) -> None:
         self._write("behaviour.json", json.dumps({"mode": mode, **details}))
 

@@ -12,6 +12,7 @@ from harness.devices.ascend.sensor import ChipAddress, NpuSensor
 from harness.devices.ascend.shared_driver import SharedDriver
 from harness.devices.npu_smi import NpuProcess
 from harness.devices.reading import SensorError
+from harness.devices.told import ChipSettings
 from tests.devices.ascend.stand_in import StandInNpuSmi
 from tests.devices.ascend.stand_in_dcmi import UNSUPPORTED, StandInDcmi, compile_library
 from tests.devices.ascend.tables import Card, Held, a3_table, hbm_table
@@ -81,6 +82,20 @@ def test_what_a_driver_does_not_tell_is_none(bare: Path, whole: Path, tmp_path: 
     (chip,) = DcmiQuery(dcmi.path).ask(NO_LOCK).readings
     told = chip.model_dump(exclude_none=True)
     assert told == {"npu_id": 5, "chip_id": 0, "processes": [], "processes_listed": False}
+
+
+def test_clocks_and_correction_of_errors_are_read_of_a_card_with_hbm_and_of_one_without(dcmi: StandInDcmi) -> None:
+    dcmi.show([Card(2), Card(5, name="310P3", total=0, ddr_total=44278)])
+    query = DcmiQuery(dcmi.path)
+    with_hbm, without = (query.settings(ChipAddress(0, npu, 0), NO_LOCK) for npu in (2, 5))
+    assert with_hbm == ChipSettings(clock_mhz=800, max_clock_mhz=1800, memory_clock_mhz=1600, ecc=True)
+    assert without == ChipSettings(clock_mhz=800, max_clock_mhz=1800, memory_clock_mhz=None, ecc=True)
+
+
+def test_settings_that_a_driver_does_not_tell_are_none(bare: Path, tmp_path: Path) -> None:
+    dcmi = StandInDcmi(bare, tmp_path)
+    dcmi.show([Card(5)])
+    assert DcmiQuery(dcmi.path).settings(ChipAddress(0, 5, None), NO_LOCK) == ChipSettings()
 
 
 def test_the_library_is_opened_once_for_many_questions(dcmi: StandInDcmi) -> None:

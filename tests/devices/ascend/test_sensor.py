@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.devices import host
 from harness.devices.ascend.sensor import ChipAddress, NpuSensor
 from harness.devices.ascend.shared_driver import SharedDriver
 from harness.devices.reading import Reading, SensorError
@@ -67,6 +68,36 @@ def test_processes_of_the_run_are_summed_and_others_left_out(tmp_path: Path) -> 
     with child(sys.executable, "-c", "input()") as descendant:
         held = [Held(0, os.getpid(), 500), Held(0, OTHERS, 9000), Held(0, descendant.pid, 70), Held(1, os.getpid(), 3)]
         assert process_mib(hbm_table(CARDS, held), tmp_path) == 570
+
+
+@pytest.mark.parametrize(
+    ("held", "others"),
+    [
+        (None, None),
+        ([Held(1, OTHERS, 3)], 0),
+        ([Held(0, os.getpid(), 500), Held(0, OTHERS, 9000), Held(0, OTHERS + 1, 9)], 2),
+        ([Held(0, OTHERS + pid, 10) for pid in range(8)], None),
+        ([Held(0, os.getpid(), 1, inside=str(OTHERS)), Held(0, OTHERS, 1, inside=str(os.getpid()))], 1),
+    ],
+    ids=["no process table", "on another NPU", "two", "as many as npu-smi ever shows", "in a container, by pids there"],
+)
+def test_processes_of_others_on_a_chip_are_counted_where_the_table_is_whole(
+    held: list[Held] | None, others: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "sees_all_processes", lambda: True)
+    (reading,) = read(hbm_table(CARDS, held), [ChipAddress(0, 0, 0)], tmp_path)
+    assert reading.other_processes == others
+
+
+def test_in_a_container_with_pids_of_the_host_nobody_knows_who_is_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "sees_all_processes", lambda: False)
+    table = hbm_table(CARDS, [Held(0, OTHERS, 60703)])
+    (reading,) = read(table, [ChipAddress(0, 0, 0)], tmp_path)
+    assert reading.other_processes is None
+    (before,) = read(table, [ChipAddress(0, 0, 0)], tmp_path, frozenset())
+    assert before.other_processes == 1, "the run, which has not begun, is not on it"
 
 
 def test_before_the_child_is_started_nothing_is_put_down_to_the_run(tmp_path: Path) -> None:
