@@ -33,6 +33,8 @@ def test_the_wheel_plans_the_quickstart_in_an_empty_folder(installed: Path, tmp_
         [
             sys.executable,
             "-c",
+            # Without the checkout, where that is installed: Hydra would find the sweeper there.
+            f"import sys; sys.path = [path for path in sys.path if path != {str(ROOT)!r}]\n"
             "from harness.cli import app; app()",
             "sweep",
             "quickstart",
@@ -49,8 +51,10 @@ def test_the_wheel_plans_the_quickstart_in_an_empty_folder(installed: Path, tmp_
     assert f"model_name_or_path: {installed / 'harness' / 'models' / 'tiny'}" in train_yaml.read_text()
 
 
-def test_the_wheel_has_the_reports_templates_and_the_console_script(installed: Path) -> None:
-    assert (installed / "harness" / "report" / "templates" / "report.md.j2").is_file()
+def test_the_wheel_has_the_reports_templates_the_sweeper_and_the_console_script(installed: Path) -> None:
+    # A namespace that other plugins of Hydra's share.
+    assert [file.name for file in (installed / "hydra_plugins").iterdir()] == ["harness_sweeper.py"]
+    assert (installed / "harness" / "report" / "templates" / "report.html.j2").is_file()
     (entry_points,) = installed.glob("*.dist-info/entry_points.txt")
     assert "harness = harness.cli:app" in entry_points.read_text()
 

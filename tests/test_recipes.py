@@ -24,6 +24,7 @@ from harness.base.paths import PACKAGE, configuration_folder
 from harness.compose import points as compose
 from harness.data import sources
 from harness.devices.request import Device, DeviceRequest
+from harness.execution.outlook import enough, warnings
 from harness.execution.prepare import prepare
 from harness.execution.run import tracking_job
 from harness.plan.files import train_arguments, write
@@ -409,15 +410,26 @@ def test_a_recipes_seed_is_the_one_that_its_tutorial_left_to_llamafactory(parsed
     assert parsed.defaults["seed"] == 42
 
 
+@pytest.mark.parametrize("sweep", [*ONE_EACH, "memory_probe"])
+def test_a_sweep_of_one_seed_says_which_command_gives_a_verdict(sweep: str) -> None:
+    text = (configuration_folder("sweeps") / f"{sweep}.yaml").read_text()
+    (said,) = re.findall(rf"# +harness sweep {sweep} seed=([\d,]+)", text.partition("defaults:")[0])
+    seed = 0 if sweep == "memory_probe" else 42
+    assert [int(number) for number in said.split(",")] == list(enough([seed]))
+    assert "allows no verdict on the methods" in " ".join(text.replace("#", "").split())
+    assert "seed" not in yaml.safe_load(text)["hydra"]["sweeper"]["params"]
+    assert yaml.safe_load(text).get("seed", 0) == seed
+
+
 @pytest.mark.parametrize("sweep", ONE_EACH)
 def test_a_recipe_fetches_the_model_that_its_tutorial_names(sweep: str, files: Path, on_npus: None) -> None:
     given = [text for text in users_own(sweep, files) if not text.startswith("model.path=")]
     points = compose.points([f"sweeps={sweep}", "dry_run=true", *given], multirun=True, check=lambda config: [])
-    models = list(dict.fromkeys(point.config.model.path for point in points))
-    assert models[0] == ONE_EACH[sweep].model
+    models = {point.config.model.path for point in points}
+    further = {"Qwen/Qwen2-0.5B", "Qwen/Qwen2.5-3B"} if sweep == "qwen2_math" else set()
+    assert models == {ONE_EACH[sweep].model, *further}
     assert {point.config.model.hub for point in points} == {"modelscope"}
-    if sweep == "qwen2_math":
-        assert models[1:] == ["Qwen/Qwen2-0.5B", "Qwen/Qwen2.5-3B"]
+    if further:
         assert len(points) == 6
 
 
@@ -441,7 +453,9 @@ def test_what_a_tutorial_has_and_no_hub_is_asked_for(
 def test_the_math_runs_have_the_tutorials_names_in_swanlab(files: Path, on_npus: None) -> None:
     given = [text for text in users_own("qwen2_math", files) if not text.startswith("model.path=")]
     jobs = [tracking_job(spec) for spec in specs_of("sweeps=qwen2_math", *given)]
-    assert [job.experiment for job in jobs[:3]] == ["qwen2-7b-lora-math", "qwen2-7b-qlora-math", "qwen2-0.5b-lora-math"]
+    assert sorted(job.experiment for job in jobs) == sorted(
+        f"{model}-{method}-math" for model in ("qwen2-7b", "qwen2-0.5b", "qwen2.5-3b") for method in ("lora", "qlora")
+    )
     assert {job.project for job in jobs} == {"llamafactory"}
 
 
@@ -467,6 +481,11 @@ def test_deepspeed_is_there_for_lora_alone_and_partitions_nothing(trained: Train
     zero0 = {arm: settings.get("deepspeed") for (sweep, arm), (_, settings) in trained.items() if "zero0" in sweep}
     assert zero0["lora_zero0"]["zero_optimization"] == {"stage": 0}
     assert (zero0["lora"], zero0["qlora"]) == (None, None)
+
+
+@pytest.mark.parametrize("sweep", ONE_EACH)
+def test_the_arms_of_a_recipe_differ_in_what_it_compares_alone(sweep: str, files: Path, on_npus: None) -> None:
+    assert warnings(specs_of(f"sweeps={sweep}", "dry_run=true", *users_own(sweep, files))) == []
 
 
 def test_deepspeed_is_set_as_llamafactory_sets_it(trained: Trained) -> None:

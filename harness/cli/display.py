@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
@@ -22,6 +22,9 @@ from harness.execution.observer import Observer, RunLabel, RunStarted
 from harness.runs import events
 from harness.runs.events import Event, Phase, PhaseStarted, TrainingStarted
 from harness.runs.record import Divergence, DivergenceKind, Outcome, Record, Reply, Score, passed
+
+if TYPE_CHECKING:
+    from harness.execution.outlook import Outlook
 
 _SHOWN = (Quantity.DEVICE, Quantity.PROCESS, Quantity.HOST)
 """Which memory is shown: the first that a sensor tells."""
@@ -38,6 +41,7 @@ class Display:
         self._total = total
         self._label: RunLabel | None = None
         self._total_steps = 0
+        self._previous: Event | None = None
         self._sampler: Sampler | None = None
         self._memory = ""
         # A pipe gets whole lines, whatever width rich takes it for.
@@ -49,6 +53,12 @@ class Display:
 
     def warn(self, text: str) -> None:
         self._errors.print(f"[yellow]warning:[/] {escape(text)}")
+
+    def announced(self, outlook: Outlook) -> None:
+        from harness.cli.announcement import announcement  # It brings scipy along, which a run by itself needs not.
+
+        for line in announcement(outlook):
+            self.note(line)
 
     def planned(self, label: RunLabel, file: Path) -> None:
         self._begin(label)
@@ -69,7 +79,7 @@ class Display:
         match event:
             case PhaseStarted(phase=Phase.LOAD):
                 self._line("loading")
-            case PhaseStarted(phase=Phase.EVALUATE):
+            case PhaseStarted(phase=Phase.EVALUATE) if not isinstance(self._previous, events.AdapterChecked):
                 self._line("scoring")
             case events.Evidence():
                 self._line(
@@ -87,10 +97,12 @@ class Display:
                 self._line(f"step {event.step}/{self._total_steps} loss {event.loss:.4f}{self._memory_now()}")
             case events.ValidationLoss():
                 self._line(f"step {event.step}/{self._total_steps} validation loss {event.loss:.4f}")
+        self._previous = event
 
     def run_finished(self, record: Record) -> None:
         outcome = [_status(record), *_results(record.score, record.replies)]
-        self._line(f"{', '.join(outcome)}, {record.wall_seconds:.0f} s{self._memory_now()}")
+        took = "" if record.wall_seconds is None else f", {record.wall_seconds:.0f} s"
+        self._line(f"{', '.join(outcome)}{took}{self._memory_now()}")
         self._sampler = None
         if record.divergence is not None:
             self._warn_of_run(f"diverged: {_why(record.divergence)}")
@@ -181,7 +193,7 @@ class LiveDisplay(Display):
     def run_finished(self, record: Record) -> None:
         self.close()
         super().run_finished(record)
-        if record.status is Outcome.COMPLETED:
+        if record.status is Outcome.COMPLETED and record.wall_seconds is not None:
             self._durations.append(record.wall_seconds)
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from harness.cli.exits import exits
 from harness.runs.folder import RunFolder
 
 _SWEEPS = (
-    "A file in ./sweeps, or one of the package's own: quickstart, memory_probe; the tutorials qwen2_math, "
+    "A file in ./sweeps, or one of the package's own: quickstart, four_arms, memory_probe; the tutorials qwen2_math, "
     "qwen3_psychology, qwen3_vl_tools, qwen2_5_identity, qwen1_5_zero0."
 )
 
@@ -44,7 +44,8 @@ def run(
 def sweep(context: typer.Context, name: Annotated[str, typer.Argument(help=_SWEEPS)]) -> None:
     """All runs of a comparison, then its report: harness sweep NAME [KEY=VALUE ...]
 
-    dry_run=true writes what would be trained and trains nothing. Completed runs are not run again."""
+    First it says what it compares and the smallest difference that it can see. Completed runs are not run again: more
+    seeds go on from what is there. dry_run=true writes what would be trained and trains nothing."""
     _hydra(["--multirun", f"sweeps={name}", *context.args])
 
 

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from importlib.util import find_spec
 from operator import attrgetter
 from typing import Any
 
 from harness.base import ports
+from harness.base.errors import did_you_mean
 from harness.base.paths import NAME_RULE, is_name, obstacle
 from harness.compose.data_checks import question_mistakes, row_mistakes
-from harness.config.schema import MERGED, TARGETS, Config, LaunchConfig, arm_of
+from harness.compose.keys import OPEN, keys
+from harness.config.schema import LANGUAGES, MERGED, TARGETS, Config, LaunchConfig, arm_of
 from harness.data.sources import SourceReader
 from harness.devices.device import Device
 from harness.trainer.fields import FIELDS, holds_secret, training_argument_names, unknown_argument
@@ -27,6 +29,7 @@ _POSITIVE = (
     *("training.gradient_accumulation", "training.cutoff_length", "training.logging_steps"),
     *("training.validation_steps", "training.save_steps", "evaluation.limit", "evaluation.batch_size"),
     *("evaluation.max_new_tokens", "device.interval_seconds", "device.threads"),
+    *("comparison.margin_points", "comparison.margin_nats", "comparison.memory_limit_mib", "comparison.looks"),
 )
 _NOT_NEGATIVE = ("dataset.validation_samples", "evaluation.few_shot", "training.warmup_steps")
 _CHOICES = {
@@ -35,11 +38,14 @@ _CHOICES = {
     "quantization.type": ("nf4", "fp4"),
     "tracking.mode": ("local", "cloud", "offline", "disabled"),
     "model.hub": ("huggingface", "modelscope", "local"),
+    "report.language": LANGUAGES,
 }
+_RATIOS = ("comparison.margin_time_ratios", "comparison.margin_memory_ratios")
 _BOUNDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(_POSITIVE, (lambda value: value > 0, "must be greater than 0")),
     **dict.fromkeys(_NOT_NEGATIVE, (lambda value: value >= 0, "must be 0 or greater")),
     **{key: (known.__contains__, f"must be one of {', '.join(known)}") for key, known in _CHOICES.items()},
+    **dict.fromkeys(_RATIOS, (lambda value: _is_around_1(value), "give [LOW, HIGH], where 0 < LOW < 1 < HIGH")),
     # What numpy's generator takes.
     "seed": (lambda value: 0 <= value < 2**32, "must be 0 or greater, and below 2**32"),
     "method.dropout": (lambda value: 0 <= value < 1, "must be at least 0 and below 1"),
@@ -47,6 +53,10 @@ _BOUNDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "dataset.validation_fraction": (lambda value: 0 < value < 1, "must be between 0 and 1"),
     "quantization.bits": ((4, 8).__contains__, "use 4 or 8, or null for weights as they are"),
 }
+
+
+def _is_around_1(ratios: Sequence[float]) -> bool:
+    return len(ratios) == 2 and 0 < ratios[0] < 1 < ratios[1] < math.inf
 
 
 def check(config: Config, device: Device | None, sources: SourceReader, *, reported: bool = True) -> list[str]:
@@ -86,6 +96,15 @@ def _values(config: Config) -> Iterator[str]:
         (config.tracking.experiment or "").format(arm="lora", seed=0)
     except (LookupError, ValueError, TypeError, AttributeError):
         yield f"tracking.experiment={config.tracking.experiment}: {{arm}} and {{seed}} are filled in, and nothing else"
+
+
+def axis_mistakes(axes: Sequence[str], facts: Collection[str]) -> Iterator[str]:
+    """Yield what is wrong with comparison.axes. `facts`: the names under which a report compares them."""
+    known = [*facts, *keys()] if axes else []
+    for axis in axes:
+        if axis not in known and not axis.startswith(OPEN):
+            near = did_you_mean(axis, known) or f"name a key, such as method.rank, or one of {', '.join(facts)}"
+            yield f"comparison.axes: {axis}: no such key, nor a fact that is compared; {near}".rstrip()
 
 
 def _validation(config: Config) -> Iterator[str]:

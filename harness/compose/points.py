@@ -5,9 +5,8 @@ Hydra itself stops at the first mistake. Here each override is tried by itself f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -21,15 +20,14 @@ from omegaconf.errors import OmegaConfBaseException
 
 from harness.base import paths
 from harness.base.errors import UserError, did_you_mean
-from harness.compose import hydra_plugins
+from harness.compose import hydra_plugins, order
 from harness.compose.hydra_values import admit
+from harness.compose.keys import OPEN, keys
 from harness.config.schema import Config
 
 CONFIG_NAME = "config"
 _SEPARATE = ("llamafactory", "hydra")
 """Parts of the configuration whose keys the schema does not name."""
-_OPEN = ("model.shapes.", "dataset.columns.", "dataset.tags.")
-"""Mappings of the schema, which take any key."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,7 @@ class _CommandLine:
         self._groups = [group for group in loader.list_groups("") if group != "hydra"]
         self._scratch: DictConfig = OmegaConf.structured(Config)
         """Takes every value once, to see whether it fits."""
-        self._known = tuple(_keys(self._scratch))
+        self._known = keys()
 
     def parse(self, overrides: Iterable[str]) -> tuple[list[Override], list[str]]:
         """Return the overrides that are right by themselves, and what is wrong with the others."""
@@ -129,8 +127,11 @@ class _CommandLine:
 
         What the file sweeps over comes first, so that the command line takes its place."""
         try:
-            swept = dict(_composed(_single(given)).hydra.sweeper.get("params") or {})
-            right, mistakes = self.parse([f"{key}={value}" for key, value in swept.items()])
+            shared = _composed(_single(given))
+            sweeper = shared.hydra.sweeper
+            right, mistakes = self.parse([f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()])
+            if sweeper._target_ == order.SWEEPER:
+                return order.split([*right, *given], shared), mistakes
             return BasicSweeper.split_arguments([*right, *given], None)[0], mistakes
         except UserError as error:
             return [], error.mistakes
@@ -143,7 +144,7 @@ class _CommandLine:
             return None
         if key in self._groups:
             return self._mistake_in_choice(key, _values(override))
-        if key in self._known or key.startswith(_OPEN):
+        if key in self._known or key.startswith(OPEN):
             return self._mistake_in_value(key, override)
         near = did_you_mean(key, [name for name in self._known if "." in name] + self._groups)
         return f"{key}: no such key; {near or '`harness run --cfg job` prints all of them'}".rstrip()
@@ -176,14 +177,6 @@ def _values(override: Override) -> list[str]:
     if override.is_sweep_override():
         return list(override.sweep_string_iterator())
     return [] if override.is_delete() else [override.get_value_element_as_str()]
-
-
-def _keys(node: Any, prefix: str = "") -> Iterator[str]:
-    for key in node:
-        full = f"{prefix}{key}"
-        yield full
-        if OmegaConf.is_dict(node._get_node(key)) and not OmegaConf.is_missing(node, key):
-            yield from _keys(node[key], f"{full}.")
 
 
 _LISTED = {

@@ -233,6 +233,40 @@ class TrackingConfig:
 
 
 @dataclass
+class ComparisonConfig:
+    """How a sweep's arms are judged. It changes no run: none of it is part of a run's identity."""
+
+    margin_points: float = 2.0
+    """Of accuracy, in points of percent: two arms nearer than that serve equally well."""
+    margin_time_ratios: list[float] = field(default_factory=lambda: [0.95, 1.05])
+    """Of the arm's time to its baseline's; of energy too."""
+    margin_memory_ratios: list[float] = field(default_factory=lambda: [0.98, 1.02])
+    margin_nats: float = 0.01
+    """Of a loss, in nats a token."""
+    axes: list[str] = field(default_factory=list)
+    """What arms are meant to differ in beside method and quantization: keys of the configuration, or names of facts
+    that the report compares. A difference in one of them is what is compared, and spoils nothing."""
+    memory_limit_mib: float | None = None
+    """What the arm that is chosen has to fit; None: the device's own."""
+    looks: int = 1
+    """How often the results will be looked at while seeds are added, said before the first look."""
+    strict: bool = False
+    """Refuse a sweep whose arms differ in more than they are meant to, before it starts."""
+
+
+LANGUAGES = ("en", "zh")
+"""Those that a report can be written in."""
+
+
+@dataclass
+class ReportConfig:
+    """How a sweep's report is written. It changes no run: none of it is part of a run's identity."""
+
+    language: str = "en"
+    """One of LANGUAGES."""
+
+
+@dataclass
 class Config:
     """All that a run can be told."""
 
@@ -245,6 +279,8 @@ class Config:
     device: DeviceConfig = field(default_factory=DeviceConfig)
     launch: LaunchConfig = field(default_factory=LaunchConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    comparison: ComparisonConfig = field(default_factory=ComparisonConfig)
+    report: ReportConfig = field(default_factory=ReportConfig)
     llamafactory: dict[str, Any] = field(default_factory=dict)
     """LLaMA-Factory arguments that have no key of their own here, as LLaMA-Factory names them."""
     sweep: str = "single"
@@ -256,6 +292,7 @@ class Config:
     seed: int = 0
     output: str = "outputs"
     reports: str = "reports"
+    """Where the reports are written, each in a folder of its sweep's name."""
     dry_run: bool = False
 
 

@@ -37,6 +37,8 @@ def main(arguments: Sequence[str], make_observer: MakeObserver) -> int:
     sweep = Sweep(prepared.specs, make_observer, planner)
     for what in prepared.unchecked:
         sweep.observer.note(f"not checked: {what}")
+    if parsed.multirun:
+        sweep.announce()
     try:
         _application(sweep.run_point)
     except Stopped as stopped:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from harness.devices.sampler import Sampler
 from harness.runs.events import Event
 from harness.runs.record import Record, Reply, Score
+
+if TYPE_CHECKING:
+    from harness.execution.outlook import Outlook
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,9 @@ class Observer(Protocol):
 
     def warn(self, text: str) -> None:
         """Something that may be wrong."""
+
+    def announced(self, outlook: Outlook) -> None:
+        """A sweep is about to start, or to be planned."""
 
     def planned(self, label: RunLabel, file: Path) -> None:
         """A dry run has written `file` and trains nothing."""

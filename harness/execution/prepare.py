@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from harness.base.errors import UserError
+from harness.comparison.facts import Fact
 from harness.compose import checks
 from harness.compose.points import points
 from harness.config.schema import Config
@@ -14,6 +15,7 @@ from harness.devices.request import AbsentError
 from harness.plan import device as devices
 from harness.plan.planner import Planner
 from harness.plan.spec import RunSpec
+from harness.runs.folder import SweepFolder
 
 
 @dataclass
@@ -50,6 +52,10 @@ def prepare(overrides: Sequence[str], multirun: bool, planner: Planner) -> Prepa
     unchecked: dict[str, None] = {}
 
     def check(config: Config) -> list[str]:
+        axis_mistakes = checks.axis_mistakes(config.comparison.axes, [fact.value for fact in Fact])
+        return [*_check(config), *axis_mistakes]
+
+    def _check(config: Config) -> list[str]:
         device = found.find(config)
         # A run by itself writes no report.
         reported = multirun and not config.dry_run
@@ -69,5 +75,25 @@ def prepare(overrides: Sequence[str], multirun: bool, planner: Planner) -> Prepa
     for number, point in enumerate(asked):
         device = found.find(point.config)
         described = devices.assume(point.config) if isinstance(device, DeviceError) else devices.describe(device)
-        specs.append(planner.spec(point.config, point.overrides, described, number))
+        specs.append(planner.spec(point.config, point.overrides, described, number, of_sweep=multirun))
+    if multirun:
+        _refuse_what_is_unfair(specs)
     return Prepared(specs, list(unchecked))
+
+
+def _refuse_what_is_unfair(specs: Sequence[RunSpec]) -> None:
+    """Raises UserError where a sweep asks for it, with comparison.strict, and is not fair."""
+    if not any(spec.config.comparison.strict for spec in specs):
+        return
+    from harness.execution import outlook  # It brings pandas along, which few need.
+
+    if mistakes := [mistake for several in by_sweep(specs) for mistake in outlook.refusals(several)]:
+        raise UserError(list(dict.fromkeys(mistakes)))
+
+
+def by_sweep(specs: Sequence[RunSpec]) -> list[list[RunSpec]]:
+    """Return the specs of each sweep that a command line asks for, in their order."""
+    grouped: dict[SweepFolder, list[RunSpec]] = {}
+    for spec in specs:
+        grouped.setdefault(spec.sweep_folder, []).append(spec)
+    return list(grouped.values())

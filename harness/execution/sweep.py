@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ from omegaconf import DictConfig
 from harness.base.errors import UserError
 from harness.base.paths import from_cwd
 from harness.execution.observer import Observer
-from harness.execution.prepare import prepare
+from harness.execution.prepare import by_sweep, prepare
 from harness.execution.run import Shared, as_recorded, run
 from harness.plan.planner import Planner
 from harness.plan.spec import RunSpec
-from harness.runs import store
+from harness.runs import looks, store
+from harness.runs.folder import RunFolder
 from harness.runs.record import Outcome, Record
 
 MakeObserver = Callable[[int], Observer]
@@ -52,6 +54,18 @@ class Sweep:
     def observer(self) -> Observer:
         return self._shared.observer
 
+    def announce(self) -> None:
+        """Say of each sweep what it compares, how fair that is and what it can see, before anything starts."""
+        from harness.execution import outlook  # It brings pandas along, which a run by itself needs not.
+
+        for specs in by_sweep(self.specs):
+            if specs[0].is_helper:
+                continue
+            done = [run.path for run in _completed(_found(specs))]
+            self.observer.announced(outlook.outlook(specs, done))
+            for warning in outlook.warnings(specs):
+                self.observer.warn(warning)
+
     def run_point(self, composed: DictConfig) -> str | None:
         """Run what Hydra composed: one point, in another process where its launcher is a parallel one."""
         job = HydraConfig.get()
@@ -83,15 +97,18 @@ class Sweep:
         """Report on the runs of this sweep, not on others that share its folder; whether all of them completed."""
         from harness.report.render import render
 
-        completed = True
-        for folder in dict.fromkeys(spec.sweep_folder for spec in self.specs):
-            specs = [as_recorded(spec) for spec in self.specs if spec.sweep_folder == folder]
-            records = [record for spec in specs if (record := _record(spec)) is not None]
-            output = from_cwd(specs[0].started_in / specs[0].config.reports / specs[0].config.sweep)
-            rendered = render([folder.path], output, only=[spec.folder.path for spec in specs])
-            self.observer.sweep_finished(records, rendered.verdict, rendered.path)
-            completed &= len(records) == len(specs) and all(record.status is Outcome.COMPLETED for record in records)
-        return completed
+        all_completed = True
+        for specs in by_sweep(self.specs):
+            folder, config = specs[0].sweep_folder, specs[0].config
+            found = _found(specs)
+            output = from_cwd(specs[0].started_in / config.reports / config.sweep)
+            only = [as_recorded(spec).folder.path for spec in specs]
+            rendered = render([folder.path], output, only, config.report.language)
+            completed = _completed(found)
+            looks.note(folder, [run.name for run in completed])
+            self.observer.sweep_finished([record for _, record in found], rendered.verdict, rendered.path)
+            all_completed &= len(completed) == len(specs)
+        return all_completed
 
     def spec_of(self, overrides: list[str]) -> RunSpec:
         """Return the spec of a point; one that a sweeper thought of by itself is planned now."""
@@ -99,8 +116,15 @@ class Sweep:
         return known or prepare(overrides, multirun=False, planner=self._shared.planner).specs[0]
 
 
-def _record(spec: RunSpec) -> Record | None:
-    try:
-        return store.load(spec.folder)
-    except store.DamagedRecordError:  # The report names it.
-        return None
+def _found(specs: Iterable[RunSpec]) -> list[tuple[RunFolder, Record]]:
+    """Return the runs of these that have a record, with it."""
+    found = []
+    for spec in map(as_recorded, specs):
+        with suppress(store.DamagedRecordError):  # The report names it.
+            if (record := store.load(spec.folder)) is not None:
+                found.append((spec.folder, record))
+    return found
+
+
+def _completed(found: Iterable[tuple[RunFolder, Record]]) -> list[RunFolder]:
+    return [folder for folder, record in found if record.status is Outcome.COMPLETED]

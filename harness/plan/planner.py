@@ -44,8 +44,17 @@ class Planner:
             self.sources.fetch(source, config.model.hub)
         return bool(absent)
 
-    def spec(self, config: Config, overrides: tuple[str, ...], device: DeviceSpec, number: int = 0) -> RunSpec:
-        """Decide on a run, the `number`th of its sweep. Its dataset must be on this machine. Raises SourceError."""
+    def spec(
+        self,
+        config: Config,
+        overrides: tuple[str, ...],
+        device: DeviceSpec,
+        number: int = 0,
+        of_sweep: bool = False,
+    ) -> RunSpec:
+        """Decide on a run, the `number`th (from 0) of its command. Its dataset must be on this machine.
+
+        Raises SourceError."""
         rows, digest = self.rows(config.dataset)
         model_path, weights = self.weights(config)
         precision = precision_of(config, device)
@@ -65,6 +74,7 @@ class Planner:
                 "config": config,
                 "overrides": overrides,
                 "number": number,
+                "of_sweep": of_sweep,
                 "started_in": self.started_in,
                 "device": device,
                 "precision": precision,

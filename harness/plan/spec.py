@@ -46,7 +46,9 @@ class RunSpec(BaseModel):
     overrides: tuple[str, ...] = ()
     """The command line's, that compose this run."""
     number: int = 0
-    """Its place in its sweep, from 0."""
+    """Its place in the order of the runs of its command, from 0."""
+    of_sweep: bool = False
+    """Whether that command was for a sweep; else the run stands by itself."""
     started_in: Path
     """The folder that relative paths of the configuration start from."""
     device: DeviceSpec
@@ -67,6 +69,11 @@ class RunSpec(BaseModel):
     @property
     def name(self) -> str:
         return f"{self.arm}-seed{self.config.seed}"
+
+    @property
+    def position(self) -> int | None:
+        """Its place in the order of its sweep's command, from 1; None: it stands by itself."""
+        return self.number + 1 if self.of_sweep else None
 
     @property
     def identity(self) -> str:

@@ -10,7 +10,10 @@ import yaml
 
 from tests.conftest import FinishedSweep, Harness
 
-VERBS = ("run", "sweep", "report", "doctor", "merge", "chat", "serve", "webchat", "import", "data", "watch")
+VERBS = (
+    *("run", "sweep", "report", "compare", "adopt", "doctor", "merge"),
+    *("chat", "serve", "webchat", "import", "data", "watch"),
+)
 # Typer itself loads pydantic for a verb's help.
 HELP = """
 import sys

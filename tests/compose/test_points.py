@@ -38,14 +38,15 @@ def test_another_quantization_can_take_its_place_and_shows_in_the_arm() -> None:
 def test_every_quantization_is_an_arm_of_a_sweep() -> None:
     found = all_points("method=lora", "quantization=none,int8,nf4,nf4_double,fp4", multirun=True)
     arms = [arm_of(point.config) for point in found]
-    assert arms == ["lora", "lora-int8", "lora-nf4", "lora-nf4_double", "lora-fp4"]
+    assert sorted(arms) == ["lora", "lora-fp4", "lora-int8", "lora-nf4", "lora-nf4_double"]
 
 
-def test_the_quickstart_is_two_arms_with_three_seeds() -> None:
+def test_the_quickstart_is_two_arms_with_five_seeds() -> None:
     found = all_points("sweeps=quickstart", multirun=True)
-    assert [(arm_of(point.config), point.config.seed) for point in found] == [
-        (a, s) for a in ("lora", "qlora") for s in range(3)
-    ]
+    assert {(arm_of(point.config), point.config.seed) for point in found} == {
+        (arm, seed) for arm in ("lora", "qlora") for seed in range(5)
+    }
+    assert len(found) == 10
 
 
 def test_the_command_line_comes_before_the_sweeps_own_values() -> None:
@@ -125,6 +126,16 @@ def test_a_mistake_in_one_point_of_a_sweep_is_told() -> None:
         (["tracking.experiment='{arm.name}'"], "tracking.experiment={arm.name}: {arm} and {seed} are filled in"),
         (["llamafactory.swanlab_mode=cloud"], "llamafactory.swanlab_mode: the harness sets this itself; use tracking"),
         (["sweeps=quikstart"], "sweeps=quikstart: did you mean quickstart?"),
+        (["comparison.margin_points=0"], "comparison.margin_points=0.0: must be greater than 0"),
+        (["comparison.margin_nats=inf"], "comparison.margin_nats=inf: must be a finite number"),
+        (["comparison.memory_limit_mib=-1"], "comparison.memory_limit_mib=-1.0: must be greater than 0"),
+        (["comparison.looks=0"], "comparison.looks=0: must be greater than 0"),
+        (["report.language=tlh"], "report.language=tlh: must be one of en, zh"),
+        (["comparison.margin_time_ratios=[1.05,0.95]"], "comparison.margin_time_ratios=[1.05, 0.95]: give [LOW, HIGH]"),
+        (["comparison.margin_time_ratios=[0,1.05]"], "comparison.margin_time_ratios=[0.0, 1.05]: give [LOW, HIGH]"),
+        (["comparison.margin_memory_ratios=[0.9]"], "comparison.margin_memory_ratios=[0.9]: give [LOW, HIGH], where"),
+        (["comparison.margin_memory_ratios=[0.9,inf]"], "comparison.margin_memory_ratios=[0.9, inf]: give [LOW, HIGH]"),
+        (["comparison.margin_memory_ratios=[nan,2]"], "comparison.margin_memory_ratios=[nan, 2.0]: give [LOW, HIGH]"),
     ],
 )
 def test_a_mistake_names_its_key_and_the_way_out(
@@ -190,7 +201,7 @@ def test_prompts_are_written_in_any_script_without_quotes(written: str, prompts:
 
 
 def test_several_names_in_any_script_make_a_sweep() -> None:
-    assert [point.config.arm for point in all_points("arm=量化,基线", multirun=True)] == ["量化", "基线"]
+    assert {point.config.arm for point in all_points("arm=量化,基线", multirun=True)} == {"量化", "基线"}
 
 
 def test_the_users_own_conf_and_sweeps_are_found_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,6 +217,17 @@ def test_the_users_own_conf_and_sweeps_are_found_first(tmp_path: Path, monkeypat
     monkeypatch.chdir(tmp_path)
     (point,) = all_points("sweeps=quickstart", multirun=True)
     assert (point.config.sweep, point.config.seed, point.config.training.learning_rate) == ("own", 5, 0.5)
+
+
+def test_an_axis_is_a_key_or_a_fact_that_a_report_compares() -> None:
+    right = ["method.rank", "training", "llamafactory.use_rslora", "dataset.columns.messages", "precision"]
+    assert list(checks.axis_mistakes(right, ["precision", "host"])) == []
+    assert list(checks.axis_mistakes(["method.rnk", "hots", "zzz"], ["precision", "host"])) == [
+        "comparison.axes: method.rnk: no such key, nor a fact that is compared; did you mean method.rank?",
+        "comparison.axes: hots: no such key, nor a fact that is compared; did you mean host?",
+        "comparison.axes: zzz: no such key, nor a fact that is compared; name a key, such as method.rank, or one of "
+        "precision, host",
+    ]
 
 
 # ---- What is known before training is told before training ----

@@ -9,10 +9,19 @@ import signal
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import psutil
+import pytest
+from safetensors.numpy import load_file, save_file
 
+from harness.cli.display import Display
+from harness.execution.run import Shared, run
+from harness.plan.planner import Planner
+from harness.processes.child import Ended
+from harness.runs.folder import RunFolder
 from harness.runs.record import Outcome
-from tests.conftest import Harness, call, command, environment
+from tests.conftest import FinishedSweep, Harness, call, command, environment
+from tests.planning import spec_of
 from tests.running import (
     SHORT,
     TINY,
@@ -103,6 +112,37 @@ def test_a_quantized_arm_that_was_not_quantized_is_no_result(tmp_path: Path, har
     assert done.returncode == 1
     assert found.status is Outcome.FAILED
     assert "quantization=nf4 was not applied" in (found.reason or ""), found.reason
+
+
+def test_an_adapter_that_is_not_what_was_trained_is_a_failed_run_without_a_score(
+    sweep: FinishedSweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The training is that of the shared sweep, whose adapter is damaged before it is scored; the rest is real."""
+    limit = ("evaluation=arithmetic", "evaluation.limit=1", "tracking=disabled")
+    spec = spec_of("method=qlora", "device=cpu", *limit, f"output={tmp_path}")
+    trained = RunFolder(sweep.run("qlora"))
+
+    def train(*_: object) -> Ended:
+        shutil.copytree(trained.adapter, spec.folder.adapter)
+        shutil.copy(trained.check, spec.folder.check)
+        file = spec.folder.adapter / "adapter_model.safetensors"
+        weights = load_file(file)
+        save_file({name: np.zeros_like(weight) for name, weight in weights.items()}, file, {"format": "pt"})
+        return Ended(Outcome.COMPLETED, None, 1.0, [])
+
+    monkeypatch.setattr("harness.execution.run._train", train)
+    record = run(spec, Shared(Display(1), Planner(tmp_path)))
+    assert record is not None
+    assert record.status is Outcome.FAILED
+    checked = record.adapter_check
+    assert checked is not None
+    why = record.reason or ""
+    assert why.startswith("evaluation: AdapterMismatchError: what was loaded to be scored is not what was trained")
+    assert f"{checked.loaded_loss:.3f}" in why
+    assert f"{checked.trained_loss:.3f}" in why
+    assert record.score is None
+    assert not spec.folder.evaluation.score.exists()
+    assert "is not what was trained" in capsys.readouterr().err
 
 
 def test_a_damaged_record_is_reported_and_kept(tmp_path: Path, harness: Harness) -> None:

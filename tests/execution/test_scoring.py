@@ -25,7 +25,7 @@ from harness.plan.spec import RunSpec
 from harness.processes.child import Ended
 from harness.processes.jobs import EvaluationJob
 from harness.runs import store
-from harness.runs.events import Phase, PhasePeaks, PhaseStarted, report
+from harness.runs.events import AdapterChecked, Phase, PhasePeaks, PhaseStarted, report
 from harness.runs.folder import RunFolder, TargetFolder
 from harness.runs.record import Environment, MemoryPeak, Outcome, Record, Reply
 from harness.workers.evaluate import score
@@ -36,6 +36,7 @@ ASKED = ("device=cpu", "method=qlora", "evaluation=arithmetic", "evaluation.limi
 ALL = "evaluation.targets=[base,adapter,merged]"
 WHO = "evaluation.prompts=[{prompt: 你是谁, expected: 北大}]"
 DONE = Ended(Outcome.COMPLETED, None, 1.0, [])
+CHECKED = AdapterChecked(time=1.0, trained_loss=0.3, loaded_loss=0.3, noise=0.05)
 
 
 class StandIn:
@@ -53,6 +54,8 @@ class StandIn:
             return self.ends["scoring"]
         report(job.events, PhaseStarted(phase=Phase.EVALUATE))
         report(job.events, PhasePeaks(phase=Phase.EVALUATE, resident_mib=100.0 * len(self.jobs)))
+        if job.check is not None:
+            report(job.events, CHECKED)
         if job.benchmark:
             marked = score(job.benchmark, questions(10, 0.5, seed=len(self.jobs)), 1.0)
             TargetFolder(job.output).score.write_text(marked.model_dump_json())
@@ -216,6 +219,29 @@ def test_an_adapter_that_was_no_target_is_scored_later_with_its_peaks(workers: S
     result = start()
     assert result.score is not None
     assert [peak.peak_mib for peak in result.memory if peak.quantity is Quantity.RESIDENT] == [200.0]
+
+
+def test_an_adapter_that_is_scored_later_is_held_to_the_trained_model_too(
+    workers: StandIn, start: Start, tmp_path: Path
+) -> None:
+    start("evaluation.targets=[base]")
+    (folder,) = {RunFolder(file.parent) for file in tmp_path.glob("*/qlora-*/record.json")}
+    folder.check.write_text("what the training left")
+    assert start(ALL).adapter_check == CHECKED
+    # Neither the base nor the merged model is what was trained.
+    assert [(job.output.name.split("-")[0], job.check) for job in workers.jobs] == [
+        ("base", None),
+        ("evaluation", folder.check),
+        ("evaluation", None),
+    ]
+
+
+def test_a_run_that_an_earlier_version_trained_is_scored_without(workers: StandIn, start: Start) -> None:
+    start("evaluation.targets=[base]")
+    result = start()
+    assert result.score is not None
+    assert result.adapter_check is None
+    assert not any(job.check for job in workers.jobs)
 
 
 @pytest.mark.parametrize("stage", ["merging", "scoring"])

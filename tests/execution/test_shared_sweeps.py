@@ -178,7 +178,7 @@ def test_a_fault_of_any_kind_leaves_a_record_and_the_next_attempt_keeps_it(
 def test_a_plan_that_is_interrupted_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Planner, "spec", interrupt)

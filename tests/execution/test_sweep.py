@@ -15,8 +15,9 @@ import harness
 from harness.devices.reading import Quantity
 from harness.plan.spec import read_spec
 from harness.report.render import render
+from harness.runs import looks
 from harness.runs.events import Phase, PhaseStarted, TrainingLoss, ValidationLoss, read
-from harness.runs.folder import RunFolder
+from harness.runs.folder import RunFolder, SweepFolder
 from harness.runs.measurements import read_readings
 from harness.runs.record import Answer, Outcome, Record
 from tests.conftest import SECRET, FinishedSweep, call, command, environment
@@ -37,6 +38,18 @@ def qlora(sweep: FinishedSweep) -> Record:
 def test_a_sweep_completes_both_arms(sweep: FinishedSweep, lora: Record, qlora: Record) -> None:
     assert sweep.output.returncode == 0, sweep.output.stderr
     assert (lora.status, qlora.status) == (Outcome.COMPLETED, Outcome.COMPLETED)
+
+
+def test_a_sweep_says_first_what_it_compares_and_its_runs_know_their_place(
+    sweep: FinishedSweep, lora: Record, qlora: Record
+) -> None:
+    lines = sweep.output.stdout.splitlines()
+    assert lines[0] == "quickstart: 2 arms (lora, qlora), 1 seed (0), 2 runs"
+    assert "allows no verdict on the methods, which takes 5 seeds: seed=0,1,2,3,4" in lines[2]
+    first, second = sorted((lora, qlora), key=lambda record: record.started_at)
+    assert (first.position, second.position) == (1, 2)
+    (look,) = looks.read(SweepFolder(sweep.folder))
+    assert look.completed == sorted(sweep.run(arm).name for arm in ("lora", "qlora"))
 
 
 def test_quantization_is_proved_and_only_where_it_was_asked_for(lora: Record, qlora: Record) -> None:
@@ -144,7 +157,7 @@ def test_a_completed_run_is_scored_merged_without_training_again(
     (asked,) = [line for line in report.splitlines() if line.startswith("| What is 2 + 3? |")]
     assert [cell.split("**")[1] for cell in asked.split(" | ")[2:]] == ["fail", "pass", "pass", "pass"]
     assert "## What merging costs" in report
-    assert "| Accuracy merged into the unquantized base (%) | - | " in report
+    assert "| Accuracy merged into the unquantized base (%) | lora | - | - | - |" in report
 
 
 def test_train_yaml_repeats_the_training_without_the_harness(sweep: FinishedSweep, tmp_path: Path) -> None:
@@ -182,7 +195,7 @@ def test_the_report_has_verdict_arms_and_figures(sweep: FinishedSweep) -> None:
     assert record.evidence is not None
     assert f"| qlora | {record.evidence.quantized_modules} of {record.evidence.linear_modules} |" in report
     assert f"{record.environment.device} x 1" in report
-    figures = list((sweep.report / "figures").glob("*.png"))
+    figures = [path for path in (sweep.report / "figures").glob("*.png") if not path.stem.endswith("-dark")]
     assert len(figures) >= 3
     for figure in figures:
         assert f"figures/{figure.name}" in report
@@ -244,7 +257,7 @@ def test_every_file_of_a_run_is_in_its_owners_list(sweep: FinishedSweep) -> None
         folder = RunFolder(sweep.run(arm))
         named = {folder.config, folder.train, folder.command, folder.spec, folder.events, folder.readings}
         named |= {folder.record, folder.dataset, folder.adapter, folder.evaluation.path, folder.logs}
-        named |= {folder.job("train").parent}
+        named |= {folder.job("train").parent, folder.check}
         assert set(folder.path.iterdir()) == named
         answers = folder.evaluation
         named = {answers.answers, answers.score, answers.replies, answers.job, answers.evalscope}
@@ -253,4 +266,4 @@ def test_every_file_of_a_run_is_in_its_owners_list(sweep: FinishedSweep) -> None
             folder.log(name).name for name in ("training", "evaluation", "tracking")
         }
     files = {path.name for path in sweep.folder.iterdir() if path.is_file() and not path.name.endswith(".lock")}
-    assert files == {"multirun.yaml"}  # Hydra's own
+    assert files == {"multirun.yaml", SweepFolder.looks.name}  # The first is Hydra's own.

@@ -99,6 +99,7 @@ def test_what_decides_the_result_makes_another_run(change: str) -> None:
         "tracking=disabled",
         "output=elsewhere",
         "reports=elsewhere",
+        "report.language=zh",
         "sweep=another",
         "arm=mine",
         "baseline=mine",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,17 @@ def test_a_laptop_plans_for_the_npu_that_it_lacks(files: Path, tmp_path: Path, h
     refused = harness("sweep", "qwen2_math", *given)
     assert refused.returncode == 2
     assert "device.name=ascend: there is no npu-smi here" in refused.stderr
+
+
+def test_a_spec_of_an_older_version_is_of_a_run_by_itself(tmp_path: Path) -> None:
+    spec = spec_of("device=cpu", number=3).model_copy(update={"of_sweep": True})
+    assert spec.position == 4
+    older = json.loads(spec.to_json())
+    del older["of_sweep"], older["config"]["comparison"]
+    file = tmp_path / "spec.json"
+    file.write_text(json.dumps(older))
+    read = read_spec(file)
+    assert (read.number, read.position, read.identity) == (3, None, spec.identity)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"schema_version": 2}', "null"])
