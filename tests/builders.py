@@ -6,7 +6,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from harness.base import json_lines
@@ -14,11 +14,14 @@ from harness.devices.reading import Quantity, Reading
 from harness.plan import identity
 from harness.runs import store
 from harness.runs.events import (
+    AdapterChecked,
     Event,
     Evidence,
+    FirstStep,
     Phase,
     PhaseStarted,
     RowsTokenized,
+    RowsTrained,
     TrainingFinished,
     TrainingLoss,
     TrainingStarted,
@@ -27,24 +30,33 @@ from harness.runs.events import (
 from harness.runs.folder import RunFolder, TargetFolder
 from harness.runs.record import (
     Answer,
+    ChipBefore,
     Divergence,
     Energy,
     Environment,
     IdentityParts,
+    MachineBefore,
     MemoryPeak,
     Outcome,
     Record,
     Reply,
     Sampling,
     Score,
+    Sharing,
+    Tracking,
     Training,
 )
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
+SLOT = timedelta(seconds=100)
+"""Between the starts of two runs of a sweep."""
 MIB = 2**20
 
 
-def questions(count: int, right: Sequence[bool] | float, seed: int = 0, answer: str = "made for tests") -> list[Answer]:
+def questions(
+    count: int, right: Sequence[bool] | float, seed: int = 0, answer: str = "made for tests", cut_off: int = 0
+) -> list[Answer]:
+    """`cut_off`: how many of the first were ended by the limit."""
     draw = random.Random(seed)
     return [
         Answer(
@@ -55,6 +67,7 @@ def questions(count: int, right: Sequence[bool] | float, seed: int = 0, answer: 
             extracted=str(2 + index),
             correct=draw.random() < right if isinstance(right, float) else right[index],
             generated_tokens=12,
+            finished=index >= cut_off,
         )
         for index in range(count)
     ]
@@ -73,6 +86,7 @@ def _score(answers: Sequence[Answer]) -> Score:
         questions=len(answers),
         seconds=30.0,
         generated_tokens=sum(answer.generated_tokens for answer in answers),
+        cut_off=sum(answer.finished is False for answer in answers),
     )
 
 
@@ -92,10 +106,13 @@ class RunBuilder:
     """None: the same as `weights`. `-`: not recorded."""
     rows_digest: str = "1f3a5b7c9d"
     questions_digest: str | None = "5e5e5e5e5e"
+    template: str = "qwen"
     precision: str = "bf16"
     processes: int = 1
     versions: dict[str, str] = field(default_factory=dict)
     """Beside or in place of torch's."""
+    installed: dict[str, str] = field(default_factory=dict)
+    """Likewise, but of the environment alone: what does not decide which run it is."""
     threads: int | None = None
     product: str | None = None
     """Of the chip or the processor."""
@@ -126,7 +143,9 @@ class RunBuilder:
     merged_replies: list[Reply] = field(default_factory=list)
     unscored: dict[str, str] = field(default_factory=dict)
     config: dict[str, object] = field(default_factory=dict)
-    started_at: datetime = START
+    started_at: datetime | None = None
+    """None: such that a quantized arm and another alternate, each coming first in every other seed."""
+    position: int | None = None
     duration_seconds: float = 60.0
     interval_seconds: float = 1.0
     dead_between: tuple[float, float] | None = None
@@ -135,9 +154,59 @@ class RunBuilder:
     log_tail: list[str] = field(default_factory=list)
     rows: RowsTokenized | None = None
     sensor: str | None = None
+    chips: int = 1
+    step_seconds: float | None = None
+    """None: train_seconds / steps."""
+    order_digest: str | None = None
+    """Of the rows as they were trained on; None: by rows and seed."""
+    padding_tokens: int = 4_000
+    trainable_parameters: int = 401_408
+    weight_bytes: dict[str, int] | None = None
+    attention: str | None = "sdpa"
+    norm_dtype: str | None = "float32"
+    adapter_dtype: str | None = "float32"
+    optimizer_dtype: str | None = "float32"
+    gradient_checkpointing: bool = True
+    recomputed: bool | None = True
+    adapter_check: bool = True
+    readings_a_phase: int | None = None
+    """None: one in three intervals of the run, so that a slower run has more."""
+    tracking: str = "disabled"
+    host: str = "0f0e0d0c0b"
+    platform: str = "made for tests"
+    git_commit: str | None = "0123456789ab"
+    cpu_count: int = 2
+    host_memory_mib: float = 8192.0
+    cpu_quota: float | None = None
+    memory_limit_mib: float | None = None
+    driver: str | None = "550.1"
+    """Of chips, as what follows up to the temperature: a processor has none of it."""
+    runtimes: dict[str, str] = field(default_factory=lambda: {"runtime": "12.4", "firmware": "7.1"})
+    power_limit_watts: float = 400.0
+    max_clock_mhz: float = 1980.0
+    clock_mhz: float = 345.0
+    ecc: bool = True
+    chip_used_mib: float = 500.0
+    chip_utilization_percent: float = 0.0
+    chip_processes: int = 0
+    others_on_chips: int = 0
+    max_temperature_celsius: float | None = 62.0
+    energy: bool | None = None
+    """Whether it was measured; None: where there are chips."""
+    variables: dict[str, str] = field(default_factory=lambda: {"OMP_NUM_THREADS": "2"})
+    temperature_celsius: float | None = 40.0
+    """Before the run."""
+    cpu_busy_percent: float = 3.0
+    busy_processes: int = 0
+    load_average: float = 0.4
+    available_mib: float = 6000.0
+    cpu_mhz: float = 2500.0
+    others_cpu_percent: float = 1.0
 
     def __post_init__(self) -> None:
         self.identity = self.identity or identity.of_run(self.identity_parts())
+        slot = 2 * self.seed + (self.quantized != bool(self.seed % 2))
+        self.start = self.started_at or START + slot * SLOT
 
     @property
     def folder(self) -> Path:
@@ -175,11 +244,11 @@ class RunBuilder:
 
         return IdentityParts(
             model=self.weights,
-            template="qwen",
+            template=self.template,
             evaluation=of("evaluation", "name", "path", "targets", "prompts"),
             questions=self.questions_digest,
             precision=self.precision,
-            device=[self.device, self._product(), 1],
+            device=[self.device, self._product(), self.chips],
             threads=self.threads,
             versions={"torch": "0.0.0"} | self.versions,
             method=of("method", "name", "quantization"),
@@ -196,7 +265,9 @@ class RunBuilder:
         return self.product or ("Chip made for tests" if self.device != "cpu" else "Processor made for tests")
 
     def record(self) -> Record:
-        done = self.status is Outcome.COMPLETED
+        done, on_chips = self.status is Outcome.COMPLETED, self.device != "cpu"
+        step_seconds = self.step_seconds or self.train_seconds / self.steps
+        has_energy = on_chips if self.energy is None else self.energy
         return Record(
             status=self.status,
             reason=self.reason,
@@ -209,20 +280,41 @@ class RunBuilder:
             device=self.device,
             command=f"python -m harness sweep={self.sweep.name} arm={self.arm} seed={self.seed}",
             config=self._config(),
-            environment=Environment(
-                versions={"python": "3.11.0", "torch": "0.0.0"} | self.versions,
-                platform="made for tests",
-                device=self._product(),
-                device_count=1,
-                cpu_count=2,
-                host_memory_mib=8192.0,
-            ),
-            started_at=self.started_at,
+            environment=self._environment(),
+            started_at=self.start,
+            position=self.position,
             wall_seconds=self.duration_seconds * (1.0 if done else 0.5),
+            phase_seconds=self._phase_seconds() if self.parts else {},
+            before=self._before() if self.parts else None,
+            sharing=Sharing(
+                others_cpu_percent=self.others_cpu_percent, others_on_chips=self.others_on_chips if on_chips else None
+            )
+            if self.parts
+            else None,
             base_weights=None if self.base_weights == "-" else self.base_weights or self.weights,
             rows=self.rows,
+            trained=RowsTrained(
+                digest=self.order_digest or f"{self.rows_digest}-{self.seed}",
+                rows=320,
+                tokens=self.tokens,
+                padding_tokens=self.padding_tokens,
+            )
+            if self.parts
+            else None,
             memory=self._memory(),
+            runtime_mib=310.0 if self.parts else None,
             evidence=self._evidence(),
+            first_step=FirstStep(
+                recomputed=self.recomputed,
+                gradient_bytes=4 * self.trainable_parameters,
+                optimizer_bytes=8 * self.trainable_parameters,
+                optimizer_dtype=self.optimizer_dtype,
+            )
+            if self.parts
+            else None,
+            adapter_check=AdapterChecked(trained_loss=0.6, loaded_loss=0.6, noise=0.01)
+            if done and self.parts and self.adapter_check
+            else None,
             compute_dtype=self.compute_dtype if self.parts else None,
             diverged=self.diverged if self.parts else None,
             divergence=self.divergence,
@@ -232,6 +324,9 @@ class RunBuilder:
                 steps=self.steps,
                 tokens=self.tokens,
                 tokens_per_second=self.tokens / self.train_seconds,
+                step_seconds=step_seconds if self.parts else None,
+                warmup_steps=3 if self.parts else None,
+                warmup_seconds=4.5 * step_seconds if self.parts else None,
                 train_loss=self.train_loss,
                 validation_loss=self.validation_loss,
                 adapter_mib=1.5,
@@ -266,9 +361,78 @@ class RunBuilder:
                 gaps=0 if self.dead_between is None else 3,
                 errors=[] if self.dead_between is None else ["made for tests: the sensor did not answer"],
             ),
-            energy=None if self.device == "cpu" else Energy(watt_hours=1.2, mean_watts=210.0),
+            energy=Energy(
+                watt_hours=1.2,
+                mean_watts=210.0,
+                idle_watts=60.0 if self.parts else None,
+                above_idle_watt_hours=0.9 if self.parts else None,
+                max_temperature_celsius=self.max_temperature_celsius,
+            )
+            if has_energy
+            else None,
+            tracking=Tracking(mode=self.tracking),
             log_tail=self.log_tail,
         )
+
+    def _environment(self) -> Environment:
+        known = Environment(
+            versions={"python": "3.11.0", "torch": "0.0.0"} | self.versions | self.installed,
+            platform=self.platform,
+            device=self._product(),
+            device_count=self.chips,
+            cpu_count=self.cpu_count,
+            host_memory_mib=self.host_memory_mib,
+            git_commit=self.git_commit,
+        )
+        if not self.parts:
+            return known
+        on_chips = self.device != "cpu"
+        return known.model_copy(
+            update={
+                "host": self.host,
+                "driver": self.driver if on_chips else None,
+                "runtimes": self.runtimes if on_chips else {},
+                "variables": self.variables,
+                "cpu_quota": self.cpu_quota,
+                "memory_limit_mib": self.memory_limit_mib,
+            }
+        )
+
+    def _before(self) -> MachineBefore:
+        chips = [
+            ChipBefore(
+                chip=chip,
+                used_mib=self.chip_used_mib,
+                utilization_percent=self.chip_utilization_percent,
+                temperature_celsius=self.temperature_celsius,
+                power_watts=60.0,
+                power_limit_watts=self.power_limit_watts,
+                clock_mhz=self.clock_mhz,
+                max_clock_mhz=self.max_clock_mhz,
+                memory_clock_mhz=1593.0,
+                ecc=self.ecc,
+                other_processes=self.chip_processes,
+            )
+            for chip in range(self.chips if self.device != "cpu" else 0)
+        ]
+        return MachineBefore(
+            chips=chips,
+            cpu_busy_percent=self.cpu_busy_percent,
+            load_average=self.load_average,
+            busy_processes=self.busy_processes,
+            available_mib=self.available_mib,
+            cpu_mhz=self.cpu_mhz,
+            cpu_temperature_celsius=self.temperature_celsius,
+        )
+
+    def _phase_seconds(self) -> dict[Phase, float]:
+        done = 1.0 if self.status is Outcome.COMPLETED else 0.5
+        spans = [(phase, begin, min(end, done * self.duration_seconds)) for phase, begin, end in self._spans()]
+        taken: dict[Phase, float] = {}
+        for phase, begin, end in spans:
+            if end > begin:
+                taken[phase] = taken.get(phase, 0.0) + end - begin
+        return taken
 
     def _config(self) -> dict[str, object]:
         return {
@@ -285,14 +449,18 @@ class RunBuilder:
 
     def _evidence(self) -> Evidence:
         quantized = (28 if self.quantized else 0) if self.quantized_modules is None else self.quantized_modules
-        dtypes = {"uint8": 60 * MIB, "quantization state": 4 * MIB} if quantized else {"bfloat16": 240 * MIB}
+        dtypes = {"nf4": 60 * MIB, "quantization state": 4 * MIB} if quantized else {"bfloat16": 240 * MIB}
         return Evidence(
             quantized_modules=quantized,
             linear_modules=self.linear_modules,
-            weight_bytes_by_dtype=dtypes | {"float32": 2 * MIB},
-            trainable_parameters=401_408,
+            weight_bytes_by_dtype=self.weight_bytes or dtypes | {"float32": 2 * MIB},
+            trainable_parameters=self.trainable_parameters,
             total_parameters=126_000_000,
-            gradient_checkpointing=True,
+            gradient_checkpointing=self.gradient_checkpointing,
+            attention=self.attention if self.parts else None,
+            norm_dtype=self.norm_dtype if self.parts else None,
+            adapter_dtype=self.adapter_dtype if self.parts else None,
+            adapter_bytes=4 * self.trainable_parameters if self.parts else None,
         )
 
     def _memory(self) -> list[MemoryPeak]:
@@ -304,6 +472,7 @@ class RunBuilder:
             ]
         else:
             kinds = [(Quantity.DEVICE, self.sensor or "nvml", 500.0), (Quantity.ALLOCATOR_RESERVED, "torch", None)]
+        readings = self.readings_a_phase or max(1, round(self.duration_seconds / self.interval_seconds / 3))
         return [
             MemoryPeak(
                 phase=phase,
@@ -311,7 +480,7 @@ class RunBuilder:
                 sensor=sensor,
                 peak_mib=self.peak_mib * share + (baseline or 0.0),
                 baseline_mib=baseline,
-                readings=20 if quantity in (Quantity.HOST, Quantity.DEVICE) else None,
+                readings=readings if quantity in (Quantity.HOST, Quantity.DEVICE) else None,
             )
             for quantity, sensor, baseline in kinds
             for phase, share in phases.items()
@@ -334,7 +503,7 @@ class RunBuilder:
         ]
 
     def _events(self) -> list[Event]:
-        start = self.started_at.timestamp()
+        start = self.start.timestamp()
         draw = random.Random(f"{self.arm}{self.seed}")
         events: list[Event] = [PhaseStarted(time=start + begin, phase=phase) for phase, begin, _ in self._spans()]
         train, end = start + 0.2 * self.duration_seconds, start + 0.65 * self.duration_seconds
@@ -360,7 +529,7 @@ class RunBuilder:
 
     def _readings(self) -> list[Reading]:
         level = {Phase.LOAD: 0.6, Phase.TRAIN: 0.95, Phase.VALIDATE: 0.8, Phase.SAVE: 0.85, Phase.EVALUATE: 1.3}
-        start, draw = self.started_at.timestamp(), random.Random(f"{self.arm}{self.seed}")
+        start, draw = self.start.timestamp(), random.Random(f"{self.arm}{self.seed}")
         end = self.duration_seconds * (1.0 if self.status is Outcome.COMPLETED else 0.5)
         readings = []
         for number in range(int(end / self.interval_seconds)):

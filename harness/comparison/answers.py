@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
 from harness.base.json_lines import LineReader
+from harness.base.remembered import remembered
+from harness.comparison import estimates
 from harness.comparison.metrics import Target
 from harness.comparison.runs import Run
 from harness.runs.record import Answer
@@ -36,10 +41,25 @@ class Unpairable:
     """With whose questions they were to be joined; where there is no other, the same run."""
 
 
+class _Mark(BaseModel):
+    """Of an Answer what it is paired by and what it is worth: most of the reading is not to make the rest."""
+
+    index: int
+    question: str
+    correct: bool
+
+
+_Read = TypeVar("_Read", Answer, _Mark)
+
+
 def read_answers(run: Run, target: Target) -> list[Answer] | Unpairable:
     """Return what one run's adapter, or what was merged from it, answered, in the order of the questions' index."""
+    return _read(run, target, Answer)
+
+
+def _read(run: Run, target: Target, type_: type[_Read]) -> list[_Read] | Unpairable:
     path = target(run.folder).answers
-    reader: LineReader[Answer] = LineReader(path, Answer)
+    reader: LineReader[_Read] = LineReader(path, type_)
     if not path.exists():
         return Unpairable(UnpairableReason.MISSING, run, path, run)
     try:
@@ -51,6 +71,34 @@ def read_answers(run: Run, target: Target) -> list[Answer] | Unpairable:
     return sorted(answers, key=lambda answer: answer.index)
 
 
+Asked: TypeAlias = tuple[tuple[int, ...], tuple[str, ...]]
+"""The indices of the questions, and the questions."""
+
+
+@dataclass(frozen=True, eq=False)
+class Marks:
+    """Which of its questions a run answered right, in the order of their index."""
+
+    asked: Asked
+    correct: NDArray[np.bool_]
+
+
+@remembered
+def marks(run: Run, target: Target) -> Marks | Unpairable:
+    """Return what the answers of one run were worth. They are read once, however many runs it is compared with."""
+    answers = _read(run, target, _Mark)
+    if isinstance(answers, Unpairable):
+        return answers
+    asked = tuple([answer.index for answer in answers]), tuple([answer.question for answer in answers])
+    return Marks(_shared(asked), np.array([answer.correct for answer in answers], dtype=np.bool_))
+
+
+@lru_cache(maxsize=4)
+def _shared(asked: Asked) -> Asked:
+    """Return the same object for the same questions: thousands of runs were asked them."""
+    return asked
+
+
 def differences_by_question(
     pairs: Sequence[tuple[Run, Run]], targets: tuple[Target, Target]
 ) -> NDArray[np.float64] | Unpairable:
@@ -58,17 +106,51 @@ def differences_by_question(
 
     All must have been asked the same questions under the same indices."""
     rows = []
-    asked: list[tuple[int, str]] | None = None
+    asked: Asked | None = None
     for pair in pairs:
         correct = []
         for run, target in zip(pair, targets, strict=True):
-            answers = read_answers(run, target)
-            if isinstance(answers, Unpairable):
-                return answers
-            questions = [(answer.index, answer.question) for answer in answers]
-            asked = questions if asked is None else asked
-            if questions != asked:
+            found = marks(run, target)
+            if isinstance(found, Unpairable):
+                return found
+            asked = found.asked if asked is None else asked
+            if found.asked != asked:
                 return Unpairable(UnpairableReason.OTHER_QUESTIONS, run, target(run.folder).answers, pairs[0][0])
-            correct.append(np.array([answer.correct for answer in answers], dtype=np.float64))
+            correct.append(found.correct.astype(np.float64))
         rows.append(correct[0] - correct[1])
     return np.array(rows)
+
+
+@dataclass(frozen=True)
+class Flips:
+    """How the answers of two runs with one seed agree, in numbers of questions."""
+
+    seed: int
+    both_right: int
+    only_arm: int
+    """Right by the arm alone."""
+    only_baseline: int
+    neither: int
+
+    @property
+    def p_value(self) -> float:
+        """McNemar's exact test, of these two adapters on questions like these."""
+        return estimates.mcnemar(np.repeat([1.0, -1.0], [self.only_arm, self.only_baseline])).p_value
+
+
+def flips(pairs: Sequence[tuple[Run, Run]], targets: tuple[Target, Target]) -> list[Flips]:
+    """Return the table of agreement of each pair of runs whose answers can be joined."""
+    found = []
+    for first, second in pairs:
+        both = [marks(run, target) for run, target in zip((first, second), targets, strict=True)]
+        one, other = (None if isinstance(each, Unpairable) else each for each in both)
+        if one is None or other is None or one.asked != other.asked:
+            continue
+        outcomes = (
+            one.correct & other.correct,
+            one.correct & ~other.correct,
+            ~one.correct & other.correct,
+            ~one.correct & ~other.correct,
+        )
+        found.append(Flips(first.record.seed, *(int(outcome.sum()) for outcome in outcomes)))
+    return found

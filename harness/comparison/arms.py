@@ -9,10 +9,12 @@ from functools import cached_property
 import numpy as np
 import pandas
 
-from harness.comparison.columns import row
-from harness.comparison.metrics import Metric
+from harness.comparison.metrics import METRICS, Metric
 from harness.comparison.runs import Run, Sweep
-from harness.comparison.settings import Settings, differences, merged
+from harness.comparison.settings import Settings, distance, merged
+from harness.devices.reading import Quantity
+
+_NOTHING = pandas.Series(dtype=float)
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,11 @@ class Arm:
     label: str
     runs: tuple[Run, ...]
 
-    @property
+    @cached_property
     def completed(self) -> tuple[Run, ...]:
         return tuple(run for run in self.runs if run.completed)
 
-    @property
+    @cached_property
     def diverged(self) -> tuple[Run, ...]:
         return tuple(run for run in self.runs if run.diverged)
 
@@ -43,42 +45,54 @@ class Arm:
         """The completed runs."""
         return {run.record.seed: run for run in self.completed}
 
-    @property
+    @cached_property
     def seeds(self) -> list[int]:
         """Those of the completed runs."""
         return list(self.by_seed)
 
     @cached_property
-    def _rows(self) -> dict[int, dict[str, object]]:
-        return {seed: row(run.label, run.record, run.folder.path) for seed, run in self.by_seed.items()}
-
-    def _measured(self, metric: Metric) -> pandas.Series[float]:
-        cells = {seed: cells[metric.key] for seed, cells in self._rows.items() if cells[metric.key] is not None}
-        return pandas.Series(cells, dtype=float)
+    def _measured(self) -> dict[str, tuple[pandas.Series[float], list[int]]]:
+        """Of each metric that a completed run measured the finite values by seed, and the other seeds."""
+        seeds = pandas.Index(self.seeds)
+        rows = [run.cells for run in self.by_seed.values()]
+        found = {}
+        for metric in METRICS:
+            # What was not measured is None, which is no NaN that was measured.
+            is_told = np.array([cells[metric.key] is not None for cells in rows], dtype=bool)
+            values = np.array([cells[metric.key] for cells in rows], dtype=np.float64)
+            is_finite = np.isfinite(values)
+            if is_told.any():
+                series = pandas.Series(values[is_finite], seeds if is_finite.all() else seeds[is_finite])
+                found[metric.key] = series, [int(seed) for seed in seeds[is_told & ~is_finite]]
+        return found
 
     def values(self, metric: Metric) -> pandas.Series[float]:
         """Return the finite values by seed, of completed runs that measured it."""
-        measured = self._measured(metric)
-        return measured[np.isfinite(measured)]
+        return self._measured[metric.key][0] if metric.key in self._measured else _NOTHING
 
     def not_finite(self, metric: Metric) -> list[int]:
         """Return the seeds of completed runs in which it was NaN or infinite."""
-        measured = self._measured(metric)
-        return [int(seed) for seed in measured.index[~np.isfinite(measured)]]
+        return self._measured[metric.key][1] if metric.key in self._measured else []
+
+    @cached_property
+    def _sensors(self) -> dict[Quantity, set[str]]:
+        found: dict[Quantity, set[str]] = {}
+        for run in self.completed:
+            for peak in run.record.memory:
+                found.setdefault(peak.quantity, set()).add(peak.sensor)
+        return found
 
     def sensors(self, metric: Metric) -> set[str]:
         """Return what measured it, over the completed runs."""
-        peaks = [peak for run in self.completed for peak in run.record.memory]
-        return {peak.sensor for peak in peaks if peak.quantity is metric.quantity}
+        return set() if metric.quantity is None else self._sensors.get(metric.quantity, set())
 
 
 def arms_of(sweep: Sweep) -> list[Arm]:
-    """Return the arms of a sweep, baselines first, else in the order of the sweep."""
+    """Return the arms of a sweep, in the order of its runs: baselines first."""
     grouped: dict[str, list[Run]] = {}
     for run in sweep.runs:
         grouped.setdefault(run.label, []).append(run)
-    arms = [Arm(label, tuple(runs)) for label, runs in grouped.items()]
-    return sorted(arms, key=lambda arm: not arm.is_baseline)
+    return [Arm(label, tuple(runs)) for label, runs in grouped.items()]
 
 
 def opponents(arms: Sequence[Arm]) -> list[tuple[Arm, Arm]]:
@@ -89,6 +103,4 @@ def opponents(arms: Sequence[Arm]) -> list[tuple[Arm, Arm]]:
     others = [arm for arm in arms if not arm.is_baseline]
     if not baselines or not others:
         baselines, others = list(arms[:1]), list(arms[1:])
-    return [
-        (arm, min(baselines, key=lambda baseline: len(differences(arm.settings, baseline.settings)))) for arm in others
-    ]
+    return [(arm, min(baselines, key=lambda baseline: distance(arm.settings, baseline.settings))) for arm in others]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +16,19 @@ TRAINING_PHASES = frozenset({Phase.LOAD, Phase.TRAIN, Phase.VALIDATE, Phase.SAVE
 MIB = 2**20
 
 
-def _memory(record: Record, quantity: Quantity) -> dict[str, Any]:
-    peaks = [peak for peak in record.memory if peak.quantity is quantity]
-    training = [peak for peak in peaks if peak.phase in TRAINING_PHASES]
-    known = [(peak.peak_mib, peak.baseline_mib) for peak in training if peak.baseline_mib is not None]
-    return {
-        f"peak_{quantity}_mib": max((peak.peak_mib for peak in training), default=None),
-        f"baseline_{quantity}_mib": max((baseline for _, baseline in known), default=None),
-        f"peak_{quantity}_above_baseline_mib": max((peak - baseline for peak, baseline in known), default=None),
-        f"evaluate_peak_{quantity}_mib": _evaluating(record.memory, quantity),
-        f"sensor_{quantity}": ", ".join(sorted({peak.sensor for peak in peaks})) or None,
-        f"merged_evaluate_peak_{quantity}_mib": _evaluating(record.merged_memory, quantity),
-    }
+def _memory(record: Record) -> dict[str, Any]:
+    cells: dict[str, Any] = {}
+    for quantity in Quantity:
+        peaks = [peak for peak in record.memory if peak.quantity is quantity]
+        training = [peak for peak in peaks if peak.phase in TRAINING_PHASES]
+        known = [(peak.peak_mib, peak.baseline_mib) for peak in training if peak.baseline_mib is not None]
+        cells[f"peak_{quantity}_mib"] = max([peak.peak_mib for peak in training], default=None)
+        cells[f"baseline_{quantity}_mib"] = max([baseline for _, baseline in known], default=None)
+        cells[f"peak_{quantity}_above_baseline_mib"] = max([peak - baseline for peak, baseline in known], default=None)
+        cells[f"evaluate_peak_{quantity}_mib"] = _evaluating(peaks, quantity)
+        cells[f"sensor_{quantity}"] = ", ".join(sorted({peak.sensor for peak in peaks})) or None
+        cells[f"merged_evaluate_peak_{quantity}_mib"] = _evaluating(record.merged_memory, quantity)
+    return cells
 
 
 def _evaluating(peaks: list[MemoryPeak], quantity: Quantity) -> float | None:
@@ -39,6 +40,7 @@ def row(label: str, record: Record, folder: Path) -> dict[str, Any]:
     """Return the cells of one run, by column. Memory is in MiB, times in seconds; None: not measured."""
     score, base, merged = record.score, record.base_score, record.merged_score
     training, evidence, energy = record.training, record.evidence, record.energy
+    trained, sharing = record.trained, record.sharing
     asked, base_asked, merged_asked = map(passed, (record.replies, record.base_replies, record.merged_replies))
     cells: dict[str, Any] = {
         "sweep": record.sweep,
@@ -63,8 +65,7 @@ def row(label: str, record: Record, folder: Path) -> dict[str, Any]:
         "merged_prompts_passed": merged_asked and merged_asked[0],
         "prompts_expected": next((counts[1] for counts in (asked, merged_asked, base_asked) if counts), None),
     }
-    for quantity in Quantity:
-        cells |= _memory(record, quantity)
+    cells |= _memory(record)
     return cells | {
         "weights_mib": evidence and sum(evidence.weight_bytes_by_dtype.values()) / MIB,
         "quantized_modules": evidence and evidence.quantized_modules,
@@ -88,18 +89,39 @@ def row(label: str, record: Record, folder: Path) -> dict[str, Any]:
         "sampling_gaps": record.sampling and record.sampling.gaps,
         "folder": str(folder),
         "diverged": record.diverged,
+        "step_seconds": training and training.step_seconds,
+        "above_idle_watt_hours": energy and energy.above_idle_watt_hours,
+        "warmup_seconds": training and training.warmup_seconds,
+        "warmup_steps": training and training.warmup_steps,
+        "position": record.position,
+        "answers_cut_off": score and score.cut_off,
+        "merged_answers_cut_off": merged and merged.cut_off,
+        "padding_share": trained and _share(trained.padding_tokens, trained.tokens + trained.padding_tokens),
+        "runtime_mib": record.runtime_mib,
+        "idle_watts": energy and energy.idle_watts,
+        "others_cpu_percent": sharing and sharing.others_cpu_percent,
+        "others_on_chips": sharing and sharing.others_on_chips,
+        "host": record.environment.host,
+        "driver": record.environment.driver,
+        "adopted": record.adopted is not None,
+        **{f"phase_{phase}_seconds": record.phase_seconds.get(phase) for phase in Phase},
     }
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
 
 
 _TEXTS = (
     *("sweep", "arm", "status", "reason", "identity", "device", "hardware", "stand_in", "started_at", "folder"),
+    *("host", "driver", "adopted"),
     *("diverged", *(f"sensor_{quantity}" for quantity in Quantity)),
 )
 
 
-def to_frame(runs: Iterable[tuple[str, Record, Path]]) -> pandas.DataFrame:
-    """Return one row for each run, given as its label, record and folder."""
-    frame = pandas.DataFrame([row(*run) for run in runs])
+def to_frame(rows: Iterable[Mapping[str, Any]]) -> pandas.DataFrame:
+    """Return one row for each run, given as its cells."""
+    frame = pandas.DataFrame(list(rows))
     # A column that no run measured would otherwise hold objects, and its mean would fail.
     numbers = [column for column in frame.columns if column not in _TEXTS]
     frame[numbers] = frame[numbers].apply(pandas.to_numeric)

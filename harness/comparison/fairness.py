@@ -2,71 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 
 from harness.comparison.arms import Arm
-from harness.comparison.settings import CONTENT, belongs, differences, is_recorded
-from harness.runs.record import Record
+from harness.comparison.facts import LEADS, RULES, Fact, Rule, fact_of, is_of_older_version
+from harness.comparison.metrics import Aspect
+from harness.comparison.settings import (
+    CONTENT,
+    Settings,
+    absence_tells,
+    belongs,
+    differences,
+    is_recorded,
+    planned_settings,
+)
+from harness.runs.record import IdentityParts
 
-_MEANT_TO_DIFFER = ("method.name", "method.finetuning_type", "quantization.")
+__all__ = [
+    "Fact",
+    "Fairness",
+    "OtherCause",
+    "UnprovenQuantization",
+    "Variation",
+    "fairness",
+    "refusal",
+    "unfair_settings",
+    "unproven_quantization",
+]
 
-
-class Fact(StrEnum):
-    """What two arms should share, in the order in which a report names it."""
-
-    WEIGHTS = "weights"
-    ROWS = "rows"
-    QUESTIONS = "questions"
-    EVALUATION = "evaluation"
-    TEMPLATE = "template"
-    METHOD = "method"
-    TRAINING = "training"
-    ARGUMENTS = "arguments"
-    PRECISION = "precision"
-    COMPUTE_DTYPE = "compute_dtype"
-    GRADIENT_CHECKPOINTING = "gradient_checkpointing"
-    LINEAR_MODULES = "linear_modules"
-    QUANTIZED_MODULES = "quantized_modules"
-    TRAINING_ROWS = "training_rows"
-    STEPS = "steps"
-    TOKENS = "tokens"
-    BENCHMARK = "benchmark"
-    DEVICE = "device"
-    PROCESSES = "processes"
-    PLATFORM = "platform"
-    VERSIONS = "versions"
-    SEEDS = "seeds"
-
-
-_SETTINGS = {
-    Fact.WEIGHTS: ("model", "weights", *CONTENT["model"]),
-    Fact.ROWS: ("rows", *CONTENT["rows"], "dataset.max_samples", "dataset.val_size"),
-    Fact.QUESTIONS: ("questions", *CONTENT["questions"]),
-    Fact.EVALUATION: ("evaluation",),
-    Fact.TEMPLATE: ("template",),
-    Fact.METHOD: ("method",),
-    Fact.TRAINING: ("training",),
-    Fact.ARGUMENTS: ("llamafactory",),
-    Fact.PRECISION: ("precision", *CONTENT["precision"]),
-    Fact.DEVICE: ("device", "hardware", "chips", "stand_in", "threads"),
-    Fact.PROCESSES: ("processes",),
-}
-"""Facts that are settings, with the keys that belong to each or begin those that do. The longest that fits decides."""
-
-_MEASURED: dict[Fact, Callable[[Record], object]] = {
-    Fact.COMPUTE_DTYPE: lambda record: record.compute_dtype,
-    Fact.GRADIENT_CHECKPOINTING: lambda record: record.evidence and record.evidence.gradient_checkpointing,
-    Fact.LINEAR_MODULES: lambda record: record.evidence and record.evidence.linear_modules,
-    Fact.QUANTIZED_MODULES: lambda record: record.evidence and record.evidence.quantized_modules,
-    Fact.TRAINING_ROWS: lambda record: record.rows and record.rows.rows,
-    Fact.STEPS: lambda record: record.training and record.training.steps,
-    Fact.TOKENS: lambda record: record.training and record.training.tokens,
-    Fact.BENCHMARK: lambda record: record.score and record.score.benchmark,
-    Fact.PLATFORM: lambda record: record.environment.platform,
-}
-"""What the runs themselves tell; a fault can make them differ although their settings do not."""
+_MEANT_TO_DIFFER = ("method.name", "method.finetuning_type", "quantization")
 
 
 @dataclass(frozen=True)
@@ -75,107 +41,264 @@ class OtherCause:
 
     fact: Fact
     key: str | None
-    """Of the configuration, or a library's name; None: the fact has no further parts."""
+    """Of the configuration, or the name of a library, a variable, a runtime; None: the fact has no further parts."""
     arm_values: tuple[str, ...]
-    """Those of its runs, each once; none where it was not set."""
+    """Those of its runs in the pairs that differ, each once; none where it was not set, or not recorded."""
     baseline_values: tuple[str, ...]
+    aspects: frozenset[Aspect]
+    """What it touches; none: it is told, and spoils nothing."""
+    declared: bool = False
+    """It is one of comparison.axes, or follows from one, or from the method: what is compared, and spoils nothing."""
+    seeds: tuple[int, ...] = ()
+    """Of the pairs of runs that differ in it."""
+    one_sided: bool = False
+    """One arm alone recorded it: whether they differ is not known, so it is told, and takes no word."""
+
+    @property
+    def spoils(self) -> bool:
+        """Whether it may have made a difference that is put down to method and quantization."""
+        return bool(self.aspects) and not self.declared and not self.one_sided
+
+
+@dataclass(frozen=True)
+class Variation:
+    """What changed within one arm, from seed to seed: it takes no word, since pairs share it, but widens intervals."""
+
+    arm: str
+    """Its label."""
+    fact: Fact
+    key: str | None
+    values: tuple[tuple[str | None, tuple[int, ...]], ...]
+    """Each with the seeds that had it; None: not set."""
 
 
 @dataclass(frozen=True)
 class Fairness:
-    """What was compared between two arms."""
+    """What was compared between two arms, pair by pair."""
 
     causes: tuple[OtherCause, ...]
     equal: tuple[Fact, ...]
+    """In each pair that recorded it."""
     not_recorded: tuple[Fact, ...]
-    """By at least one side: of settings only what stands in for them (paths, counts) was compared."""
+    """By neither side, or not by both: of settings only what stands in for them (paths, counts) was compared."""
+    within: tuple[Variation, ...] = ()
 
     @property
     def confounding(self) -> tuple[OtherCause, ...]:
-        """The causes that can make a paired difference: only seeds that both completed are paired."""
-        return tuple(cause for cause in self.causes if cause.fact is not Fact.SEEDS)
+        """The causes that can make a paired difference."""
+        return tuple(cause for cause in self.causes if cause.spoils)
+
+    def touching(self, aspect: Aspect) -> tuple[OtherCause, ...]:
+        """Return the causes for which no word may be said of metrics of this aspect."""
+        return tuple(cause for cause in self.confounding if aspect in cause.aspects)
 
 
-def fairness(arm: Arm, baseline: Arm, same_questions: bool = False) -> Fairness:
-    """Compare every setting, other than method and quantization, and every fact that the runs themselves tell.
+@dataclass(frozen=True)
+class _Difference:
+    """Of one pair of runs."""
 
-    `same_questions`: whether the answers of both were joined question by question, whatever their records tell."""
-    causes = [*_settings(arm, baseline), *_versions(arm, baseline)]
-    if same_questions:
-        causes = [cause for cause in causes if cause.fact is not Fact.QUESTIONS]
+    seed: int
+    fact: Fact
+    key: str | None
+    arm_value: str | None
+    baseline_value: str | None
+    one_sided: bool = False
+
+
+def fairness(arm: Arm, baseline: Arm, same_questions: bool = False, axes: Sequence[str] = ()) -> Fairness:
+    """Compare every fact between the two runs of each seed that both completed.
+
+    `same_questions`: whether the answers of both were joined question by question, whatever their records tell.
+    `axes`: what they are meant to differ in beside method and quantization, as comparison.axes has it."""
+    seeds = [seed for seed in arm.seeds if seed in baseline.by_seed]
+    records = {seed: (arm.by_seed[seed].record, baseline.by_seed[seed].record) for seed in seeds}
+    settings = {seed: (arm.by_seed[seed].settings, baseline.by_seed[seed].settings) for seed in seeds}
+    distinct = list(dict.fromkeys(settings.values()))
+    # What the two versions of the harness do not both look for cannot be told to be absent.
+    alike = {seed: len(set(map(is_of_older_version, both))) == 1 for seed, both in records.items()}
+    found: list[_Difference] = []
     equal: set[Fact] = set()
     not_recorded: set[Fact] = set()
-    pairs = [
-        (arm.by_seed[seed].record, baseline.by_seed[seed].record) for seed in arm.seeds if seed in baseline.by_seed
-    ]
-    sides = (arm.settings.known, baseline.settings.known)
-    for fact, tell in _MEASURED.items():
-        if fact is Fact.QUANTIZED_MODULES and any(known.get("quantization.bits") is None for known in sides):
-            continue
-        values = [(tell(first), tell(second)) for first, second in pairs]
-        recorded = [pair for pair in values if None not in pair]
-        if any(first != second for first, second in recorded):
-            causes.append(OtherCause(fact, None, *(_shown(*side) for side in zip(*recorded, strict=True))))
-        elif recorded:
-            equal.add(fact)
-        elif fact is not Fact.BENCHMARK and pairs:
-            not_recorded.add(fact)
-    has_questions = any(known.get("evaluation.benchmark") is not None for known in sides)
-    for fact in _SETTINGS:
-        if fact is not Fact.QUESTIONS or has_questions:
-            is_told = _is_told(fact, arm, baseline) or (fact is Fact.QUESTIONS and same_questions)
+    within: list[Variation] = []
+    for fact, rule in RULES.items():
+        if rule.read is not None:
+            told, also_told = (
+                {seed: rule.read(run.record) for seed, run in side.by_seed.items()} for side in (arm, baseline)
+            )
+            compared = [list(_compared(fact, rule, seed, told[seed], also_told[seed], alike[seed])) for seed in seeds]
+            found += [difference for of_pair in compared for difference in of_pair if difference is not None]
+            if any(compared):
+                equal.add(fact)
+            elif any(rule.applies(record) for both in records.values() for record in both):
+                not_recorded.add(fact)
+            if rule.is_constant:
+                within += [*_within(arm, fact, rule, told), *_within(baseline, fact, rule, also_told)]
+        elif rule.keys and seeds and _is_asked(fact, arm, baseline):
+            is_told = fact is Fact.QUESTIONS and same_questions
+            is_told = is_told or all(_is_told(fact, *both) for both in distinct)
             (equal if is_told else not_recorded).add(fact)
+    differing = {both: list(_settings(*both)) for both in distinct}
+    found += [replace(difference, seed=seed) for seed, both in settings.items() for difference in differing[both]]
+    if same_questions:
+        found = [difference for difference in found if difference.fact is not Fact.QUESTIONS]
+    causes = _causes(found, axes, {key for both in distinct for key in _meant(*both)})
     if arm.seeds and baseline.seeds:
         equal.add(Fact.SEEDS)
         if set(arm.seeds) != set(baseline.seeds):
-            causes.append(OtherCause(Fact.SEEDS, None, _shown(*sorted(arm.seeds)), _shown(*sorted(baseline.seeds))))
-    equal.add(Fact.VERSIONS)
+            first, second = (tuple(map(str, sorted(side.seeds))) for side in (arm, baseline))
+            causes.append(OtherCause(Fact.SEEDS, None, first, second, RULES[Fact.SEEDS].aspects))
     different = {cause.fact for cause in causes}
     order = list(Fact).index
     return Fairness(
         tuple(sorted(causes, key=lambda cause: (order(cause.fact), cause.key or ""))),
         tuple(sorted(equal - different, key=order)),
         tuple(sorted(not_recorded - different, key=order)),
+        tuple(within),
     )
 
 
-def _shown(*values: object) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(str(value) for value in values if value is not None))
+def unfair_settings(first: IdentityParts, second: IdentityParts, axes: Sequence[str] = ()) -> list[OtherCause]:
+    """Return what two planned runs of one seed would differ in, beside method, quantization and `axes`: nothing of it
+    is declared. `first`: of the arm; `second`: of its baseline."""
+    found = _settings(planned_settings(first), planned_settings(second), first.seed, measured_too=True)
+    return [cause for cause in _causes(found, axes, set()) if not cause.declared]
 
 
-def _fact_of(key: str) -> Fact | None:
-    """Return the fact that a key of the settings belongs to; None: arms are meant to differ in it."""
-    if key.startswith(_MEANT_TO_DIFFER):
-        return None
-    fitting = [(len(name), fact) for fact, names in _SETTINGS.items() for name in names if belongs(key, [name])]
-    return max(fitting)[1] if fitting else None
+def refusal(arm: str, baseline: str, cause: OtherCause) -> str:
+    """Return why comparison.strict refuses a sweep with this cause: key, what is wrong and what would be right."""
+    # Content is known by its hash, which is no key that anybody could name.
+    axis = cause.key if cause.key is not None and "." in cause.key else cause.fact.value
+    values = [", ".join(values) or "not set" for values in (cause.arm_values, cause.baseline_values)]
+    return (
+        f"{cause.key or cause.fact.value}: {values[0]} for {arm} and {values[1]} for {baseline}, so that their "
+        "difference would not be that of method and quantization alone; give both the same, or, where it is what the "
+        f"sweep compares (a key that it sweeps over), say comparison.axes=[{axis}]; comparison.strict=false runs it "
+        "as it is"
+    )
 
 
-def _settings(arm: Arm, baseline: Arm) -> Iterator[OtherCause]:
-    for key, values in differences(arm.settings, baseline.settings).items():
-        fact = _fact_of(key)
-        if fact is not None:
-            yield OtherCause(fact, key, *map(_shown, values))
+def _compared(
+    fact: Fact, rule: Rule, seed: int, told: object, also_told: object, absence_counts: bool
+) -> Iterator[_Difference | None]:
+    """Yield nothing where neither run of a pair tells the fact, else each difference; None where there is none.
+
+    `absence_counts`: whether a key that one of the two lacks was not set, and not just overlooked."""
+    if told is None or also_told is None:
+        if told is not also_told:
+            yield _Difference(seed, fact, None, _shown(rule, told), _shown(rule, also_told), one_sided=True)
+    elif isinstance(told, Mapping) and isinstance(also_told, Mapping):
+        differing = [
+            key
+            for key in (sorted(told.keys() | also_told.keys()) if told != also_told else ())
+            if (
+                not rule.same(told[key], also_told[key])
+                if key in told and key in also_told
+                else absence_counts or absence_tells(f"{fact}.{key}")
+            )
+        ]
+        for key in differing:
+            yield _Difference(seed, fact, key, _shown(rule, told.get(key)), _shown(rule, also_told.get(key)))
+        if not differing:
+            yield None
+    elif rule.same(told, also_told):
+        yield None
+    else:
+        yield _Difference(seed, fact, None, _shown(rule, told), _shown(rule, also_told))
 
 
-def _versions(arm: Arm, baseline: Arm) -> Iterator[OtherCause]:
-    """Yield each library, Python among them, whose versions differ."""
-    sides = [[run.record.environment.versions for run in side.completed or side.runs] for side in (arm, baseline)]
-    for library in sorted({name for side in sides for versions in side for name in versions}):
-        found = [tuple(sorted({versions[library] for versions in side if library in versions})) for side in sides]
-        if found[0] != found[1]:
-            yield OtherCause(Fact.VERSIONS, library, found[0], found[1])
+def _shown(rule: Rule, value: object) -> str | None:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {rule.show(value[key])}" for key in sorted(value))
+    return None if value is None else rule.show(value)
 
 
-def _is_told(fact: Fact, arm: Arm, baseline: Arm) -> bool:
-    """Return whether both arms record a setting itself, not only what stands in for it."""
-    first, second = arm.settings, baseline.settings
-    content = _SETTINGS[fact][0]
+def _settings(first: Settings, second: Settings, seed: int = 0, measured_too: bool = False) -> Iterator[_Difference]:
+    """Yield the settings in which two runs differ, of facts that are settings alone, or all."""
+    for key, values in differences(first, second).items():
+        fact = fact_of(key)
+        if fact is None or belongs(key, _MEANT_TO_DIFFER) or (RULES[fact].read is not None and not measured_too):
+            continue
+        arm_value, baseline_value = (None if value is None else str(value) for value in values)
+        yield _Difference(seed, fact, key.removeprefix("versions."), arm_value, baseline_value)
+
+
+def _meant(first: Settings, second: Settings) -> list[str]:
+    """Return the keys in which two runs differ as they are meant to."""
+    return [key for key in differences(first, second) if belongs(key, _MEANT_TO_DIFFER)]
+
+
+def _causes(found: Iterable[_Difference], axes: Sequence[str], meant: set[str]) -> list[OtherCause]:
+    """Join the differences of all pairs. `meant`: keys that differ as they should."""
+
+    def group(difference: _Difference) -> tuple[str, str, bool]:
+        return difference.fact, difference.key or "", difference.one_sided
+
+    groups = [list(several) for _, several in groupby(sorted(found, key=group), key=group)]
+    # What follows from that which is declared, or meant, and does differ is excused with it.
+    roots = meant | {_name(several[0]) for several in groups if _is_declared(several[0], axes)}
+    causes = []
+    for several in groups:
+        first, rule = several[0], RULES[several[0].fact]
+        causes.append(
+            OtherCause(
+                first.fact,
+                first.key,
+                _each_once(difference.arm_value for difference in several),
+                _each_once(difference.baseline_value for difference in several),
+                rule.aspects_of(first.key),
+                _is_declared(first, axes) or any(belongs(root, rule.follows) for root in roots),
+                tuple(sorted({difference.seed for difference in several})),
+                first.one_sided,
+            )
+        )
+    return causes
+
+
+def _name(difference: _Difference) -> str:
+    return difference.key or difference.fact.value
+
+
+def _is_declared(difference: _Difference, axes: Sequence[str]) -> bool:
+    """Return whether an axis names the fact, its key or what that begins with, or what leads to it."""
+    names = (difference.fact.value, _name(difference), f"{difference.fact.value}.{difference.key}")
+    leads = LEADS.get(_name(difference), ())
+    return any(any(belongs(name, [axis]) for name in (*names, *leads)) or belongs(axis, leads) for axis in axes)
+
+
+def _each_once(values: Iterable[str | None]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(value for value in values if value is not None))
+
+
+def _is_asked(fact: Fact, arm: Arm, baseline: Arm) -> bool:
+    sides = (arm.settings.known, baseline.settings.known)
+    return fact is not Fact.QUESTIONS or any(known.get("evaluation.benchmark") is not None for known in sides)
+
+
+def _is_told(fact: Fact, first: Settings, second: Settings) -> bool:
+    """Return whether both record a setting itself, not only what stands in for it."""
+    content = RULES[fact].keys[0]
     if content in CONTENT:
         return is_recorded(content, first, second)
     if fact is Fact.ARGUMENTS or (first.complete and second.complete):
         return True
-    return any(_fact_of(key) is fact for key in first.known.keys() & second.known.keys())
+    return any(fact_of(key) is fact for key in first.known.keys() & second.known.keys())
+
+
+def _within(arm: Arm, fact: Fact, rule: Rule, told: Mapping[int, object]) -> Iterator[Variation]:
+    """Yield what an arm's completed runs should share, and do not; what a run did not record counts for nothing."""
+    values = {seed: value for seed, value in told.items() if value is not None}
+    first = next(iter(values.values()), None)
+    if all(value == first for value in values.values()):
+        return
+    parts = {seed: value if isinstance(value, Mapping) else {None: value} for seed, value in values.items()}
+    for key in sorted({key for of_run in parts.values() for key in of_run}, key=str):
+        of_key = [of_run.get(key) for of_run in parts.values()]
+        if None not in of_key and all(rule.same(of_key[0], value) for value in of_key):
+            continue
+        seeds: dict[str | None, list[int]] = {}
+        for seed in sorted(parts):
+            seeds.setdefault(_shown(rule, parts[seed].get(key)), []).append(seed)
+        yield Variation(arm.label, fact, key, tuple((text, tuple(of_text)) for text, of_text in seeds.items()))
 
 
 @dataclass(frozen=True)
@@ -188,7 +311,8 @@ class UnprovenQuantization:
 
 
 def unproven_quantization(arm: Arm) -> UnprovenQuantization | None:
-    """Return None where every run has what it asked for, as far as it was counted."""
+    """Return None where every run has what it asked for, as far as it was counted. Where some layers are quantized and
+    others are not, that is a cause of Fact.QUANTIZED_MODULES."""
     bits = arm.settings.known.get("quantization.bits")
     faulty = tuple(
         run.record.seed

@@ -5,29 +5,31 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pandas
 
-from harness.comparison.columns import to_frame
+from harness.base.garbage import uncollected
+from harness.comparison.columns import row, to_frame
 from harness.comparison.pooling import labels, started
-from harness.comparison.settings import Settings, settings_of
+from harness.comparison.settings import Settings, settings_of_each
 from harness.runs import store
 from harness.runs.folder import RunFolder, SweepFolder
 from harness.runs.record import Outcome, Record
 from harness.runs.store import DamagedRecordError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
-    """One run that left a record."""
+    """One run that left a record. Each is equal to itself alone."""
 
     folder: RunFolder
     record: Record
     label: str
     """The arm's name, extended where runs of that name differ in more than their seed."""
+    settings: Settings
 
     @property
     def completed(self) -> bool:
@@ -39,8 +41,9 @@ class Run:
         return self.record.diverged is True
 
     @cached_property
-    def settings(self) -> Settings:
-        return settings_of(self.record)
+    def cells(self) -> dict[str, Any]:
+        """Its row of `load_runs`."""
+        return row(self.label, self.record, self.folder.path)
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class Sweep:
 
     folders: tuple[Path, ...]
     runs: list[Run] = field(default_factory=list)
-    """By arm's first start, then seed; one for each label and seed."""
+    """The baseline's first, then by label and seed; one for each label and seed."""
     damaged: list[str] = field(default_factory=list)
     """For each record that cannot be read its path and what is wrong with it."""
     unfinished: list[Path] = field(default_factory=list)
@@ -86,6 +89,7 @@ def _newest_of_each(runs: Iterable[Run]) -> tuple[list[Run], list[Superseded]]:
     return list(kept.values()), superseded
 
 
+@uncollected()
 def load_sweep(*folders: Path, only: Collection[Path] | None = None) -> Sweep:
     """Read the runs in `folders`, each the folder of one sweep: every one, or those whose folder is among `only`.
 
@@ -105,14 +109,13 @@ def load_sweep(*folders: Path, only: Collection[Path] | None = None) -> Sweep:
             found.append((folder, record))
         else:
             (sweep.unfinished if folder.has_been_started() else sweep.planned).append(folder.path)
-    names = labels([record for _, record in found])
+    records = [record for _, record in found]
+    settings = settings_of_each(records)
     runs, superseded = _newest_of_each(
-        Run(folder, record, label) for (folder, record), label in zip(found, names, strict=True)
+        Run(*of_run, label, shared)
+        for of_run, label, shared in zip(found, labels(records, settings), settings, strict=True)
     )
-    first_start: dict[str, datetime] = {}
-    for run in sorted(runs, key=lambda run: started(run.record)):
-        first_start.setdefault(run.label, started(run.record))
-    runs.sort(key=lambda run: (first_start[run.label], _natural(run.label), run.record.seed))
+    runs.sort(key=lambda run: (run.record.arm != run.record.baseline, _natural(run.label), run.record.seed))
     sweep.runs.extend(runs)
     sweep.superseded.extend(superseded)
     return sweep
@@ -160,6 +163,19 @@ def load_runs(path: str | Path) -> pandas.DataFrame:
     max_temperature_celsius     highest of the chips
     sampling_gaps               readings that failed or came late
     folder                      where the run lies
+    step_seconds                an optimizer step after the warm-up steps, the median
+    above_idle_watt_hours       energy above what the chips take idle
+    warmup_seconds, warmup_steps                    the steps at the start that are not in step_seconds
+    position                    place in the order of the sweep's runs, from 1
+    answers_cut_off, merged_answers_cut_off         answers that evaluation.max_new_tokens ended
+    padding_share               of the tokens trained on, those that only fill a batch, 0 to 1
+    runtime_mib                 resident memory of the training process before it loads anything
+    idle_watts                  what the chips took before the run
+    others_cpu_percent          processor time of others while it trained, in percent of one core
+    others_on_chips             the most processes of others at once on the run's chips while it trained
+    host, driver                hash of the machine's name; driver of the chips
+    adopted                     whether LLaMA-Factory trained it without the harness
+    phase_P_seconds             P: load, train, validate, save, evaluate
     """
     folder = Path(path)
     if not folder.is_dir():
@@ -167,4 +183,4 @@ def load_runs(path: str | Path) -> pandas.DataFrame:
     sweep = SweepFolder(folder)
     below = sorted(path for path in folder.iterdir() if path.is_dir() and SweepFolder(path).is_sweep())
     sweeps = [folder] if sweep.is_sweep() else below
-    return to_frame((run.label, run.record, run.folder.path) for run in load_sweep(*sweeps).runs)
+    return to_frame(run.cells for run in load_sweep(*sweeps).runs)

@@ -6,10 +6,12 @@ holds its configuration alone: there a path or a count stands in for the content
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
 
-from harness.runs.record import Record
+from harness.runs.record import IdentityParts, Record
 
 CONTENT = {
     "model": ("model.path", "model.shape", "model.sizes", "model.trust_remote_code"),
@@ -24,6 +26,7 @@ CONTENT = {
 """What is read from outside or decided by the device, and the keys that stand in for it where it was not recorded."""
 _GROUP_NAMES = ("dataset.name", "evaluation.name")
 """They decide nothing, but say shortest what differs where each stands for one configuration."""
+_LEADING_GROUPS = sorted({key.split(".")[0] for keys in (_GROUP_NAMES, *CONTENT.values()) for key in keys})
 
 # What the version before took for deciding, which recorded no parts.
 _DECIDING_LIBRARIES = (
@@ -39,9 +42,9 @@ _NOT_DECIDING = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Settings:
-    """What decided one run's result, or that of several which are pooled."""
+    """What decided one run's result, or that of several which are pooled. Of `settings_of_each` equal ones are one."""
 
     known: Mapping[str, object]
     leads: Mapping[str, object]
@@ -49,30 +52,65 @@ class Settings:
     complete: bool
     """Whether the parts of the identity were recorded: then every key that is absent was not set."""
 
+    @cached_property
+    def content(self) -> tuple[frozenset[object], frozenset[object]]:
+        """`known` and `leads` as sets of keys with values, to be compared at once."""
+        return hashable_items(self.known), hashable_items(self.leads)
+
+
+def settings_of_each(records: Sequence[Record]) -> list[Settings]:
+    """Return the settings of each run. Runs with equal ones share one object, so that nothing is compared twice."""
+    shared: dict[object, Settings] = {}
+    return [
+        shared.setdefault((*settings.content, settings.complete), settings) for settings in map(settings_of, records)
+    ]
+
+
+def hashable_items(values: Mapping[str, object]) -> frozenset[object]:
+    """Return what is equal for equal mappings of a configuration, and may be the key of another."""
+    return frozenset(
+        [(key, _hashable(value) if isinstance(value, (dict, list)) else value) for key, value in values.items()]
+    )
+
+
+def _hashable(value: object) -> object:
+    if isinstance(value, dict):
+        return hashable_items(value)
+    return tuple(map(_hashable, value)) if isinstance(value, list) else value
+
+
+def _differing(first: frozenset[Any], second: frozenset[Any]) -> set[str]:
+    return {key for key, _ in first ^ second}
+
 
 def settings_of(record: Record) -> Settings:
     """Return what `record` tells of the settings of its run, without the seed."""
-    known = _from_parts(record) or _from_configuration(record)
-    known |= {
+    parts = record.identity_parts
+    known = _from_configuration(record) if parts is None else _from_parts(parts)
+    device = {
         "device": record.device,
         "hardware": record.environment.device,
         "chips": record.environment.device_count,
-        "stand_in": record.stand_in,
     }
+    known |= {key: value for key, value in device.items() if value is not None} | {"stand_in": record.stand_in}
     if record.base_weights is not None:
         known["weights"] = record.base_weights
+    leading = {group: record.config[group] for group in _LEADING_GROUPS if group in record.config}
     leads = {
         key: value
-        for key, value in _leaves(record.config)
+        for key, value in _leaves(leading)
         if (key in _GROUP_NAMES or _content_of(key)) and (key, value) != ("training.precision", "auto")
     }
-    return Settings(known, leads, record.identity_parts is not None)
+    return Settings(known, leads, parts is not None)
 
 
-def _from_parts(record: Record) -> dict[str, object]:
-    parts = record.identity_parts
-    if parts is None:
-        return {}
+def planned_settings(parts: IdentityParts) -> Settings:
+    """Return what decides a run that has not been started, without the seed."""
+    device = dict(zip(("device", "hardware", "chips", "stand_in"), (*parts.device, None), strict=False))
+    return Settings(_from_parts(parts) | device, {}, True)
+
+
+def _from_parts(parts: IdentityParts) -> dict[str, object]:
     known = dict(_leaves(parts.model_dump(exclude={"device", "cut", "seed"})))
     if parts.questions is None:
         del known["questions"]
@@ -102,7 +140,7 @@ def _from_configuration(record: Record) -> dict[str, object]:
 
 def _leaves(nested: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
     for key, value in nested.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             yield from _leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
@@ -113,10 +151,12 @@ def belongs(key: str, names: Iterable[str]) -> bool:
     return any(key == name or key.startswith(f"{name}.") for name in names)
 
 
+@cache
 def _content_of(key: str) -> str | None:
     return next((content for content, names in CONTENT.items() if belongs(key, names)), None)
 
 
+@cache
 def absence_tells(key: str) -> bool:
     """Return whether `key` was recorded wherever it was set, also by the version before."""
     return key.startswith("llamafactory.") or key.removeprefix("versions.") in _DECIDING_LIBRARIES
@@ -130,26 +170,44 @@ def is_recorded(content: str, first: Settings, second: Settings) -> bool:
 
 def differences(first: Settings, second: Settings) -> dict[str, tuple[object, object]]:
     """Return each key, sorted, in which the two are known to differ, with both values (None: not set)."""
-    found = contradictions(first, second)
-    for key in first.leads.keys() & second.leads.keys():
-        content, values = _content_of(key), (first.leads[key], second.leads[key])
-        if content is not None and values[0] != values[1] and not is_recorded(content, first, second):
-            found[key] = values
+    keys = _contradicting(first, second)
+    found = {key: (first.known.get(key), second.known.get(key)) for key in keys}
+    found |= {key: (first.leads[key], second.leads[key]) for key in _leading_apart(first, second)}
     return dict(sorted(found.items()))
 
 
-def contradictions(first: Settings, second: Settings) -> dict[str, tuple[object, object]]:
-    """Return the same without what only stands in for content.
+def distance(first: Settings, second: Settings) -> int:
+    """Return the number of those keys."""
+    return len({*_contradicting(first, second), *_leading_apart(first, second)})
 
-    A key that one of them lacks speaks where its absence means that it was not set; content is never "not set"."""
-    found = {}
-    for key in first.known.keys() | second.known.keys():
-        is_in_both = key in first.known and key in second.known
-        is_told = key not in ("weights", *CONTENT) and ((first.complete and second.complete) or absence_tells(key))
-        values = first.known.get(key), second.known.get(key)
-        if (is_in_both or is_told) and values[0] != values[1]:
-            found[key] = values
-    return found
+
+def contradict(first: Settings, second: Settings) -> bool:
+    """Return whether they differ in more than what only stands in for content."""
+    return bool(_contradicting(first, second))
+
+
+def _contradicting(first: Settings, second: Settings) -> list[str]:
+    """A key that one of them lacks speaks where its absence means that it was not set; content is never "not set"."""
+    return [
+        key
+        for key in _differing(first.content[0], second.content[0])
+        if (
+            (key in first.known and key in second.known)
+            or (key not in ("weights", *CONTENT) and ((first.complete and second.complete) or absence_tells(key)))
+        )
+        and first.known.get(key) != second.known.get(key)
+    ]
+
+
+def _leading_apart(first: Settings, second: Settings) -> list[str]:
+    return [
+        key
+        for key in _differing(first.content[1], second.content[1])
+        if key in first.leads
+        and key in second.leads
+        and (content := _content_of(key)) is not None
+        and not is_recorded(content, first, second)
+    ]
 
 
 def merged(several: Iterable[Settings]) -> Settings:
@@ -157,7 +215,7 @@ def merged(several: Iterable[Settings]) -> Settings:
     known: Mapping[str, object] = {}
     leads: Mapping[str, object] = {}
     complete = False
-    for settings in several:
+    for settings in dict.fromkeys(several):
         known = {**settings.known, **known}
         leads = {**settings.leads, **leads}
         complete = complete or settings.complete
