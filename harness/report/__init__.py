@@ -1,1 +1,1 @@
-"""A comparison written down: Markdown, HTML, figures and a table of runs."""
+"""A comparison written down: Markdown, HTML, figures, tables as files and a table of runs."""

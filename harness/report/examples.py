@@ -2,50 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, zip_longest
+from itertools import chain, islice, zip_longest
+
+import numpy as np
+from numpy.typing import NDArray
 
 from harness.comparison.answers import Unpairable, read_answers
-from harness.comparison.differences import Comparison
+from harness.comparison.differences import Comparison, PairedDifference
+from harness.comparison.metrics import ACCURACY
 from harness.runs.record import Answer
 
 LIMIT = 6
 
 
 @dataclass(frozen=True)
-class Examples:
-    """Questions with the answers of two arms."""
+class Example:
+    """A question with the answers of two arms in one seed."""
 
-    arm: str
-    baseline: str
     seed: int
-    pairs: list[tuple[Answer, Answer]]
-    """The arm's answer and the baseline's to the same question."""
+    arm: Answer
+    baseline: Answer
 
 
-def choose(pairs: Sequence[tuple[Answer, Answer]]) -> list[tuple[Answer, Answer]]:
-    """Return at most LIMIT: where the two disagree, both ways in turn, then where both are wrong or both are right."""
-    kinds = {
-        kind: [pair for pair in pairs if (pair[0].correct, pair[1].correct) == kind]
-        for kind in ((True, False), (False, True), (False, False), (True, True))
-    }
-    disagree = chain.from_iterable(zip_longest(kinds[True, False], kinds[False, True]))
-    agree = chain.from_iterable(zip_longest(kinds[False, False], kinds[True, True]))
-    return [pair for pair in chain(disagree, agree) if pair is not None][:LIMIT]
+def in_turn(several: Iterable[Iterable[int]]) -> Iterator[int]:
+    """Yield the first of each, then the second of each, and so on."""
+    return (each for each in chain.from_iterable(zip_longest(*several)) if each is not None)
 
 
-def examples(comparisons: Sequence[Comparison]) -> Examples | None:
-    """Choose from the lowest common seed of the first comparison with answers to the same questions; None: there are
-    none."""
-    for comparison in comparisons:
-        arm, baseline = comparison.arm, comparison.baseline
-        for seed in (seed for seed in arm.seeds if seed in baseline.by_seed):
-            both = [read_answers(side.by_seed[seed], lambda folder: folder.evaluation) for side in (arm, baseline)]
-            answers = [each for each in both if not isinstance(each, Unpairable)]
-            pairs = list(zip(*answers, strict=False)) if len(answers) == 2 else []
-            if pairs and all(
-                (first.index, first.question) == (second.index, second.question) for first, second in pairs
-            ):
-                return Examples(arm.label, baseline.label, seed, choose(pairs))
-    return None
+def disagreements(differences: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """Return seed and question, as row and column, of at most LIMIT disagreements: each way in turn, of each way from
+    one seed after the other, each question once."""
+    seeds, questions = differences.shape
+    places = np.arange(seeds * questions).reshape(seeds, questions)
+    ways = [in_turn(places[row][differences[row] == way] for row in range(seeds)) for way in (1, -1)]
+    found: dict[int, int] = {}
+    for place in in_turn(ways):
+        found.setdefault(int(place) % questions, int(place) // questions)
+        if len(found) == LIMIT:
+            break
+    return [(row, column) for column, row in found.items()]
+
+
+def examples(comparison: Comparison, paired: PairedDifference) -> list[Example]:
+    """Return where the two disagree, then where both are wrong and both are right in turn; none where answers cannot be
+    joined."""
+    if paired.by_question is None:
+        return []
+    assert ACCURACY.target is not None
+    answers: dict[int, Sequence[list[Answer]]] = {}
+
+    def answers_of(row: int) -> Sequence[list[Answer]]:
+        if row not in answers:
+            runs = [side.by_seed[paired.seeds[row]] for side in (comparison.arm, comparison.baseline)]
+            read = [read_answers(run, ACCURACY.target) for run in runs if ACCURACY.target is not None]
+            # They were read before, when they were joined; who takes them away meanwhile loses the examples.
+            answers[row] = [[] if isinstance(each, Unpairable) else each for each in read]
+        return answers[row]
+
+    chosen = disagreements(paired.by_question)
+    taken = {column for _, column in chosen}
+    agreeing = [
+        [
+            column
+            for column, both in enumerate(zip(*answers_of(0), strict=False))
+            if column not in taken and [each.correct for each in both] == [correct] * 2
+        ]
+        for correct in (False, True)
+        if len(chosen) < LIMIT
+    ]
+    chosen += [(0, column) for column in islice(in_turn(agreeing), LIMIT - len(chosen))]
+    return [
+        Example(paired.seeds[row], *(side[column] for side in answers_of(row)))
+        for row, column in chosen
+        if all(column < len(side) for side in answers_of(row))
+    ]

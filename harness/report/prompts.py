@@ -6,9 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.comparison.arms import Arm
-from harness.report.markdown import Markdown, cut, escape, table
+from harness.report.document import Cell, Strong, Table
+from harness.report.markdown import cut
+from harness.report.tables import make
 from harness.report.text import Text
 from harness.runs.record import Reply, passed
+
+MOST_ARMS = 8
+"""Each has a column."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +29,13 @@ class _Column:
         return next(found, None)
 
 
-def prompts_table(arms: Sequence[Arm], text: Text) -> Markdown | None:
+def prompts_table(arms: Sequence[Arm], text: Text) -> Table | None:
     """Return the answers of each arm's first seed, and how many passed over all seeds; None: nothing was asked."""
-    columns = [*_bases(arms, text), *(column for arm in arms for column in _of_arm(arm, text))]
+    columns = [*_bases(arms, text), *(column for arm in arms for column in _of_arm(arm, text))][: 2 * MOST_ARMS]
     asked = dict.fromkeys((reply.prompt, reply.expected) for column in columns for reply in column.shown)
     if not asked:
         return None
-    rows: list[list[object]] = [
+    rows: list[list[Cell]] = [
         [
             cut(prompt, text.MORE_CHARACTERS),
             expected,
@@ -40,9 +45,9 @@ def prompts_table(arms: Sequence[Arm], text: Text) -> Markdown | None:
     ]
     counts = [passed(column.counted) for column in columns]
     if any(counts):
-        head = Markdown(f"**{text.PASSED_PROMPTS}**")
-        rows.append([head, None, *(count and text.SHARE.format(*count) for count in counts)])
-    return table([*text.PROMPT_HEADERS, *(column.head for column in columns)], rows)
+        counted = (None if count is None else text.SHARE.format(*count) for count in counts)
+        rows.append([[Strong(text.PASSED_PROMPTS)], None, *counted])
+    return make(text, "prompts", [*text.PROMPT_HEADERS, *(column.head for column in columns)], rows, figures=False)
 
 
 def _bases(arms: Sequence[Arm], text: Text) -> Iterator[_Column]:
@@ -73,10 +78,10 @@ def _of_arm(arm: Arm, text: Text) -> Iterator[_Column]:
         yield _Column(head, first.merged_replies, [reply for record in records for reply in record.merged_replies])
 
 
-def _cell(reply: Reply | None, text: Text) -> Markdown | None:
+def _cell(reply: Reply | None, text: Text) -> Cell:
     if reply is None:
         return None
-    mark = [] if reply.passed is None else [f"**{escape(text.PASSED[reply.passed])}**"]
-    short = [] if reply.finished else [escape(text.STOPPED.format(reply.generated_tokens))]
     answer = cut(reply.answer, text.MORE_CHARACTERS) or text.NO_TEXT
-    return Markdown("<br>".join([*mark, escape(answer), *short]))
+    mark: list[str | Strong] = [] if reply.passed is None else [Strong(text.PASSED[reply.passed]), "\n"]
+    short = [] if reply.finished else [f"\n{text.STOPPED.format(reply.generated_tokens)}"]
+    return [*mark, answer, *short]

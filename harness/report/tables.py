@@ -1,56 +1,121 @@
-"""The tables of a report, but that of prompts. None: the report has no such table."""
+"""The tables of what was measured and of how arms differ, and what all tables share. None: there is nothing to show."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from statistics import fmean, geometric_mean
+
+import numpy as np
 
 from harness.comparison.arms import Arm
-from harness.comparison.columns import MIB
 from harness.comparison.differences import Comparison, PairedDifference
-from harness.comparison.metrics import ACCURACY, METRICS, Unit
-from harness.comparison.runs import Run
-from harness.devices.reading import Quantity
-from harness.report.markdown import Markdown, joined, table
-from harness.report.numbers import difference_text, number, percent, value_text
+from harness.comparison.findings import Findings
+from harness.comparison.margins import Margins
+from harness.comparison.metrics import ACCURACY, LEADING_MEMORY, STEP_SECONDS, TRAIN_LOSS, Metric
+from harness.config.schema import ComparisonConfig
+from harness.report.document import Cell, Number, Range, Table
+from harness.report.markdown import joined
+from harness.report.numbers import chance, difference_text, number, p_value, ratios, value_text
 from harness.report.text import Text
-from harness.runs.events import Evidence
+
+MOST_ROWS = 40
+"""Of a table that a page shows; its files have every row."""
+MOST_VALUES = 10
+"""Of an arm's values that stand one by one; beyond, the lowest and the highest."""
+KEYS = (
+    *("accuracy", "accuracy-differences", "flips", "merging", "prompts", "memory", "memory-differences"),
+    *("memory-phases", "memory-parts", "sensors", "time", "time-differences", "time-parts", "energy"),
+    *("energy-differences", "power", "evidence", "trained", "fairness", "variations", "arms", "runs", "margins"),
+    *("verdicts", "environment"),
+)
+"""Of all tables that a report may hold."""
 
 
-def arms_table(arms: Sequence[Arm], text: Text) -> Markdown | None:
-    """Return what each arm was measured at, a column an arm."""
-    if not any(arm.completed for arm in arms):
+def make(
+    text: Text,
+    key: str,
+    headers: Sequence[str],
+    rows: Sequence[Sequence[Cell]],
+    *,
+    figures: bool = True,
+    sortable: bool = False,
+    most: int = MOST_ROWS,
+) -> Table | None:
+    """Return a table, of which a page shows `most` rows and says where the others are."""
+    assert key in KEYS, key
+    if not rows:
         return None
-    rows: list[list[str | None]] = [
-        [text.COMPLETED_RUNS, *(text.SHARE.format(len(arm.completed), len(arm.runs)) for arm in arms)],
-        [text.DIVERGED_RUNS, *(_diverged(arm, text) for arm in arms)],
-        *_rows_trained_on(arms, text),
+    further = len(rows) - most
+    rest = text.ROWS_LEFT_OUT.format(count=further, file=f"tables/{key}.csv") if further > 0 else ""
+    return Table(key, headers, rows, figures, sortable, most if further > 0 else None, rest, text.BOUNDS)
+
+
+def mean(metric: Metric, values: Sequence[float]) -> float:
+    """Return the geometric mean of what is compared by ratios, else the arithmetic."""
+    return geometric_mean(values) if metric.is_ratio and min(values) > 0 else fmean(values)
+
+
+# What was measured, and how arms differ.
+
+
+def values_table(key: str, metrics: Sequence[Metric], arms: Sequence[Arm], text: Text) -> Table | None:
+    """Return every seed's value of each metric that any arm measured, a row an arm; a dash where it did not."""
+    rows: list[Sequence[Cell]] = []
+    for metric in metrics:
+        told = [arm for arm in arms if not arm.values(metric).empty or arm.not_finite(metric)]
+        if told:
+            sensors = set().union(*(arm.sensors(metric) for arm in told))
+            rows += [
+                [text.named(metric, sensors), arm.label, *_values(metric, arm, text)] for arm in arms if arm.completed
+            ]
+        if metric is ACCURACY:
+            rows += [
+                [text.BASE_ACCURACY, arm.label, None, base, None] for arm in arms if (base := _base(arm)) is not None
+            ]
+    return make(text, key, text.VALUES_HEADERS, rows)
+
+
+def _values(metric: Metric, arm: Arm, text: Text) -> list[Cell]:
+    """Return the cells of seeds, values and mean."""
+    found, not_finite = arm.values(metric), arm.not_finite(metric)
+    values = tuple(map(float, found))
+    broken = text.not_finite_values(not_finite) if not_finite else None
+    if not values:
+        return [None, broken, None]
+    at = [int(seed) for seed in found.index]
+    seeds = text.seeds_of(
+        at,
+        diverged=[run.record.seed for run in arm.diverged if run.record.seed in at],
+        lost=[run.record.seed for run in arm.runs if not run.completed],
+    )
+    return [seeds, listed_values(metric, values, text, broken), metric_number(metric, mean(metric, values))]
+
+
+def arms_table(arms: Sequence[Arm], measured: Sequence[Table | None], text: Text) -> Table | None:
+    """Return how many runs there are of each arm, and all that the tables of the sections measured."""
+    rows: list[Sequence[Cell]] = [
+        [text.COMPLETED_RUNS, arm.label, None, text.SHARE.format(len(arm.completed), len(arm.runs)), None]
+        for arm in arms
     ]
-    for metric in METRICS:
-        cells = [text.summary(metric, arm) for arm in arms]
-        if any(cells):
-            sensors = set().union(*(arm.sensors(metric) for arm in arms))
-            rows.append([text.named(metric, sensors), *cells])
-        if metric is ACCURACY and any(map(_base, arms)):
-            rows.append([text.BASE_ACCURACY, *map(_base, arms)])
-    return table(["", *(arm.label for arm in arms)], rows, figures=True)
+    for table in measured:
+        rows += [] if table is None else table.rows
+    return make(text, "arms", text.VALUES_HEADERS, rows)
 
 
-def _diverged(arm: Arm, text: Text) -> str | None:
-    runs = [run for run in arm.runs if run.completed or run.diverged]
-    looked_at = [run for run in runs if run.record.diverged is not None]
-    return text.diverged(len(arm.diverged), len(looked_at), len(runs)) if runs else None
+def listed_values(metric: Metric, values: Sequence[float], text: Text, broken: str | None = None) -> Number:
+    if len(values) > MOST_VALUES:
+        shown = [text.span(value_text(metric, min(values)), value_text(metric, max(values)))]
+    else:
+        shown = [value_text(metric, value) for value in values]
+    return Number(joined([", ".join(shown), broken]) or "", tuple(values))
 
 
-def _rows_trained_on(arms: Sequence[Arm], text: Text) -> Iterator[list[str | None]]:
-    recorded = [[run.record.rows for run in arm.completed if run.record.rows is not None] for arm in arms]
-    if any(recorded):
-        yield [text.TRAINING_ROWS, *(joined([f"{rows.rows:,}" for rows in by_run]) for by_run in recorded)]
-    if any(rows.at_cutoff for by_run in recorded for rows in by_run):
-        cut = [
-            joined([text.CUT_OFF.format(rows=rows.at_cutoff, cutoff_tokens=rows.cutoff_tokens) for rows in by_run])
-            for by_run in recorded
-        ]
-        yield [text.ROWS_CUT_OFF, *cut]
+def metric_number(metric: Metric, value: float) -> Number:
+    return Number(value_text(metric, value), (value,))
+
+
+def plain_number(value: float | None, decimals: int | None = None) -> Number | None:
+    return None if value is None else Number(number(value, decimals), (value,))
 
 
 def _base(arm: Arm) -> str | None:
@@ -58,115 +123,133 @@ def _base(arm: Arm) -> str | None:
     return joined([value_text(ACCURACY, score.accuracy) for score in scores])
 
 
-def evidence_table(arms: Sequence[Arm], text: Text) -> Markdown | None:
-    """Return what proves the quantization: a row for each arm in whose loaded model anything was counted."""
+def differences_table(
+    key: str, metrics: Sequence[Metric], comparisons: Sequence[Comparison], text: Text
+) -> Table | None:
+    """Return each difference of `metrics`, which are all compared by ratios or all by differences."""
+    correlate = not metrics[0].is_ratio
     rows = []
-    for arm in arms:
-        counted = [run.record.evidence for run in arm.runs if run.record.evidence is not None]
-        if counted:
-            cells: list[Sequence[object]] = [
-                [text.SHARE.format(found.quantized_modules, found.linear_modules) for found in counted],
-                [_weights(found) for found in counted],
-                [run.record.compute_dtype or text.NOT_RECORDED for run in arm.runs if run.record.evidence is not None],
-                [text.ON_OFF[found.gradient_checkpointing] for found in counted],
-                [text.SHARE.format(found.trainable_parameters, found.total_parameters) for found in counted],
-            ]
-            rows.append([arm.label, *(joined(of_runs) or text.NOT_RECORDED for of_runs in cells)])
-    return table(text.EVIDENCE_HEADERS, rows) if rows else None
+    for metric in metrics:
+        for comparison in comparisons:
+            paired = comparison.of(metric)
+            if paired is not None:
+                rows.append(_difference(comparison, paired, text, correlate))
+    headers = [*text.DIFFERENCE_HEADERS, text.CORRELATION] if correlate else text.RATIO_HEADERS
+    return make(text, key, headers, rows)
 
 
-def _weights(evidence: Evidence) -> str:
-    dtypes = sorted(evidence.weight_bytes_by_dtype.items(), key=lambda item: -item[1])
-    return ", ".join(f"{name} {number(size / MIB)} MiB" for name, size in dtypes)
-
-
-def differences_table(comparison: Comparison, text: Text) -> Markdown:
-    """Return each metric's difference with its interval."""
-    rows = [
-        [
-            text.named_difference(paired.metric),
-            *_difference(paired, text),
-            _relative(paired),
-            paired.seeds,
-            text.DIRECTIONS[paired.direction],
-        ]
-        for paired in comparison.differences
+def _difference(comparison: Comparison, paired: PairedDifference, text: Text, correlate: bool) -> list[Cell]:
+    metric = paired.metric
+    sensors = comparison.arm.sensors(metric) | comparison.baseline.sensors(metric)
+    cells: list[Cell] = [
+        text.named(metric, sensors),
+        paired.arm,
+        paired.baseline,
+        metric_number(metric, paired.arm_mean),
+        metric_number(metric, paired.baseline_mean),
+        *effect_cells(paired, text),
+        text.counted_seeds(paired.seeds),
+        _word(comparison, metric, text),
     ]
-    return table(text.difference_headers(comparison.arm.label, comparison.baseline.label), rows, figures=True)
+    return [*cells, _correlation(paired)] if correlate else cells
 
 
-def _difference(paired: PairedDifference, text: Text) -> list[str | None]:
-    return [
-        value_text(paired.metric, paired.baseline_mean),
-        value_text(paired.metric, paired.arm_mean),
-        difference_text(paired.metric, paired.mean),
-        paired.interval and text.interval(paired.metric, paired.interval),
-    ]
+def effect_cells(paired: PairedDifference, text: Text) -> tuple[Cell, Cell]:
+    """Return a difference or ratio, and its interval."""
+    metric, ratio = paired.metric, paired.ratio
+    if paired.is_none:
+        return (text.NO_DIFFERENCE if paired.mean else text.THE_SAME), None
+    if ratio is None:
+        size = Number(difference_text(metric, paired.mean), (paired.mean,))
+        bounds = None if paired.interval is None else Range(text.interval(metric, paired.interval), paired.interval)
+    elif paired.ratio_interval is None:
+        size, bounds = Number(ratios(ratio)[0], (ratio,)), None
+    else:
+        shown, low, high = ratios(ratio, *paired.ratio_interval)
+        size, bounds = Number(shown, (ratio,)), Range(text.span(low, high), paired.ratio_interval)
+    return size, text.EXACT if paired.is_exact else bounds
 
 
-def _relative(paired: PairedDifference) -> str | None:
-    is_share = paired.metric.unit is Unit.SHARE
-    return None if is_share or paired.relative_percent is None else percent(paired.relative_percent)
+def _word(comparison: Comparison, metric: Metric, text: Text) -> str:
+    judgement = comparison.judgement(metric)
+    if judgement is None:
+        return ""
+    return text.NO_VERDICT if judgement.word is None else text.WORDS[judgement.word]
 
 
-def other_causes_table(comparison: Comparison, text: Text) -> Markdown:
-    """Return what else differs between two arms, with the values of both."""
-    rows = [
-        [text.cause_name(cause), joined(cause.baseline_values), joined(cause.arm_values)]
-        for cause in comparison.fairness.causes
-    ]
-    return table(["", comparison.baseline.label, comparison.arm.label], rows)
+def _correlation(paired: PairedDifference) -> Number | None:
+    """Return how far the seeds move both arms alike; None with fewer than three."""
+    sides = paired.arm_values, paired.baseline_values
+    if len(paired.seeds) < 3 or any(len(set(side)) == 1 for side in sides):
+        return None
+    value = float(np.corrcoef(*sides)[0, 1])
+    return Number(number(value, 2), (value,))
 
 
-def merging_table(losses: Sequence[PairedDifference], text: Text) -> Markdown | None:
+# Accuracy, and what is said of it.
+
+
+def flips_table(comparisons: Sequence[Comparison], text: Text) -> Table | None:
+    """Return how the answers of each pair of runs agree, and all seeds of an arm together."""
+    rows: list[Sequence[Cell]] = []
+    for comparison in comparisons:
+        names = comparison.arm.label, comparison.baseline.label
+        counts = []
+        for flips in comparison.flips():
+            counts.append((flips.both_right, flips.only_arm, flips.only_baseline, flips.neither))
+            rows.append([*names, flips.seed, *counts[-1], Number(p_value(flips.p_value), (flips.p_value,))])
+        if len(counts) > 1:
+            rows.append([*names, text.ALL_SEEDS, *map(sum, zip(*counts, strict=True)), None])
+    return make(text, "flips", text.FLIP_HEADERS, rows)
+
+
+def merging_table(losses: Sequence[PairedDifference], text: Text) -> Table | None:
     """Return what merging changed, a row an arm."""
-    rows = [
-        [loss.arm, *_difference(loss, text), loss.questions, loss.seeds, text.DIRECTIONS[loss.direction]]
+    rows: list[list[Cell]] = [
+        [
+            loss.arm,
+            metric_number(ACCURACY, loss.baseline_mean),
+            metric_number(ACCURACY, loss.arm_mean),
+            *effect_cells(loss, text),
+            loss.questions,
+            text.counted_seeds(loss.seeds),
+        ]
         for loss in losses
     ]
-    return table(text.MERGING_HEADERS, rows, figures=True) if rows else None
+    return make(text, "merging", text.MERGING_HEADERS, rows)
 
 
-def runs_table(runs: Sequence[Run], text: Text) -> Markdown | None:
-    """Return every run with how it ended, how long it took, and where it lies."""
-    rows = [
-        [
-            run.label,
-            run.record.seed,
-            text.status(run),
-            number(run.record.wall_seconds),
-            run.record.training and number(run.record.training.train_seconds),
-            run.record.score and f"{value_text(ACCURACY, run.record.score.accuracy)}{text.UNITS[Unit.SHARE]}",
-            run.folder.name,
-        ]
-        for run in runs
-    ]
-    return table(text.RUNS_HEADERS, rows) if rows else None
+def verdicts_table(findings: Findings, text: Text) -> Table | None:
+    """Return every test of a primary metric."""
+    rows: list[list[Cell]] = []
+    for comparison in findings.comparisons:
+        for metric in (ACCURACY, *LEADING_MEMORY, STEP_SECONDS):
+            judgement = comparison.judgement(metric)
+            if judgement is not None:
+                p_values = judgement.p_different, judgement.p_equivalent, judgement.p_not_worse
+                good = judgement.at_least_as_good
+                rows.append(
+                    [
+                        *(comparison.arm.label, comparison.baseline.label, text.METRICS[metric.key]),
+                        _word(comparison, metric, text),
+                        *(None if value is None else Number(p_value(value), (value,)) for value in p_values),
+                        plain_number(judgement.alpha, 3) if judgement.p_different is not None else None,
+                        None if good is None else Number(chance(good), (good,)),
+                    ]
+                )
+    return make(text, "verdicts", text.TEST_HEADERS, rows)
 
 
-def memory_table(runs: Sequence[Run], text: Text) -> Markdown | None:
-    """Return which quantities of memory were measured, by what and how."""
-    rows = []
-    for quantity in Quantity:
-        peaks = [peak for run in runs for peak in run.record.memory if peak.quantity is quantity]
-        if peaks:
-            readings = [peak.readings for peak in peaks if peak.readings is not None]
-            how = text.SAMPLED.format(fewest=min(readings), most=max(readings)) if readings else text.HIGH_WATER_MARK
-            sensors = joined(sorted({peak.sensor for peak in peaks}))
-            rows.append([quantity.value, text.MEMORY_MEANS[quantity], sensors, how])
-    return table(text.MEMORY_HEADERS, rows) if rows else None
-
-
-def environment_table(runs: Sequence[Run], text: Text) -> Markdown | None:
-    """Return hardware and versions, each value once."""
-    environments = [run.record.environment for run in runs]
-    cells: dict[str, list[object]] = {
-        text.DEVICE: [f"{environment.device} x {environment.device_count}" for environment in environments],
-        text.PLATFORM: [environment.platform for environment in environments],
-        text.CPUS: [environment.cpu_count for environment in environments],
-        text.HOST_MEMORY: [f"{environment.host_memory_mib:,.0f}" for environment in environments],
-        text.COMMIT: [environment.git_commit for environment in environments],
+def margins_table(margins: Margins, settings: ComparisonConfig, text: Text) -> Table | None:
+    """Return what had to be named before: how large a difference must be to matter."""
+    example = {
+        "margin_points": ACCURACY,
+        "margin_memory_ratios": LEADING_MEMORY[0],
+        "margin_time_ratios": STEP_SECONDS,
+        "margin_nats": TRAIN_LOSS,
     }
-    for library in sorted({library for environment in environments for library in environment.versions}):
-        cells[library] = [environment.versions.get(library) for environment in environments]
-    return table(["", ""], [(name, joined(values)) for name, values in cells.items()]) if runs else None
+    rows = [
+        [text.MARGIN_METRICS[key], text.margin(metric, margins.of(metric)), f"comparison.{key}"]
+        for key, metric in example.items()
+    ]
+    return make(text, "margins", text.MARGIN_HEADERS, rows, figures=False)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from functools import reduce
 
 import numpy as np
 import pandas
 from numpy.typing import NDArray
 
+from harness.base.remembered import remembered
 from harness.comparison.columns import TRAINING_PHASES
 from harness.comparison.runs import Run
 from harness.devices.reading import Quantity, total_mib
 from harness.runs import events
-from harness.runs.events import Event, TrainingLoss, ValidationLoss
+from harness.runs.events import Event, ReportedLoss, TrainingLoss, ValidationLoss
 from harness.runs.measurements import PhaseSpan, phases, read_readings
 
 GAP_INTERVALS = 5
@@ -24,11 +24,28 @@ GAP_INTERVALS = 5
 
 @dataclass(frozen=True)
 class LossCurve:
-    """Losses in nats a token, by optimizer step, up to the first that is not finite."""
+    """One run's losses in nats a token, by optimizer step, up to the first that is not finite."""
 
-    points: dict[int, float]
+    steps: NDArray[np.int64]
+    """Ascending."""
+    losses: NDArray[np.float64]
     breaks: bool
     """Whether a loss that is not finite came after them."""
+
+    @property
+    def points(self) -> dict[int, float]:
+        """The losses by step."""
+        return dict(zip(self.steps.tolist(), self.losses.tolist(), strict=True))
+
+
+@dataclass(frozen=True)
+class LossBand:
+    """The losses of those runs that came furthest, at the steps that all of them have: a row a run, a column a step."""
+
+    steps: NDArray[np.int64]
+    losses: NDArray[np.float64]
+    others: list[LossCurve]
+    """Of the runs that ended earlier: a mean that lost them on its way would jump."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +75,45 @@ def _events(run: Run) -> list[Event]:
     return [event for event in events.read(run.folder.events) if event.time >= start]
 
 
+@remembered
+def loss_curves(run: Run) -> tuple[LossCurve, LossCurve]:
+    """Return the training and the validation loss that a run reported."""
+    start = run.record.started_at.timestamp()
+    reported = [event for event in events.read_losses(run.folder.events) if event.time >= start]
+    training, validation = (
+        _curve([event for event in reported if event.kind == kind]) for kind in ("loss", "validation_loss")
+    )
+    return training, validation
+
+
 def loss_curve(run: Run, kind: type[TrainingLoss | ValidationLoss]) -> LossCurve:
-    """Return the training or the validation loss that a run reported."""
-    losses = [event for event in _events(run) if isinstance(event, kind)]
-    finite = list(takewhile(lambda event: math.isfinite(event.loss), losses))
-    return LossCurve({event.step: event.loss for event in finite}, len(finite) < len(losses))
+    """Return one of the two."""
+    return loss_curves(run)[0 if kind is TrainingLoss else 1]
+
+
+def _curve(reported: Sequence[ReportedLoss]) -> LossCurve:
+    steps = np.array([event.step for event in reported], dtype=np.int64)
+    losses = np.array([event.loss for event in reported], dtype=np.float64)
+    broken = np.flatnonzero(~np.isfinite(losses))
+    end = int(broken[0]) if len(broken) else len(losses)
+    steps, losses = steps[:end], losses[:end]
+    if (np.diff(steps) <= 0).any():
+        # Of a step that was reported twice the last counts.
+        last = dict(zip(steps.tolist(), losses.tolist(), strict=True))
+        steps = np.array(sorted(last), dtype=np.int64)
+        losses = np.array([last[step] for step in sorted(last)], dtype=np.float64)
+    return LossCurve(steps, losses, end < len(reported))
+
+
+def loss_band(curves: Sequence[LossCurve]) -> LossBand:
+    """Return the band of at least one curve, each with a loss."""
+    end = max(curve.steps[-1] for curve in curves)
+    whole = [curve for curve in curves if curve.steps[-1] == end]
+    steps = whole[0].steps
+    if any(not np.array_equal(curve.steps, steps) for curve in whole):
+        steps = reduce(np.intersect1d, [curve.steps for curve in whole])
+    losses = np.array([curve.losses[np.searchsorted(curve.steps, steps)] for curve in whole])
+    return LossBand(steps, losses, [curve for curve in curves if curve.steps[-1] < end])
 
 
 def memory_trace(run: Run, quantity: Quantity) -> MemoryTrace | None:
@@ -84,7 +135,7 @@ def memory_trace(run: Run, quantity: Quantity) -> MemoryTrace | None:
     seconds, used_mib = total.index.to_numpy(dtype=float), total.to_numpy(dtype=float)
     interval = run.record.sampling.interval_seconds if run.record.sampling else float(np.median(np.diff(seconds)))
     spans = [
-        PhaseSpan(span.phase, span.start - start, min(span.end - start, run.record.wall_seconds))
+        PhaseSpan(span.phase, span.start - start, min(span.end - start, run.record.wall_seconds or float("inf")))
         for span in phases(_events(run))
     ]
     holes = np.flatnonzero(np.diff(seconds) > GAP_INTERVALS * interval)
@@ -97,15 +148,17 @@ def memory_trace(run: Run, quantity: Quantity) -> MemoryTrace | None:
     )
 
 
-def memory_traces(runs: Sequence[Run]) -> tuple[Quantity, dict[str, MemoryTrace | None]]:
+def memory_traces(runs: Sequence[Run], most: int | None = None) -> tuple[Quantity, dict[str, MemoryTrace | None]]:
     """Return the trace of one run an arm, its first completed or else its first, and the quantity that they are of:
-    that of the device where any run measured it."""
+    that of the device where any run measured it.
+
+    `most`: only the first so many arms are read; those after them have None."""
     chosen: dict[str, Run] = {}
     for run in sorted(runs, key=lambda run: not run.completed):
         chosen.setdefault(run.label, run)
-    by_arm = {run.label: chosen[run.label] for run in runs}
+    labels = list(dict.fromkeys(run.label for run in runs))
     for quantity in (Quantity.DEVICE, Quantity.HOST):
-        traces = {label: memory_trace(run, quantity) for label, run in by_arm.items()}
+        traces = {label: memory_trace(chosen[label], quantity) for label in labels[:most]}
         if any(traces.values()):
-            return quantity, traces
+            return quantity, dict.fromkeys(labels) | traces
     return Quantity.HOST, {}

@@ -4,87 +4,235 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from harness.comparison.differences import Direction
-from harness.comparison.fairness import Fact
-from harness.comparison.metrics import Unit
-from harness.devices.reading import Quantity
+from harness.comparison.decision import Purpose
+from harness.comparison.judging import Word
+from harness.comparison.metrics import Aspect
+from harness.comparison.order import Order
+from harness.report.text.en.change import ChangeTexts
+from harness.report.text.en.figures import FigureTexts
+from harness.report.text.en.names import Names
+from harness.report.text.en.page import PageTexts
+from harness.runs.record import Outcome
 
 
-class Titles:
-    """Headings, headers, names of what is measured and compared. None of it is Markdown."""
+class Titles(FigureTexts, ChangeTexts, PageTexts, Names):
+    """Headings, headers, words of tables and lists. None of it is Markdown."""
 
     HEADINGS: Mapping[str, str] = {
-        "arms": "The arms",
-        "evidence": "What proves the quantization",
-        "differences": "Paired differences",
-        "other_causes": "What else differs",
-        "merging": "What merging costs",
+        "summary": "In short",
+        "decision": "Which arm for which purpose",
+        "verdict": "Verdict",
+        "needs": "What would decide the rest",
+        "spoils": "What spoils the comparison",
         "figures": "Figures",
+        "accuracy": "Accuracy",
+        "flips": "Agreement by seed",
+        "merging": "What merging costs",
         "prompts": "Prompts",
         "examples": "Some questions",
-        "runs": "Runs",
+        "memory": "Memory",
+        "memory_phases": "Memory by phase",
+        "memory_parts": "Memory by part",
+        "sensors": "How memory was measured",
+        "time": "Time",
+        "time_parts": "Where a run's time goes",
+        "energy": "Energy",
+        "evidence": "What proves the quantization",
+        "fairness": "What was compared, and what differs",
+        "arms": "The arms, with every seed's value",
+        "runs": "The runs in their order",
         "left_out": "Left out",
-        "memory": "How memory was measured",
+        "method": "Method",
         "environment": "Hardware and versions",
         "limits": "Limits",
     }
     EXPLANATIONS: Mapping[str, str] = {
-        "arms": (
-            "Means and, after ±, standard deviations over completed seeds. Memory is the peak of the training process; "
-            "a dash was not measured."
+        "accuracy": (
+            "Every seed's own value, in the order of the seeds. A difference is the arm minus its baseline, over the "
+            "seeds that both completed; of accuracy in points of percent, of a loss in nats a token. Only accuracy has "
+            "a verdict; the others are described, and of twenty such intervals about one misses by chance."
         ),
-        "evidence": (
-            "Counted in the loaded model before training, not read from the configuration. The compute dtype is what "
-            "the base's linear layers gave out in the first training step."
-        ),
-        "differences": (
-            "Each arm minus its baseline, over the seeds that both completed. Intervals are Student's t over seeds. "
-            "For accuracy runs are paired by seed and question, and the interval covers both: the variance is var(seed "
-            "means)/seeds + var(question means)/questions, which errs to the wide side (crossed random effects, Owen "
-            "2007; degrees of freedom after Satterthwaite). With one seed there is none but that over questions. "
-            "Relative figures take the baseline's mean as exact."
+        "flips": (
+            "Of each seed, how many questions both arms answered right, one of them alone, or neither. p is that of "
+            "McNemar's exact test: it speaks of these two adapters on questions like these, not of the two methods."
         ),
         "merging": (
             "Each adapter merged into the base as its checkpoint is, scored on the same questions, minus the adapter "
-            "on the base that it was trained on: for QLoRA that was the quantized one. Intervals cover seeds and "
-            "questions; with one seed, questions alone."
+            "on the base that it was trained on: for QLoRA that was the quantized one. It is described, without a "
+            "verdict."
         ),
         "prompts": (
             "Answered greedily, each by itself, in the template of the training. An answer passes if it contains the "
             "expected text."
         ),
+        "examples": (
+            "Where the arms disagree, each way in turn, from one seed after the other; then where they agree. Lowest "
+            "numbers first."
+        ),
+        "memory": (
+            "The peak of the training process, evaluation left out. Arms are compared by the ratio of their geometric "
+            "means. Only the leading memory has a verdict; the others are described, and of twenty such intervals "
+            "about one misses by chance."
+        ),
+        "memory_phases": "The highest of an arm's completed runs in each phase.",
+        "memory_parts": (
+            "The peak of the training phase and what it consists of, the mean over an arm's completed runs, in MiB. "
+            "What was measured and no part explains is named so; it is below 0 where the parts did not reach their "
+            "peaks together."
+        ),
+        "time": (
+            "Seconds a step are the median of the optimizer steps after the first, which warm up. The wall time of the "
+            "training and of the whole run stand beside it as they were lived, warm-up included. Arms are compared by "
+            "ratios. Only seconds a step have a verdict; the others are described, and of twenty such intervals about "
+            "one misses by chance."
+        ),
+        "time_parts": "Seconds, the mean over an arm's completed runs.",
+        "energy": (
+            "Of the whole run, loading and evaluation included; above idle: less what the chips would have taken "
+            "without it. It is described, without a verdict."
+        ),
+        "evidence": (
+            "Counted in the loaded model and in the first optimizer step, not read from the configuration. Several "
+            "values of an arm's runs are parted by a slash."
+        ),
+        "trained": (
+            "What the trainer was given. The hash is that of every row in the order of training; of several seeds "
+            "there is one each. The adapter check is the loss of one batch by the model as it was trained, and by the "
+            "adapter as it was loaded to be scored."
+        ),
+        "fairness": (
+            "The two runs of each seed were compared with each other, in what changes answers, memory or time. What "
+            "differs takes the verdict from the metrics that it touches, unless it is declared in comparison.axes."
+        ),
+        "arms": (
+            "With ten seeds or fewer every value stands here, in the order of the seeds; with more, the lowest and the "
+            "highest."
+        ),
+        "runs": "In the order in which they started. Place: the run's place in its sweep's order.",
+        "tests": (
+            "Of the primary metrics. The p-values are corrected for the number of tests (Holm 1979): of no difference, "
+            "of a difference beyond the margin either way, of being worse by the margin."
+        ),
     }
     """What stands below a heading, where anything does."""
 
-    # Rows of tables that no metric names, and headers of tables that name no arm.
+    # Headers of tables.
+    CHOICE_HEADERS: Sequence[str] = ("Purpose", "Arm", "Why")
+    VALUES_HEADERS: Sequence[str] = ("Metric", "Arm", "Seeds", "Values", "Mean")
+    DIFFERENCE_HEADERS: Sequence[str] = (
+        *("Metric", "Arm", "Against", "Arm's mean", "Against's mean", "Difference", "95% interval", "Seeds"),
+        "Verdict",
+    )
+    RATIO_HEADERS: Sequence[str] = (
+        *("Metric", "Arm", "Against", "Arm's mean", "Against's mean", "Ratio", "95% interval", "Seeds", "Verdict"),
+    )
+    CORRELATION = "Correlation over seeds"
+    FLIP_HEADERS: Sequence[str] = (
+        *("Arm", "Against", "Seed", "Both right", "Only the arm", "Only the other", "Neither", "p"),
+    )
+    MERGING_HEADERS: Sequence[str] = (
+        *("Arm", "With its adapter (%)", "Merged (%)", "Difference (points)", "95% interval", "Questions", "Seeds"),
+    )
+    PHASE_HEADERS: Sequence[str] = ("Arm", "Quantity (MiB)", "Sensor")
+    PARTS_HEADERS: Sequence[str] = ("Arm", "Peak of", "Peak")
+    TIME_PARTS_HEADERS: Sequence[str] = ("Arm", "Whole run")
+    ENERGY_HEADERS: Sequence[str] = (
+        *("Arm", "Mean power (W)", "Idle power (W)", "Highest temperature (°C)", "Seconds covered"),
+    )
+    EVIDENCE_HEADERS: Sequence[str] = (
+        *("Arm", "Quantized linear layers", "Weights of the base", "Computed in", "Attention", "Norms in"),
+        *("Adapter in", "Optimizer in", "Checkpointing set", "Recomputed", "Trainable parameters"),
+    )
+    TRAINED_HEADERS: Sequence[str] = (
+        *("Arm", "Rows", "Cut off", "Steps", "Tokens", "Padding", "Hash of the rows in order", "Adapter check"),
+        *("Tokens an answer", "Answers cut off", "Diverged"),
+    )
+    CAUSE_HEADERS: Sequence[str] = ("Arm", "Against", "What differs", "The arm's", "The other's", "Touches", "Seeds")
+    VARIATION_HEADERS: Sequence[str] = ("Arm", "What changed from seed to seed", "Values")
+    RUNS_HEADERS: Sequence[str] = (
+        *("Place", "Started (UTC)", "Arm", "Seed", "Status", "Whole run (s)", "A step (s)", "Accuracy (%)"),
+        *("Before: temperature (°C)", "CPU busy (%)", "Others' CPU (%)", "Folder"),
+    )
+    SENSOR_HEADERS: Sequence[str] = ("Quantity", "What it is", "Sensor", "How")
+    TEST_HEADERS: Sequence[str] = (
+        *("Arm", "Against", "Metric", "Verdict", "p: no difference", "p: beyond the margin", "p: worse by it", "Alpha"),
+        "At least as good",
+    )
+    MARGIN_HEADERS: Sequence[str] = ("Metric", "Margin", "Key")
+    ENVIRONMENT_HEADERS: Sequence[str] = ("", "")
+    EXAMPLE_HEADERS: Sequence[str] = ("Arm", "Generated", "Taken as the answer")
+    PROMPT_HEADERS: Sequence[str] = ("Prompt", "Expected")
+    BOUNDS: tuple[str, str] = ("low", "high")
+    """Of an interval, as columns of a file."""
+
+    # Rows of tables that no metric names.
     COMPLETED_RUNS = "Completed runs"
-    DIVERGED_RUNS = "Diverged runs"
-    TRAINING_ROWS = "Training rows"
-    ROWS_CUT_OFF = "of which cut off"
     BASE_ACCURACY = "Accuracy of the base without adapter (%)"
+    WALL_SECONDS = "Whole run, as lived (s)"
+    EVALUATION_SECONDS = "Generating and scoring the answers (s)"
+    ALL_SEEDS = "all"
     DEVICE = "Device"
     PLATFORM = "Platform"
     CPUS = "CPUs"
     HOST_MEMORY = "Host memory (MiB)"
+    HOST = "Host (hash of its name)"
+    DRIVER = "Driver"
+    CGROUP_CPUS = "CPUs that the cgroup grants"
+    CGROUP_MEMORY = "Memory that the cgroup grants (MiB)"
     COMMIT = "Harness commit"
     PASSED_PROMPTS = "Passed, over all seeds"
-    EVIDENCE_HEADERS: Sequence[str] = (
-        *("Arm", "Quantized linear layers", "Weights of the base"),
-        *("Compute dtype", "Gradient checkpointing", "Trainable parameters"),
-    )
-    MERGING_HEADERS: Sequence[str] = (
-        *("Arm", "With its adapter (%)", "Merged (%)", "Difference (points)", "95% interval"),
-        *("Questions", "Seeds", "Merged is"),
-    )
-    RUNS_HEADERS: Sequence[str] = ("Arm", "Seed", "Status", "Whole run (s)", "Training (s)", "Accuracy", "Folder")
-    MEMORY_HEADERS: Sequence[str] = ("Quantity", "What it is", "Sensor", "How")
-    EXAMPLE_HEADERS: Sequence[str] = ("", "Generated", "Taken as the answer")
-    PROMPT_HEADERS: Sequence[str] = ("Prompt", "Expected")
+    MARGIN_METRICS: Mapping[str, str] = {
+        "margin_points": "Accuracy",
+        "margin_memory_ratios": "Memory",
+        "margin_time_ratios": "Time, speed, energy",
+        "margin_nats": "Loss",
+    }
 
     # Words in tables and lists.
+    WORDS: Mapping[Word, str] = {
+        Word.BETTER: "Better",
+        Word.WORSE: "Worse",
+        Word.EQUIVALENT: "Equivalent",
+        Word.NOT_WORSE: "Not worse by the margin",
+        Word.UNDECIDED: "Undecided",
+    }
+    NO_VERDICT = "No verdict"
+    NOT_MEASURED = "Not measured"
+    PRIMARY: Mapping[Aspect, str] = {Aspect.ANSWERS: "accuracy", Aspect.MEMORY: "memory", Aspect.TIME: "time"}
+    """The primary metrics, in a sentence."""
+    PURPOSES: Mapping[Purpose, str] = {
+        Purpose.FITS: "Fits in {limit} MiB",
+        Purpose.LEAST_MEMORY: "Least memory",
+        Purpose.FASTEST: "Fastest",
+        Purpose.MOST_ACCURATE: "Most accurate",
+    }
     ON_OFF: Mapping[bool, str] = {True: "on", False: "off"}
+    YES_NO: Mapping[bool, str] = {True: "yes", False: "no"}
     PASSED: Mapping[bool, str] = {True: "pass", False: "fail"}
+    STATUS: Mapping[Outcome, str] = {
+        Outcome.COMPLETED: "completed",
+        Outcome.OUT_OF_MEMORY: "out of memory",
+        Outcome.FAILED: "failed",
+        Outcome.INTERRUPTED: "interrupted",
+        Outcome.UNSUPPORTED: "unsupported",
+    }
+    DIVERGED = "{status}, diverged"
+    ADOPTED = "{status}, adopted"
+    ORDERS: Mapping[Order, str] = {
+        Order.SEPARATED: "{arm} and {baseline}: all runs of one came before all of the other.",
+        Order.INTERLEAVED: "{arm} and {baseline}: their runs took turns, though not seed by seed.",
+        Order.BLOCKS: "{arm} and {baseline}: their runs took turns, seed by seed.",
+        Order.UNKNOWN: "{arm} and {baseline}: in which order their runs were made is not known.",
+    }
+    EXACT = "exact"
+    NO_DIFFERENCE = "none (below what the sensor can tell)"
+    THE_SAME = "none"
     NOT_RECORDED = "not recorded"
+    NOT_SET = "not set or not recorded"
+    DECLARED = "{touches} (declared)"
+    ONE_SIDED = "{touches} (one side alone recorded it)"
+    TOUCHES_NOTHING = "nothing"
+    TOUCHES: Mapping[Aspect, str] = {Aspect.ANSWERS: "answers", Aspect.MEMORY: "memory", Aspect.TIME: "time"}
     NO_TEXT = "(no text)"
     """A model answered with nothing."""
     NO_RECORD = "No run has left a record, so there is nothing to compare."
@@ -95,153 +243,31 @@ class Titles:
     RUN = "{label}, seed {seed}"
     MERGED_RUN = "{label} merged, seed {seed}"
     CUT_OFF = "{rows:,} at {cutoff_tokens:,} tokens"
-    UNSCORED = "{run}: {target} could not be scored: {why}"
+    LOSSES = "{trained:.4f} trained, {loaded:.4f} loaded"
+    SPAN = "{lowest} to {highest}"
+    """From the lowest to the highest of several values."""
+    COUNTED_SEEDS = "{count:,} seeds"
     AGAINST = "{arm} against {baseline}"
-    OTHER_SETTINGS = "{arm} against {baseline}: other settings"
-    OTHER_CAUSES: Mapping[bool, str] = {
-        True: (
-            "These arms differ in more than method and quantization, so a difference above is not that of the "
-            "quantization alone."
-        ),
-        False: (
-            "The arms were not completed with the same seeds; a difference above is over those that both completed."
-        ),
-    }
-    """What it means that something else differs: whether for the differences, or for the means alone."""
+    UNSCORED = "{run}: {target} could not be scored: {why}"
     SAMPLING = "{readings:,} readings in all, one every {intervals}; {gaps:,} failed or came late."
     UNREAD = "{folder}: damaged lines of its events and readings, which are in no figure: {lines:,}."
     ENERGY_COVERED = (
         "{folder}: its energy is that of {covered:,.0f} of {whole:,.0f} s; in the others power was not read."
     )
+    WARM_UP = "Left out of seconds a step as warm-up: the first {steps} steps of a run, {seconds} s."
     NO_REASON = "No reason was recorded."
-    REACHED = "Its memory had reached {mib:,.0f} MiB ({quantity}, {sensor}) in the phase {phase}."
+    REACHED = "{why} Its memory had reached {mib:,.0f} MiB ({quantity}, {sensor}) in the phase {phase}."
     DIAGNOSIS = "Cause, as far as its log tells: {cause}. Fix: {fix}."
+    FAILED_RUN = "{status}: {run}"
     DAMAGED = "A damaged record: {}"
     UNFINISHED = "A run without a record, still running or stopped with its parent: {}"
     PLANNED = "Planned by a dry run and never started: {}"
     COMMANDS = "These commands repeat the runs:"
-    EXAMPLES = (
-        "Seed {seed}; where the arms disagree first, each way in turn, then where they agree; lowest numbers first."
-    )
+    FURTHER = "and {count:,} more"
+    ROWS_LEFT_OUT = "Left out here: {count:,} further rows. They are in {file}."
+    LINES_LEFT_OUT = "Left out here: {count:,} further; runs.csv has every run."
     EXPECTED = "Expected: {}"
     MORE_CHARACTERS = "[... {:,} more characters]"
     STOPPED = "[stopped after {} tokens]"
-
-    # Figures.
-    PICTURES: Mapping[str, str] = {
-        "loss": "Training and validation loss by optimizer step",
-        "memory": "Memory over time with the phases of a run",
-        "differences": "Paired differences to the baseline with their intervals",
-    }
-    """What a figure shows, for whoever cannot see it, by the name of its file."""
-    STEP_AXIS = "optimizer step"
-    TRAINING_LOSS_AXIS = "training loss (nats/token)"
-    VALIDATION_LOSS_AXIS = "validation loss (nats/token)"
-    MEMORY_TITLE: Mapping[Quantity, str] = {
-        Quantity.DEVICE: "Memory used on the chips ({sensors}); the peak named is that up to the end of training",
-        Quantity.HOST: (
-            "Memory private to the run's processes on the host ({sensors}); "
-            "the peak named is that up to the end of training"
-        ),
-    }
-    NO_READINGS = "no readings"
-    TIME_AXIS = "time since the run's start ({unit})"
-    RELATIVE_AXIS = "difference (% of the baseline's mean)"
-    POINTS_AXIS = "difference (points)"
-
-    # Names and meanings.
-    METRICS: Mapping[str, str] = {
-        "accuracy": "Accuracy",
-        "merged_accuracy": "Accuracy merged into the unquantized base",
-        "peak_device_above_baseline_mib": "Peak device memory above its level before the run",
-        "peak_device_mib": "Peak device memory",
-        "peak_process_mib": "Peak device memory of the run's processes",
-        "peak_allocator_reserved_mib": "Peak memory reserved by the allocator",
-        "peak_allocator_allocated_mib": "Peak memory allocated by tensors",
-        "peak_host_mib": "Peak private host memory",
-        "peak_resident_mib": "Peak resident host memory",
-        "weights_mib": "Weights of the base in memory",
-        "train_seconds": "Training time",
-        "tokens_per_second": "Training speed",
-        "train_loss": "Training loss, last",
-        "validation_loss": "Validation loss, last",
-        "watt_hours": "Energy of the whole run",
-        "trainable_parameters": "Trainable parameters",
-        "adapter_mib": "Adapter on disk",
-    }
-    """Titles by a metric's key."""
-    UNITS: Mapping[Unit, str] = {
-        Unit.SHARE: "%",
-        Unit.MIB: "MiB",
-        Unit.SECONDS: "s",
-        Unit.TOKENS_PER_SECOND: "tokens/s",
-        Unit.NATS_PER_TOKEN: "nats/token",
-        Unit.WATT_HOURS: "Wh",
-        Unit.COUNT: "",
-    }
-    DIFFERENCE_UNITS: Mapping[Unit, str] = {Unit.SHARE: "points"}
-    """Where a difference has another unit than its values."""
-    DIRECTIONS: Mapping[Direction, str] = {
-        Direction.LOWER: "lower",
-        Direction.HIGHER: "higher",
-        Direction.SAME: "the same",
-        Direction.NOISE: "not distinguishable from zero",
-        Direction.UNKNOWN: "no interval",
-    }
-    FACTS: Mapping[Fact, str] = {
-        Fact.WEIGHTS: "weights of the base",
-        Fact.ROWS: "rows",
-        Fact.QUESTIONS: "questions",
-        Fact.EVALUATION: "evaluation settings",
-        Fact.TEMPLATE: "template",
-        Fact.METHOD: "method settings",
-        Fact.TRAINING: "training settings",
-        Fact.ARGUMENTS: "further LLaMA-Factory arguments",
-        Fact.PRECISION: "precision",
-        Fact.COMPUTE_DTYPE: "compute dtype (measured)",
-        Fact.GRADIENT_CHECKPOINTING: "gradient checkpointing (measured)",
-        Fact.LINEAR_MODULES: "linear layers (counted)",
-        Fact.QUANTIZED_MODULES: "quantized layers (counted)",
-        Fact.TRAINING_ROWS: "training rows (measured)",
-        Fact.STEPS: "optimizer steps (measured)",
-        Fact.TOKENS: "tokens trained on (measured)",
-        Fact.BENCHMARK: "benchmark",
-        Fact.DEVICE: "device",
-        Fact.PROCESSES: "processes",
-        Fact.PLATFORM: "platform",
-        Fact.VERSIONS: "library versions",
-        Fact.SEEDS: "seeds completed",
-    }
-    LIMITS: Mapping[str, str] = {
-        "no_result": "No run was completed: this report holds no result.",
-        "no_accelerator": (
-            "No accelerator was used: nothing here says what a GPU or an NPU would need or how fast it is."
-        ),
-        "npu_untried": (
-            "How this harness reads NPUs was made from the vendor's documents and recorded outputs, and had not run on "
-            "a real NPU when this version was released: hold its figures against `npu-smi info` (docs/ascend.md)."
-        ),
-        "card_power": "Power of a card with two dies (A3) is the whole card's, whoever uses its other die.",
-        "sampled": "Sampled peaks can miss what lasts shorter than the interval between two readings.",
-        "other_users": (
-            "Device memory counts other users of the chip too; its level before the run is taken off where said."
-        ),
-        "no_memory": "Memory was not measured.",
-        "no_accuracy": "Accuracy was not measured: nothing here says which arm answers better.",
-        "no_validation_loss": "The validation loss was not measured.",
-        "no_energy": "Energy was not measured.",
-        "multiplicity": (
-            "Intervals of several metrics are not corrected for their number: one in twenty misses by chance."
-        ),
-        "one_setting": (
-            "One model, one data set and one machine as named here: other settings can turn a difference round."
-        ),
-    }
-    MEMORY_MEANS: Mapping[Quantity, str] = {
-        Quantity.DEVICE: "all that is used on the chips, as their driver counts it, other users included",
-        Quantity.PROCESS: "what the driver puts down to the run's processes",
-        Quantity.ALLOCATOR_RESERVED: "what torch's allocator holds of the chip, used or not",
-        Quantity.ALLOCATOR_ALLOCATED: "what tensors take of that",
-        Quantity.HOST: "private memory of the run's processes on the host",
-        Quantity.RESIDENT: "the kernel's high-water mark of the training process, shared pages included",
-    }
+    CHOICE = "{purpose}: {arm}. {rule}"
+    """One line of the decision box on a terminal."""
