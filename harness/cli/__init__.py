@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from harness.cli import data, doctor, report, run, serving, watch
+from harness.cli import adopt, compare, data, doctor, report, run, serving, watch
 from harness.cli.exits import Verbs
 
 app = typer.Typer(
@@ -20,6 +20,8 @@ _HYDRA = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option
 app.command(context_settings=_HYDRA)(run.run)
 app.command(context_settings=_HYDRA)(run.sweep)
 app.command()(report.report)
+app.command()(adopt.adopt)
+app.command()(compare.compare)
 app.command()(doctor.doctor)
 app.command()(serving.merge)
 app.command()(serving.chat)

@@ -50,6 +50,12 @@ def load(path: Path) -> FinishedRun:
     """Return the completed run of a folder, of this version or an earlier one. Raises UserError where it is none."""
     folder = RunFolder(path.resolve())
     record = _completed_record(folder)
+    if record.adopted is not None:
+        raise UserError(
+            f"{folder.path}: is adopted; what it trained is in {record.adopted.folder}: use LLaMA-Factory's own "
+            f"llamafactory-cli chat, with --adapter_name_or_path {record.adopted.folder}"
+        )
+    assert record.device is not None
     arguments = _training_arguments(folder)
     try:
         # By pydantic, not OmegaConf: what is recorded is resolved, and a `${` in it is text.
