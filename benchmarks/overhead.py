@@ -17,12 +17,15 @@ import json
 import math
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+sys.path.pop(0)  # this folder, whose statistics.py would hide Python's own
+
+import statistics
 
 import psutil
 import yaml

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[0] = str(ROOT)  # in place of this folder, whose statistics.py would hide Python's own
+
+import statistics  # noqa: E402
 
 from harness.devices.ascend.device import find  # noqa: E402
 from harness.devices.request import DeviceRequest  # noqa: E402

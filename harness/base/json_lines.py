@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
+from types import GenericAlias
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -33,11 +35,13 @@ class LineReader(Generic[T]):
     """Reads a file of JSON lines as it grows.
 
     `skipped` counts the lines that could not be read: torn ones, and those of a kind that this version does not know.
+    `only`: lines without this text are passed over, unparsed and uncounted.
     """
 
-    def __init__(self, path: Path, type_: Any) -> None:
+    def __init__(self, path: Path, type_: Any, only: bytes | None = None) -> None:
         self._path = path
-        self._adapter: TypeAdapter[T] = TypeAdapter(type_)
+        self._adapters: tuple[TypeAdapter[T], TypeAdapter[list[T]]] = _adapters(type_)
+        self._only = only
         self._offset = 0
         self.skipped = 0
 
@@ -54,7 +58,7 @@ class LineReader(Generic[T]):
         A last line that was cut off counts as skipped."""
         data = self._added()
         self._offset += len(data)
-        return list(self._parsed(data))
+        return self._parsed(data)
 
     def _added(self) -> bytes:
         try:
@@ -64,9 +68,44 @@ class LineReader(Generic[T]):
         except FileNotFoundError:
             return b""
 
-    def _parsed(self, data: bytes) -> Iterator[T]:
+    def _parsed(self, data: bytes) -> list[T]:
+        if self._only is not None:
+            data = b"\n".join(_lines_with(self._only, data))
+        at_once = _parsed_at_once(self._adapters[1], data)
+        if at_once is not None:
+            return at_once
+        items = []
         for line in data.splitlines():
             try:
-                yield self._adapter.validate_json(line)
+                items.append(self._adapters[0].validate_json(line))
             except ValidationError:
                 self.skipped += bool(line.strip())
+        return items
+
+
+def _parsed_at_once(several: TypeAdapter[list[T]], data: bytes) -> list[T] | None:
+    """Return what each line is, in two thirds of the time that they take one by one; None where any is damaged.
+
+    The line breaks stay, so that no string reaches over one, and the number tells of what two torn lines might make."""
+    lines = data.rstrip(b"\n")
+    try:
+        items = several.validate_json(b"[" + lines.replace(b"\n", b",\n") + b"]")
+    except ValidationError:
+        return None
+    return items if len(items) == lines.count(b"\n") + 1 else None
+
+
+@cache
+def _adapters(type_: Any) -> tuple[TypeAdapter[Any], TypeAdapter[list[Any]]]:
+    """Return what parses one of `type_`, and several. Made once: for the union of events that takes as long as parsing
+    a thousand of them."""
+    return TypeAdapter(type_), TypeAdapter(GenericAlias(list, (type_,)))
+
+
+def _lines_with(text: bytes, data: bytes) -> Iterator[bytes]:
+    at = data.find(text)
+    while at >= 0:
+        end = data.find(b"\n", at)
+        end = len(data) if end < 0 else end
+        yield data[data.rfind(b"\n", 0, at) + 1 : end]
+        at = data.find(text, end)

@@ -11,7 +11,7 @@ import pandas
 
 from harness.comparison.metrics import METRICS, Metric
 from harness.comparison.runs import Run, Sweep
-from harness.comparison.settings import Settings, distance, merged
+from harness.comparison.settings import Settings, merged, nearest
 from harness.devices.reading import Quantity
 
 _NOTHING = pandas.Series(dtype=float)
@@ -103,4 +103,5 @@ def opponents(arms: Sequence[Arm]) -> list[tuple[Arm, Arm]]:
     others = [arm for arm in arms if not arm.is_baseline]
     if not baselines or not others:
         baselines, others = list(arms[:1]), list(arms[1:])
-    return [(arm, min(baselines, key=lambda baseline: distance(arm.settings, baseline.settings))) for arm in others]
+    places = nearest([arm.settings for arm in others], [baseline.settings for baseline in baselines])
+    return [(arm, baselines[place]) for arm, place in zip(others, places, strict=True)]

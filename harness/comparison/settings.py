@@ -6,7 +6,7 @@ holds its configuration alone: there a path or a count stands in for the content
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
@@ -138,12 +138,14 @@ def _from_configuration(record: Record) -> dict[str, object]:
     return known | {f"versions.{name}": version for name, version in versions if name in _DECIDING_LIBRARIES}
 
 
-def _leaves(nested: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+def _leaves(nested: Mapping[str, object], prefix: str = "") -> list[tuple[str, object]]:
+    found: list[tuple[str, object]] = []
     for key, value in nested.items():
         if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
+            found += _leaves(value, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}", value
+            found.append((prefix + key, value))
+    return found
 
 
 def belongs(key: str, names: Iterable[str]) -> bool:
@@ -170,27 +172,39 @@ def is_recorded(content: str, first: Settings, second: Settings) -> bool:
 
 def differences(first: Settings, second: Settings) -> dict[str, tuple[object, object]]:
     """Return each key, sorted, in which the two are known to differ, with both values (None: not set)."""
-    keys = _contradicting(first, second)
-    found = {key: (first.known.get(key), second.known.get(key)) for key in keys}
-    found |= {key: (first.leads[key], second.leads[key]) for key in _leading_apart(first, second)}
+    known, leads = map(_differing, first.content, second.content)
+    found = {key: (first.known.get(key), second.known.get(key)) for key in _contradicting(first, second, known)}
+    found |= {key: (first.leads[key], second.leads[key]) for key in _leading_apart(first, second, leads)}
     return dict(sorted(found.items()))
 
 
-def distance(first: Settings, second: Settings) -> int:
-    """Return the number of those keys."""
-    return len({*_contradicting(first, second), *_leading_apart(first, second)})
+def nearest(several: Sequence[Settings], candidates: Sequence[Settings]) -> list[int]:
+    """Return for each of `several` the place of the candidate with the fewest differences, the first of such."""
+    every = [settings.content for settings in (*several, *candidates)]
+    # What all have is between no two of them, and of a thousand arms nearly everything.
+    shared = [frozenset.intersection(*parts) for parts in zip(*every, strict=True)] if every else []
+    own = [[part - common for part, common in zip(content, shared, strict=True)] for content in every]
+
+    def distance(first: int, second: int) -> int:
+        pair = several[first], candidates[second]
+        known, leads = map(_differing, own[first], own[len(several) + second])
+        return len({*_contradicting(*pair, known), *_leading_apart(*pair, leads)})
+
+    return [min(range(len(candidates)), key=lambda second: distance(first, second)) for first in range(len(several))]
 
 
 def contradict(first: Settings, second: Settings) -> bool:
     """Return whether they differ in more than what only stands in for content."""
-    return bool(_contradicting(first, second))
+    return bool(_contradicting(first, second, _differing(first.content[0], second.content[0])))
 
 
-def _contradicting(first: Settings, second: Settings) -> list[str]:
-    """A key that one of them lacks speaks where its absence means that it was not set; content is never "not set"."""
+def _contradicting(first: Settings, second: Settings, keys: Iterable[str]) -> list[str]:
+    """Return those of `keys`, in which they are unequal, that tell of it.
+
+    A key that one of them lacks does where its absence means that it was not set; content is never "not set"."""
     return [
         key
-        for key in _differing(first.content[0], second.content[0])
+        for key in keys
         if (
             (key in first.known and key in second.known)
             or (key not in ("weights", *CONTENT) and ((first.complete and second.complete) or absence_tells(key)))
@@ -199,10 +213,10 @@ def _contradicting(first: Settings, second: Settings) -> list[str]:
     ]
 
 
-def _leading_apart(first: Settings, second: Settings) -> list[str]:
+def _leading_apart(first: Settings, second: Settings, keys: Iterable[str]) -> list[str]:
     return [
         key
-        for key in _differing(first.content[1], second.content[1])
+        for key in keys
         if key in first.leads
         and key in second.leads
         and (content := _content_of(key)) is not None

@@ -17,7 +17,7 @@ from harness.report.markdown import joined
 from harness.report.tables import listed_values, make, mean, plain_number
 from harness.report.text import Text
 from harness.runs.events import Phase
-from harness.runs.record import Record
+from harness.runs.record import MemoryPeak, Record
 
 Part = TypeVar("Part", bound=StrEnum)
 
@@ -25,16 +25,25 @@ Part = TypeVar("Part", bound=StrEnum)
 def memory_phases_table(arms: Sequence[Arm], text: Text) -> Table | None:
     """Return the highest memory of each phase, a row for each quantity of an arm."""
     rows: list[list[Cell]] = []
+    by_arm = [(arm, _by_quantity(arm.completed)) for arm in arms]
     for quantity in Quantity:
-        for arm in arms:
-            peaks = [peak for run in arm.completed for peak in run.record.memory if peak.quantity is quantity]
-            if peaks:
-                highest = [
-                    max((peak.peak_mib for peak in peaks if peak.phase is phase), default=None) for phase in Phase
-                ]
+        for arm, peaks_of in by_arm:
+            if peaks := peaks_of.get(quantity):
+                highest: dict[Phase, float] = {}
+                for peak in peaks:
+                    highest[peak.phase] = max(peak.peak_mib, highest.get(peak.phase, peak.peak_mib))
                 sensors = joined(sorted({peak.sensor for peak in peaks}))
-                rows.append([arm.label, text.QUANTITIES[quantity], sensors, *map(plain_number, highest)])
+                cells = [plain_number(highest.get(phase)) for phase in Phase]
+                rows.append([arm.label, text.QUANTITIES[quantity], sensors, *cells])
     return make(text, "memory-phases", [*text.PHASE_HEADERS, *(text.PHASES[phase] for phase in Phase)], rows)
+
+
+def _by_quantity(runs: Iterable[Run]) -> dict[Quantity, list[MemoryPeak]]:
+    found: dict[Quantity, list[MemoryPeak]] = {}
+    for run in runs:
+        for peak in run.record.memory:
+            found.setdefault(peak.quantity, []).append(peak)
+    return found
 
 
 def memory_parts_table(arms: Sequence[Arm], text: Text) -> Table | None:
@@ -58,9 +67,9 @@ def _means(several: Sequence[Mapping[Part, float]], parts: Iterable[Part]) -> li
 def sensors_table(runs: Sequence[Run], text: Text) -> Table | None:
     """Return which quantities of memory were measured, by what and how."""
     rows: list[list[Cell]] = []
+    peaks_of = _by_quantity(runs)
     for quantity in Quantity:
-        peaks = [peak for run in runs for peak in run.record.memory if peak.quantity is quantity]
-        if peaks:
+        if peaks := peaks_of.get(quantity):
             readings = [peak.readings for peak in peaks if peak.readings is not None]
             how = text.SAMPLED.format(fewest=min(readings), most=max(readings)) if readings else text.HIGH_WATER_MARK
             sensors = joined(sorted({peak.sensor for peak in peaks}))

@@ -34,7 +34,7 @@ CUT_CHARACTERS = 800
 
 def clean(text: str) -> str:
     """Return text without what no page may pass on."""
-    if text.isprintable():
+    if text.replace("\n", "").isprintable():
         return text
     return CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
 

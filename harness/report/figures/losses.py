@@ -18,13 +18,15 @@ from harness.runs.events import TrainingLoss, ValidationLoss
 
 MOST_ARMS = 8
 """More curves than these cannot be told apart."""
+MOST_RUNS = 100
+"""Of an arm: a band over more looks the same, and each is to be read."""
 
 
 def losses(arms: Sequence[Arm], text: Text, theme: Theme) -> Figure | None:
     """Draw the losses of the first arms; what runs that failed had reached is shown too."""
     kinds = (TrainingLoss, ValidationLoss)
     drawn_arms = arms[:MOST_ARMS]
-    read = [[loss_curves(run) for run in arm.runs] for arm in drawn_arms]
+    read = [[loss_curves(run) for run in arm.runs[:MOST_RUNS]] for arm in drawn_arms]
     curves = {kind: [[pair[place] for pair in by_run] for by_run in read] for place, kind in enumerate(kinds)}
     every = [curve for by_arm in curves.values() for by_run in by_arm for curve in by_run]
     # A run that reported no finite loss has no curve, and a kind without any has no panel.
@@ -39,6 +41,7 @@ def losses(arms: Sequence[Arm], text: Text, theme: Theme) -> Figure | None:
         broken=sum(curve.breaks and len(curve.steps) > 0 for curve in every),
         without_finite=sum(curve.breaks and len(curve.steps) == 0 for curve in every),
         arms_left_out=len(arms) - len(drawn_arms),
+        runs_left_out=sum(max(0, len(arm.runs) - MOST_RUNS) for arm in drawn_arms),
     )
     figure = new_figure(title, 4.2)
     panels = figure.subplots(1, len(drawn), squeeze=False)[0]

@@ -66,8 +66,18 @@ class FigureTexts:
     def _left_out(self, arms: int) -> str:
         return f"\nnot drawn: {arms:,} further arms" if arms else ""
 
+    def _runs_left_out(self, runs: int) -> str:
+        return f"\nnot drawn: {runs:,} further runs of these arms" if runs else ""
+
     def losses_title(
-        self, training: bool, validation: bool, several: bool, broken: int, without_finite: int, arms_left_out: int
+        self,
+        training: bool,
+        validation: bool,
+        several: bool,
+        broken: int,
+        without_finite: int,
+        arms_left_out: int,
+        runs_left_out: int,
     ) -> str:
         """`several`: there is a band over seeds; `broken`: how many curves end where the loss was no longer finite;
         `without_finite`: how many have no finite loss at all, and so are not drawn."""
@@ -76,7 +86,7 @@ class FigureTexts:
         notes = ["a cross ends a curve that is not finite from there on"] if broken else []
         notes += [f"not drawn, since no loss in it is finite: {without_finite}"] if without_finite else []
         below = "\n" + "; ".join(notes) if notes else ""
-        return f"{kinds.capitalize()} loss{seeds}{below}{self._left_out(arms_left_out)}"
+        return f"{kinds.capitalize()} loss{seeds}{below}{self._left_out(arms_left_out)}{self._runs_left_out(runs_left_out)}"
 
     def memory_title(self, quantity: Quantity, sensors: str, arms_left_out: int) -> str:
         return self.MEMORY_TITLE[quantity].format(sensors=sensors) + self._left_out(arms_left_out)

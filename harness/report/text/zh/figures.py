@@ -58,15 +58,25 @@ class FigureTexts(english.FigureTexts):
     def _left_out(self, arms: int) -> str:
         return f"\n另有 {arms:,} 组未画出" if arms else ""
 
+    def _runs_left_out(self, runs: int) -> str:
+        return f"\n这些组中另有 {runs:,} 次运行未画出" if runs else ""
+
     def losses_title(
-        self, training: bool, validation: bool, several: bool, broken: int, without_finite: int, arms_left_out: int
+        self,
+        training: bool,
+        validation: bool,
+        several: bool,
+        broken: int,
+        without_finite: int,
+        arms_left_out: int,
+        runs_left_out: int,
     ) -> str:
         kinds = "和".join([*["训练损失"] * training, *["验证损失"] * validation])
         seeds = "；线为各种子的均值，色带为最低值至最高值" if several else ""
         notes = ["叉号表示曲线此后不再是有限值"] if broken else []
         notes += [f"有 {without_finite} 条曲线没有任何有限值，未画出"] if without_finite else []
         below = "\n" + "；".join(notes) if notes else ""
-        return f"{kinds}{seeds}{below}{self._left_out(arms_left_out)}"
+        return f"{kinds}{seeds}{below}{self._left_out(arms_left_out)}{self._runs_left_out(runs_left_out)}"
 
     def memory_title(self, quantity: Quantity, sensors: str, arms_left_out: int) -> str:
         return self.MEMORY_TITLE[quantity].format(sensors=sensors) + self._left_out(arms_left_out)
