@@ -126,8 +126,8 @@ def _heads(data: bytes, indices: Sequence[int]) -> tuple[bytes, ...]:
 
 
 def marked_at_once(data: bytes, heads: Sequence[bytes]) -> list[bool] | None:
-    """Return which answers of an answers.jsonl are right, without parsing it, if its lines begin with `heads` and end as
-    whole ones do; else None. Of ten thousand runs the parsing would take most of a report's time."""
+    """Return which answers of an answers.jsonl are right, without parsing it, if its lines begin with `heads` and end
+    as whole ones do; else None. Of ten thousand runs the parsing would take most of a report's time."""
     lines = data.removesuffix(b"\n").split(b"\n")
     if not heads or len(lines) != len(heads):
         return None

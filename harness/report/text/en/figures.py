@@ -86,7 +86,8 @@ class FigureTexts:
         notes = ["a cross ends a curve that is not finite from there on"] if broken else []
         notes += [f"not drawn, since no loss in it is finite: {without_finite}"] if without_finite else []
         below = "\n" + "; ".join(notes) if notes else ""
-        return f"{kinds.capitalize()} loss{seeds}{below}{self._left_out(arms_left_out)}{self._runs_left_out(runs_left_out)}"
+        left_out = f"{self._left_out(arms_left_out)}{self._runs_left_out(runs_left_out)}"
+        return f"{kinds.capitalize()} loss{seeds}{below}{left_out}"
 
     def memory_title(self, quantity: Quantity, sensors: str, arms_left_out: int) -> str:
         return self.MEMORY_TITLE[quantity].format(sensors=sensors) + self._left_out(arms_left_out)
