@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
 from typing import TypeVar
@@ -119,7 +120,8 @@ def marks(run: Run, target: Target) -> Marks | Unpairable:
 
 def _heads(data: bytes, indices: Sequence[int]) -> tuple[bytes, ...]:
     """Return with what each line begins, up to the end of its question; none where they are not in this order."""
-    heads = [line.partition(b'","expected":"')[0] for line in data.removesuffix(b"\n").split(b"\n")]
+    parts = [line.partition(b'","expected":"') for line in data.removesuffix(b"\n").split(b"\n")]
+    heads = [question + mark for question, mark, _ in parts if mark]
     begins = [b'{"index":%d,"question":"' % index for index in indices]
     in_order = len(heads) == len(begins) and all(map(bytes.startswith, heads, begins))
     return tuple(heads) if in_order else ()
@@ -133,11 +135,17 @@ def marked_at_once(data: bytes, heads: Sequence[bytes]) -> list[bool] | None:
         return None
     correct = []
     for line, head in zip(lines, heads, strict=True):
-        end = _END.fullmatch(line, line.rfind(b',"correct":')) if line.startswith(head) else None
-        if end is None or not line.startswith(b'","expected":"', len(head)):
+        is_right = _is_right(line[line.rfind(b',"correct":') :]) if line.startswith(head) else None
+        if is_right is None:
             return None
-        correct.append(end[1] == b"true")
+        correct.append(is_right)
     return correct
+
+
+@lru_cache(maxsize=2**14)
+def _is_right(end: bytes) -> bool | None:
+    found = _END.fullmatch(end)
+    return None if found is None else found[1] == b"true"
 
 
 def differences_by_question(

@@ -14,7 +14,7 @@ from harness.report.text import Text
 from harness.report.traces import MemoryTrace
 from harness.runs.events import Phase
 
-MOST_PANELS = 12
+MOST_PANELS = 8
 
 
 def memory(quantity: Quantity, traces: Mapping[str, MemoryTrace | None], text: Text, theme: Theme) -> Figure | None:
