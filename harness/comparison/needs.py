@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 from harness.comparison.estimates import ALPHA, FEWEST_QUESTIONS, Estimate, Part, unasked
 
@@ -170,7 +170,7 @@ def needs_paired(estimate: Estimate, seeds: int, margin: float, alpha: float = A
 
 def _variance_range(variance: float, degrees_of_freedom: float) -> tuple[float, float]:
     """Return the interval of confidence RANGE of a variance that was estimated from normal values."""
-    bounds = stats.chi2.ppf([(1 + RANGE) / 2, (1 - RANGE) / 2], degrees_of_freedom)
+    bounds = special.chdtri(degrees_of_freedom, [(1 - RANGE) / 2, (1 + RANGE) / 2])
     return float(variance * degrees_of_freedom / bounds[0]), float(variance * degrees_of_freedom / bounds[1])
 
 
