@@ -23,9 +23,9 @@ class SectionTexts(OpeningTexts):
             "Accuracy: answers are paired by seed and question, and the interval covers both, as crossed random "
             "effects: the variance is var(seed means)/seeds + var(question means)/questions, and the quantile is that "
             "of Student's t for each part, weighted by the parts (Cochran and Cox 1950). Among the questions are two "
-            "that nobody asked, one won and one lost in one seed (after Bonett and Price 2012), so that arms which "
-            "agree everywhere do not get an interval of no width. Simulated with known truth it holds what it promises "
-            f"from three seeds and {FEWEST_QUESTIONS} questions on (docs/statistics.md)."
+            "that nobody asked, one won and one lost (after Bonett and Price 2012; docs/statistics.md), so that arms "
+            "which agree everywhere do not get an interval of no width. Simulated with known truth it holds what it "
+            f"promises from three seeds and {FEWEST_QUESTIONS} questions on (docs/statistics.md)."
         ),
         "ratios": (
             "Memory, time, speed and energy: ratios of geometric means, with Student's t over the logs. Memory is "

@@ -24,9 +24,9 @@ class SectionTexts(OpeningTexts, english.SectionTexts):
         "accuracy": (
             "准确率：回答按种子和题目配对，置信区间同时涵盖这两个来源的波动，视为交叉随机效应：方差为“种子均值的方差/种"
             "子数 + 题目均值的方差/题目数”，分位数取各部分对应的 t 分布分位数，按各部分加权（Cochran 与 Cox 1950）。题"
-            "目中另加两道虚拟题，在一个种子下一胜一负（借鉴 Bonett 与 Price 2012），这样即使两组处处一致，区间宽度也不"
-            f"会为零。在真值已知的模拟中，有三个种子、{FEWEST_QUESTIONS} 道题以上时，它达到所声称的覆盖率"
-            "（docs/statistics.md）。"
+            "目中另加两道虚拟题，一胜一负（借鉴 Bonett 与 Price 2012，见 docs/statistics.md），这样即使两组处处一"
+            f"致，区间宽度也不会为零。在真值已知的模拟中，有三个种子、{FEWEST_QUESTIONS} 道题以上时，它达到所声称的覆"
+            "盖率（docs/statistics.md）。"
         ),
         "ratios": (
             "显存、内存、耗时、吞吐和能耗：取几何均值之比，对其对数使用 t 分布。显存和内存按种子配对；耗时和能耗不配"
