@@ -259,14 +259,14 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def users_own(sweep: str, files: Path) -> list[str]:
-    """What a user gives a sweep, in stand-ins."""
+    """What a user gives a sweep, in stand-ins; one seed of those that have several."""
     form = {"qwen3_psychology": "psychology", "qwen3_vl_tools": "tools"}.get(sweep, "alpaca")
     given = [f"model.path={TINY}", f"dataset.path={files / form}.json"]
     if sweep == "qwen2_5_identity":
         given.append("launch.master_addr=127.0.0.1")
     if sweep == "qwen1_5_zero0":
         given.append(f"dataset.also=[{{path: {files / 'alpaca.json'}}}]")
-    return given if sweep in ONE_EACH else []
+    return given if sweep in ONE_EACH else ["seed=0"]
 
 
 @pytest.fixture

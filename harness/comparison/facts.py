@@ -90,6 +90,14 @@ class Fact(StrEnum):
     SEEDS = "seeds"
 
 
+OF_OTHERS = frozenset(
+    {
+        *(Fact.CHIP_LOAD_BEFORE, Fact.CHIP_PROCESSES_BEFORE, Fact.OTHERS_ON_CHIPS, Fact.OTHERS_CPU),
+        *(Fact.CPU_BUSY_BEFORE, Fact.BUSY_PROCESSES_BEFORE, Fact.LOAD_AVERAGE_BEFORE),
+    }
+)
+"""What others did to the machine, which no setting makes equal."""
+
 _ALL = frozenset(Aspect)
 _ANSWERS = frozenset({Aspect.ANSWERS})
 _MEMORY = frozenset({Aspect.MEMORY})
@@ -97,6 +105,11 @@ _TIME = frozenset({Aspect.TIME})
 _COST = _MEMORY | _TIME
 _TOLD = frozenset[Aspect]()
 """It cannot change a figure by more than noise, or is a hint alone: told, and no word is taken for it."""
+
+
+def _written(value: object) -> str:
+    """As a configuration file has it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 @dataclass(frozen=True)
@@ -110,7 +123,7 @@ class Rule:
     read: Callable[[Record], Any] | None = None
     """What a record tells. None: it does not. A mapping is compared key by key, and what it lacks was not set."""
     same: Callable[[Any, Any], bool] = operator.eq
-    show: Callable[[Any], str] = str
+    show: Callable[[Any], str] = _written
     narrower: Mapping[str, frozenset[Aspect]] = field(default_factory=dict)
     """Aspects of keys, or of what begins them, that touch less."""
     follows: tuple[str, ...] = ()
@@ -547,7 +560,7 @@ RULES: dict[Fact, Rule] = {
     Fact.ECC: Rule(
         _COST,
         read=_of_chips(lambda chip: chip.ecc),
-        show=lambda values: ", ".join(map(str, map(bool, values))),
+        show=lambda values: ", ".join(_written(bool(value)) for value in values),
         follows=_MACHINE,
         applies=_is_on_chips,
     ),

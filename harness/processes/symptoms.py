@@ -23,7 +23,7 @@ def _code(number: int) -> str:
 
 
 # The most decisive first: what stopped the process, then what an earlier error may have dragged behind it.
-_SYMPTOMS: tuple[tuple[str, str, str], ...] = (
+SYMPTOMS: tuple[tuple[str, str, str], ...] = (
     # --- The libraries do not load.
     (
         r"lib(hccl|ascendcl|ascend_hal)\.so: cannot open shared object file",
@@ -202,7 +202,7 @@ _SYMPTOMS: tuple[tuple[str, str, str], ...] = (
         "fetch the model or data beforehand and give its local path; behind a mirror set HF_ENDPOINT",
     ),
 )
-_SLOW: tuple[tuple[str, str, str], ...] = (
+SLOW: tuple[tuple[str, str, str], ...] = (
     (
         r"is not currently supported on the NPU backend and will fall back to run on the CPU",
         "torch-npu lacks an operator, which then runs on the CPU: slow, not fatal",
@@ -218,7 +218,7 @@ stops no training, and its words stand in other libraries' messages too."""
 
 def diagnoses(text: str) -> list[Diagnosis]:
     """Return every known symptom in a log, each once, the most decisive first."""
-    return [*_fatal(text), *_matches(_SLOW, text)]
+    return [*_fatal(text), *_matches(SLOW, text)]
 
 
 def diagnose(text: str) -> Diagnosis | None:
@@ -229,7 +229,7 @@ def diagnose(text: str) -> Diagnosis | None:
 def _fatal(text: str) -> Iterator[Diagnosis]:
     if error := parse_error("\n".join(filter(_FROM_THE_DRIVER.search, text.splitlines()))):
         yield Diagnosis(line=error.message[:_SHOWN_CHARACTERS], cause=error.cause, fix=error.fix)
-    yield from _matches(_SYMPTOMS, text)
+    yield from _matches(SYMPTOMS, text)
 
 
 def _matches(symptoms: Sequence[tuple[str, str, str]], text: str) -> Iterator[Diagnosis]:

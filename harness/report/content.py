@@ -312,14 +312,14 @@ def _runs(findings: Findings, text: Text) -> Section | None:
 def _failure(place: int, run: Run, text: Text) -> Section:
     """Return why a run was not completed, how much memory it had reached, and its last lines."""
     record = run.record
-    why = (record.reason or text.NO_REASON).strip()
+    why = text.REASON.format(why=record.reason.strip()) if record.reason else text.NO_REASON
     peak = max(record.memory, key=lambda peak: peak.peak_mib, default=None)
     if peak is not None:
         quantity, phase = text.QUANTITIES[peak.quantity], text.PHASES[peak.phase]
         why = text.REACHED.format(why=why, mib=peak.peak_mib, quantity=quantity, sensor=peak.sensor, phase=phase)
     blocks: list[Block] = [Paragraph(why)]
     if record.diagnosis is not None:
-        blocks.append(Paragraph(text.DIAGNOSIS.format(cause=record.diagnosis.cause, fix=record.diagnosis.fix)))
+        blocks.append(Paragraph(text.diagnosis(record.diagnosis)))
     if record.log_tail:
         blocks.append(Code(record.log_tail))
     title = text.FAILED_RUN.format(status=text.status(run), run=text.run_name(run))

@@ -11,6 +11,7 @@ from typing import TypeVar
 from harness.comparison.arms import Arm
 from harness.comparison.differences import Comparison, PairedDifference
 from harness.comparison.estimates import corrected_alpha
+from harness.comparison.facts import OF_OTHERS
 from harness.comparison.fairness import OtherCause
 from harness.comparison.findings import FOR_A_VERDICT, Findings
 from harness.comparison.judging import Judgement, Reason
@@ -137,6 +138,19 @@ class _Repair:
     causes: list[OtherCause] = field(default_factory=list)
 
 
+def _to_repair(judgement: Judgement) -> Iterator[tuple[Reason, list[OtherCause]]]:
+    """Return each reason for which a verdict was withheld. Load that others put on the machine is no setting, and is
+    repaired as a machine that was shared is."""
+    settings = [cause for cause in judgement.causes if cause.fact not in OF_OTHERS]
+    reasons = dict.fromkeys(judgement.reasons)
+    if len(settings) < len(judgement.causes):
+        reasons[Reason.SHARED] = None
+    if not settings:
+        reasons.pop(Reason.UNFAIR, None)
+    for reason in reasons:
+        yield reason, settings if reason is Reason.UNFAIR else []
+
+
 def _needs(findings: Findings, text: Text) -> Iterator[Block]:
     tests = max(count_tests(findings), 1)
     told: list[Words] = []
@@ -148,10 +162,10 @@ def _needs(findings: Findings, text: Text) -> Iterator[Block]:
                 smallest = smallest_visible(paired.estimate, judgement.alpha / tests)
                 told.append(text.needs(paired, judgement.needs, smallest))
                 needed.append(judgement.needs)
-            for reason in judgement.reasons:
+            for reason, causes in _to_repair(judgement):
                 repair = repairs.setdefault(reason, _Repair())
                 repair.metrics.append(text.metric_of(paired))
-                repair.causes += judgement.causes
+                repair.causes += causes
     ways = (text.repair(reason, repair.metrics, repair.causes) for reason, repair in repairs.items())
     told += [way for way in ways if way is not None]
     if told:

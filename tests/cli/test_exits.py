@@ -12,7 +12,8 @@ import pytest
 
 from harness.cli import app
 from harness.cli.exits import Verbs
-from tests.conftest import FinishedSweep, Harness
+from tests.builders import RunBuilder
+from tests.conftest import Harness
 from tests.devices.stand_ins import wait_until
 
 A_VERB = """
@@ -80,9 +81,10 @@ def test_all_verbs_are_of_the_group_that_ends_them_so() -> None:
     assert app.info.cls is Verbs
 
 
-def test_a_report_that_cannot_be_written_is_a_message(sweep: FinishedSweep, harness: Harness, tmp_path: Path) -> None:
+def test_a_report_that_cannot_be_written_is_a_message(harness: Harness, tmp_path: Path) -> None:
+    RunBuilder(tmp_path / "sweep").write()
     (tmp_path / "file").touch()
-    done = harness("report", str(sweep.folder), "--output", str(tmp_path / "file" / "report"))
+    done = harness("report", str(tmp_path / "sweep"), "--output", str(tmp_path / "file" / "report"))
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: {tmp_path / 'file'}")
     assert "Traceback" not in done.stderr

@@ -314,7 +314,7 @@ def test_hours_between_two_runs_are_counted_from_the_end_of_the_first(folder: Pa
 def test_what_one_arm_alone_recorded_is_told_and_takes_no_word(folder: Path) -> None:
     found = pair(folder, GPU, energy=False)
     told = {cause.fact: (cause.arm_values, cause.baseline_values) for cause in found.causes}
-    assert told == {Fact.HEAT: ((), ("62",)), Fact.ENERGY: ((), ("True",))}
+    assert told == {Fact.HEAT: ((), ("62",)), Fact.ENERGY: ((), ("true",))}
     assert all(cause.one_sided for cause in found.causes)
     assert found.confounding == found.touching(Aspect.TIME) == ()
 

@@ -210,6 +210,16 @@ def test_a_shared_machine_takes_the_word_from_time_alone(folder: Path) -> None:
     assert has(folder, "while nothing else uses the machine.")
 
 
+def test_load_of_others_that_arms_did_not_share_is_to_be_kept_away_and_not_made_the_same(folder: Path) -> None:
+    for seed in range(5):
+        for arm in ("lora", "qlora"):
+            others = 150.0 if arm == "qlora" else 1.0
+            RunBuilder(folder, arm, seed, quantized=arm == "qlora", others_cpu_percent=others).write()
+    assert "processor time of others during the training" in line(folder, "- No verdict: time")
+    assert has(folder, "Time of qlora: run the sweep again under another name, while nothing else uses the machine.")
+    assert not has(folder, "give the arms the same")
+
+
 def test_what_differs_takes_the_words_that_it_touches_and_is_named_with_its_classes(folder: Path) -> None:
     pair(folder)
     pair_of = {"quantized": True, "peak_mib": 300.0, "power_limit_watts": 400.0, "threads": 7}

@@ -216,8 +216,7 @@ def test_readings_of_an_attempt_that_came_to_nothing_are_not_joined_with_the_nex
 
 def test_a_run_that_diverges_is_called_so_everywhere(tmp_path: Path, harness: Harness, cache: Path) -> None:
     done = harness(
-        *("run", "model=tiny", "training.learning_rate=1e6", "training.max_steps=20", "evaluation=none"),
-        *("tracking=disabled", "device=cpu", "training.logging_steps=1", "training.validation_steps=20"),
+        *("run", *BRIEF, "training.learning_rate=1e6", "training.max_steps=20", "training.validation_steps=20"),
     )
     assert done.returncode == 0, done.stderr
     record = only_record(tmp_path)

@@ -56,7 +56,8 @@ OF_THE_RUNS = (
 
 def constants(language: str) -> Iterator[str]:
     """The texts in the files of a language, without what documents them and the keys of their tables."""
-    for path in Path(harness.report.text.__file__).parent.joinpath(language).glob("*.py"):
+    folder = Path(harness.report.text.__file__).parent / language
+    for path in sorted(set(folder.glob("*.py")) - {folder / "diagnoses.py"}):  # Those quote what is to be typed.
         tree = ast.parse(path.read_text(encoding="utf-8"))
         nodes = list(ast.walk(tree))
         no_text = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from string import Formatter
@@ -20,12 +21,15 @@ from harness.comparison.judging import Word
 from harness.comparison.metrics import METRICS, Aspect, Unit
 from harness.comparison.order import Order
 from harness.comparison.parts import MemoryPart, TimePart
+from harness.devices.npu_smi import errors
 from harness.devices.reading import Quantity
+from harness.processes import symptoms
 from harness.report.render import render
 from harness.report.text import Text, languages, text_in
 from harness.report.text.en import English
+from harness.report.text.zh import diagnoses
 from harness.runs.events import Phase
-from harness.runs.record import Outcome, Unknown
+from harness.runs.record import Diagnosis, Outcome, Unknown
 from tests.builders import RunBuilder
 
 ENGLISH = [part for part in English.__mro__ if part.__module__.startswith("harness.report.text.en")]
@@ -128,3 +132,17 @@ def test_outside_of_the_language_there_is_no_sentence(path: Path) -> None:
     # As a record has it.
     allowed += ("quantization state",)
     assert [words for words in sentences(path) if not words.startswith(allowed)] == []
+
+
+def test_every_cause_of_a_failure_that_is_known_is_told_in_chinese_with_what_helps() -> None:
+    known = {cause for _, cause, _ in (*symptoms.SYMPTOMS, *symptoms.SLOW)}
+    assert set(diagnoses.CAUSES) == known | {cause for _, _, cause, _ in errors.KNOWN}
+    for line in ("CUDA out of memory", "dcmi module initialize failed. ret is -8005", "dcmi call failed, ret is -4711"):
+        found = symptoms.diagnose(line)
+        assert found is not None
+        told = text_in("zh").diagnosis(found)
+        assert found.cause not in told, line
+        assert found.fix not in told, line
+        assert set(re.findall(r"[\w.-]+", told, re.ASCII)) <= set(re.findall(r"[\w.-]+", f"{found.cause} {found.fix}"))
+    unknown = Diagnosis(line="x", cause="nobody knows", fix="nothing helps")
+    assert "nobody knows" in text_in("zh").diagnosis(unknown)

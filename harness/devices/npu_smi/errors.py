@@ -19,7 +19,7 @@ class NpuSmiError:
 
 
 # Code, words, cause, fix. Causes: vllm-project/vllm-ascend issues 632 and 2698, HAMi issue 1696, hicann/driver.
-_KNOWN = (
+KNOWN = (
     (
         -8005,
         "dcmi module initialize failed",
@@ -62,7 +62,7 @@ def parse_error(text: str) -> NpuSmiError | None:
     for line in text.splitlines():
         number = re.search(r"\bret is (-[0-9]{1,9})\b", line)
         code = int(number[1]) if number else None
-        for known, words, cause, fix in _KNOWN:
+        for known, words, cause, fix in KNOWN:
             if code == known if code is not None else words in line:
                 return NpuSmiError(code, line.strip(), cause, fix)
         if code is not None:

@@ -13,6 +13,7 @@ from harness.comparison.needs import Variances
 from harness.comparison.runs import Run, Superseded
 from harness.report.numbers import number
 from harness.report.text.en.opening import OpeningTexts, counted, listed, seed_list
+from harness.runs.record import Diagnosis
 
 
 class SectionTexts(OpeningTexts):
@@ -145,6 +146,9 @@ class SectionTexts(OpeningTexts):
     def superseded(self, superseded: Superseded) -> str:
         why = "and is newer" if superseded.is_older else "and is completed"
         return f"{superseded.folder} is left out: {superseded.by} has the same configuration and seed {why}."
+
+    def diagnosis(self, diagnosis: Diagnosis) -> str:
+        return f"Cause, as far as its log tells: {diagnosis.cause}. Fix: {diagnosis.fix}."
 
     def question(self, index: int, seed: int, baseline: tuple[str, bool], arm: tuple[str, bool]) -> str:
         """A heading: which arm answered a question right."""

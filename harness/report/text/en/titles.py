@@ -255,9 +255,10 @@ class Titles(FigureTexts, ChangeTexts, PageTexts, Names):
         "{folder}: its energy is that of {covered:,.0f} of {whole:,.0f} s; in the others power was not read."
     )
     WARM_UP = "Left out of seconds a step as warm-up: the first {steps} steps of a run, {seconds} s."
+    REASON = "{why}"
+    """As it was recorded, which is in English."""
     NO_REASON = "No reason was recorded."
     REACHED = "{why} Its memory had reached {mib:,.0f} MiB ({quantity}, {sensor}) in the phase {phase}."
-    DIAGNOSIS = "Cause, as far as its log tells: {cause}. Fix: {fix}."
     FAILED_RUN = "{status}: {run}"
     DAMAGED = "A damaged record: {}"
     UNFINISHED = "A run without a record, still running or stopped with its parent: {}"

@@ -13,8 +13,10 @@ from harness.comparison.needs import Variances
 from harness.comparison.runs import Run, Superseded
 from harness.report.numbers import number
 from harness.report.text.en import sections as english
+from harness.report.text.zh.diagnoses import cause_and_fix
 from harness.report.text.zh.names import bracketed
 from harness.report.text.zh.opening import OpeningTexts, listed, seed_list
+from harness.runs.record import Diagnosis
 
 
 class SectionTexts(OpeningTexts, english.SectionTexts):
@@ -124,6 +126,10 @@ class SectionTexts(OpeningTexts, english.SectionTexts):
     def superseded(self, superseded: Superseded) -> str:
         why = "而且时间更近" if superseded.is_older else "而且已完成"
         return f"{superseded.folder} 未纳入：{superseded.by} 的配置和种子与它相同，{why}。"
+
+    def diagnosis(self, diagnosis: Diagnosis) -> str:
+        cause, fix = cause_and_fix(diagnosis)
+        return f"日志显示的原因：{cause}。解决办法：{fix}。"
 
     def question(self, index: int, seed: int, baseline: tuple[str, bool], arm: tuple[str, bool]) -> str:
         outcomes = "，".join(f"{label} 答{'对' if correct else '错'}" for label, correct in (baseline, arm))

@@ -1,0 +1,187 @@
+"""Why runs failed and what helps, in Chinese, by the cause that symptoms and npu-smi's errors give."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from harness.runs.record import Diagnosis
+
+DRIVER_ANSWERED = re.compile(r"the driver's management library answered (-[0-9]+)")
+
+CAUSES: Mapping[str, tuple[str, str]] = {
+    # 各种库无法加载。
+    "the CANN environment is not sourced": (
+        "没有加载 CANN 环境变量",
+        "在启动训练的 shell 中执行 source /usr/local/Ascend/ascend-toolkit/set_env.sh（CANN 8.5 起为 "
+        "/usr/local/Ascend/cann/set_env.sh）；若只想导入普通的 torch，设置 TORCH_DEVICE_BACKEND_AUTOLOAD=0",
+    ),
+    "the operator package of CANN is missing, or not sourced": (
+        "缺少 CANN 的算子包，或没有加载其环境变量",
+        "安装同一 CANN 版本的算子包（ops/kernels），再重新 source set_env.sh",
+    ),
+    "torch-npu was loaded twice: its first import failed halfway, often for want of pkg_resources [inferred]": (
+        "torch-npu 被加载了两次：第一次导入中途失败，常因缺少 pkg_resources（推断）",
+        "pip install 'setuptools<81'；否则 export TORCH_DEVICE_BACKEND_AUTOLOAD=0",
+    ),
+    "torch is a CUDA build and torch-npu is beside it": (
+        "安装的 torch 是 CUDA 版本，又同时装有 torch-npu",
+        "pip uninstall -y torch && pip install torch==X.Y.Z --index-url https://download.pytorch.org/whl/cpu，版本号"
+        "与现有 torch 相同",
+    ),
+    "torch and torch-npu are of different versions": (
+        "torch 与 torch-npu 版本不一致",
+        "安装与 torch 版本号完全相同的 torch-npu",
+    ),
+    "Python runs inside torch-npu's source tree and imports that": (
+        "当前目录在 torch-npu 的源码树里，Python 导入的是源码",
+        "换一个目录再启动",
+    ),
+    "on aarch64 libgomp was loaded too late": (
+        "aarch64 上 libgomp 加载得太晚",
+        "用 LD_PRELOAD 预先加载报错信息中的 libgomp 文件",
+    ),
+    "the NVIDIA driver is older than the CUDA that torch was built for": (
+        "NVIDIA 驱动比 torch 编译时所用的 CUDA 旧",
+        "升级驱动，或安装面向较旧 CUDA 的 torch（`harness doctor` 会列出两者的版本）",
+    ),
+    "torch is a CPU build": (
+        "安装的 torch 是 CPU 版本",
+        "pip uninstall -y torch && pip install torch==X.Y.Z，版本号与现有 torch 相同；或改用 device.name=cpu",
+    ),
+    "torch or bitsandbytes was not built for this GPU's generation": (
+        "torch 或 bitsandbytes 没有针对这一代 GPU 编译",
+        "安装 torch.cuda.get_arch_list() 中包含这块 GPU 计算能力的 torch",
+    ),
+    # 资源耗尽。
+    "the chip's memory is full": (
+        "芯片显存已满",
+        "training.batch_size=1 并增大 training.gradient_accumulation，缩短 training.cutoff_length，或改用 "
+        "method=qlora；用 `npu-smi info` 或 nvidia-smi 查看还有谁占用显存",
+    ),
+    "the host's memory is full": (
+        "主机内存已满",
+        "减小 training.batch_size 或 training.cutoff_length，或换用内存更大的机器",
+    ),
+    "/dev/shm is full, through which the workers of a data loader pass their batches": (
+        "/dev/shm 已满，数据加载进程要通过它传递批次",
+        "docker run --shm-size=16g，或 llamafactory.dataloader_num_workers=0",
+    ),
+    "the disk is full": ("磁盘已满", "清理磁盘，或用 output= 指定另一块磁盘上的目录"),
+    "the limit of open files is reached": (
+        "打开的文件数达到上限",
+        "在启动训练的 shell 中执行 ulimit -n 65535",
+    ),
+    "the limit of processes and threads is reached": (
+        "进程和线程数达到上限",
+        "ulimit -u unlimited，容器中用 docker run --pids-limit=-1；设置 OMP_NUM_THREADS=4 可减少线程",
+    ),
+    # 芯片、驱动与 CANN。
+    "this NPU (310P, 910A) has no bf16": (
+        "这种 NPU（310P、910A）不支持 bf16",
+        "training.precision=fp16；310P 面向推理，不能训练",
+    ),
+    "the kernels package is missing or of another CANN version [inferred]": (
+        "缺少算子包，或其 CANN 版本不同（推断）",
+        "安装与本芯片、本 CANN 版本对应的算子包",
+    ),
+    "driver and CANN do not fit each other [inferred]": (
+        "驱动与 CANN 不匹配（推断）",
+        "按厂商的版本配套表对齐驱动、固件和 CANN",
+    ),
+    "the device is busy, or this user may not open it": (
+        "设备被占用，或当前用户无权打开",
+        "用 `npu-smi info` 查看被谁占用；加入驱动所属的用户组，或把设备传入容器",
+    ),
+    "the container lacks a device or the driver [inferred]": (
+        "容器中缺少设备或驱动（推断）",
+        "传入 --device /dev/davinciN、/dev/davinci_manager、/dev/devmm_svm、/dev/hisi_hdc，并挂载驱动",
+    ),
+    "an earlier training process still holds the chips": (
+        "先前的训练进程仍占用芯片",
+        "结束该进程（见 `npu-smi info`），等待 10 秒后重新启动",
+    ),
+    "the device did not start: an ended run's process still holds it, the chip is not healthy, or driver and CANN "
+    "do not fit each other [inferred]": (
+        "设备没有启动：已结束的运行仍有进程占用，芯片状态异常，或驱动与 CANN 不匹配（推断）",
+        "查看 `npu-smi info` 中的 Health 和进程：结束残留进程，或用 device.chips 换一块芯片；否则按厂商的版本配套表对"
+        "齐驱动、固件和 CANN",
+    ),
+    "CANN's compiler could not be started: a Python package it needs is missing, or CANN is not sourced [inferred]": (
+        "CANN 编译器无法启动：缺少它需要的 Python 包，或没有加载 CANN 环境变量（推断）",
+        "source set_env.sh；pip install decorator attrs psutil scipy cloudpickle ml-dtypes tornado",
+    ),
+    "a process that had used the NPU forked": (
+        "已使用 NPU 的进程又执行了 fork",
+        "设置 llamafactory.dataloader_num_workers=0，或把数据加载进程的启动方式改为 spawn",
+    ),
+    "the port is taken, often by a process of an earlier run": (
+        "端口被占用，多半是先前运行的进程",
+        "结束该进程，或换一个端口（训练用 MASTER_PORT）",
+    ),
+    # 其他库。
+    "the model sees or hears, and what prepares that cannot be loaded: there is no preprocessor_config.json in its "
+    "folder, or torchvision does not fit torch": (
+        "这是多模态模型，其预处理器无法加载：目录中没有 preprocessor_config.json，或 torchvision 与 torch 不匹配",
+        "重新下载完整的模型；安装与 torch 版本对应的 torchvision（python -c 'import torchvision' 可检验能否加载）",
+    ),
+    "llamafactory.deepspeed asks for DeepSpeed, which is not installed": (
+        "llamafactory.deepspeed 需要 DeepSpeed，而它没有安装",
+        "pip install deepspeed，或去掉需要它的组（在 NPU 上 QLoRA 不能与它同用）",
+    ),
+    "torchvision or torchaudio do not fit torch": (
+        "torchvision 或 torchaudio 与 torch 不匹配",
+        "安装与 torch 同一次发布的版本，或把它们卸载",
+    ),
+    "a compiled library needs a newer system than this one": (
+        "某个编译好的库需要比本机更新的系统",
+        "使用更新的基础镜像，或面向本系统的版本",
+    ),
+    # 由别处的错误引起。
+    "another rank died or is slow, and this one waited for it": (
+        "另一个 rank 已退出或很慢，本 rank 一直在等它",
+        "查看最先失败的那个 rank 的日志；HCCL_EXEC_TIMEOUT 可延长等待时间",
+    ),
+    "something had to be fetched and the network did not answer": (
+        "需要下载某些内容，而网络没有响应",
+        "事先下载模型或数据，并给出本地路径；使用镜像时设置 HF_ENDPOINT",
+    ),
+    "torch-npu lacks an operator, which then runs on the CPU: slow, not fatal": (
+        "torch-npu 缺少某个算子，改在 CPU 上执行：只是慢，不会致命",
+        "较新的 torch-npu 可能已支持；真正的错误请在日志别处寻找",
+    ),
+    # npu-smi 的报错。
+    "the driver cannot be reached: it was upgraded without a reboot, a container lacks devices or mounts, "
+    "or another container holds the chip": (
+        "无法访问驱动：升级后没有重启，容器缺少设备或挂载，或另一个容器占用了芯片",
+        "升级驱动后重启；容器中传入 --device /dev/davinciN、/dev/davinci_manager、/dev/devmm_svm 和 "
+        "/dev/hisi_hdc，并挂载 /usr/local/dcmi、/usr/local/Ascend/driver 和 /etc/ascend_install.info",
+    ),
+    "another container holds the chip, or /usr/local/dcmi and /etc/ascend_install.info are not mounted": (
+        "另一个容器占用了芯片，或没有挂载 /usr/local/dcmi 和 /etc/ascend_install.info",
+        "停掉那个容器，或给本容器换一块芯片；挂载 /usr/local/dcmi 和 /etc/ascend_install.info",
+    ),
+    "the driver did not tell the board's type": (
+        "驱动没有给出板卡类型",
+        "查看 `dmesg` 和驱动的安装情况；若上次开机后升级过驱动，请重启",
+    ),
+    "the driver sees no card": (
+        "驱动没有识别到卡",
+        "`lspci | grep d80` 应能看到；安装这种卡的驱动和固件",
+    ),
+    "npu-smi is not on the PATH": (
+        "PATH 中没有 npu-smi",
+        "在主机上安装驱动；容器中挂载 /usr/local/bin/npu-smi",
+    ),
+    "this card or driver does not know that query": (
+        "这种卡或驱动不支持该查询",
+        "改用 `npu-smi info`",
+    ),
+}
+
+
+def cause_and_fix(diagnosis: Diagnosis) -> tuple[str, str]:
+    """Return both in Chinese, or as they are where nobody has translated them."""
+    if answered := DRIVER_ANSWERED.fullmatch(diagnosis.cause):
+        return f"驱动的管理库返回 {answered[1]}", "在所用驱动的 DCMI 参考手册中查找这个数字"
+    return CAUSES.get(diagnosis.cause, (diagnosis.cause, diagnosis.fix))
