@@ -58,10 +58,11 @@ class Arm:
         found = {}
         for metric in METRICS:
             # What was not measured is None, which is no NaN that was measured.
-            is_told = np.array([cells[metric.key] is not None for cells in rows], dtype=bool)
-            values = np.array([cells[metric.key] for cells in rows], dtype=np.float64)
-            is_finite = np.isfinite(values)
-            if is_told.any():
+            cells_of_metric = [cells[metric.key] for cells in rows]
+            is_told = [cell is not None for cell in cells_of_metric]
+            if any(is_told):
+                values = np.array(cells_of_metric, dtype=np.float64)
+                is_finite = np.isfinite(values)
                 series = pandas.Series(values[is_finite], seeds if is_finite.all() else seeds[is_finite])
                 found[metric.key] = series, [int(seed) for seed in seeds[is_told & ~is_finite]]
         return found

@@ -17,23 +17,34 @@ MIB = 2**20
 
 
 def _memory(record: Record) -> dict[str, Any]:
+    by_quantity: dict[Quantity, tuple[list[MemoryPeak], list[MemoryPeak]]] = {}
+    for place, peaks in enumerate((record.memory, record.merged_memory)):
+        for peak in peaks:
+            by_quantity.setdefault(peak.quantity, ([], []))[place].append(peak)
     cells: dict[str, Any] = {}
     for quantity in Quantity:
-        peaks = [peak for peak in record.memory if peak.quantity is quantity]
-        training = [peak for peak in peaks if peak.phase in TRAINING_PHASES]
-        known = [(peak.peak_mib, peak.baseline_mib) for peak in training if peak.baseline_mib is not None]
-        cells[f"peak_{quantity}_mib"] = max([peak.peak_mib for peak in training], default=None)
-        cells[f"baseline_{quantity}_mib"] = max([baseline for _, baseline in known], default=None)
-        cells[f"peak_{quantity}_above_baseline_mib"] = max([peak - baseline for peak, baseline in known], default=None)
-        cells[f"evaluate_peak_{quantity}_mib"] = _evaluating(peaks, quantity)
-        cells[f"sensor_{quantity}"] = ", ".join(sorted({peak.sensor for peak in peaks})) or None
-        cells[f"merged_evaluate_peak_{quantity}_mib"] = _evaluating(record.merged_memory, quantity)
+        cells |= _of_quantity(quantity, *by_quantity[quantity]) if quantity in by_quantity else _UNMEASURED[quantity]
     return cells
 
 
-def _evaluating(peaks: list[MemoryPeak], quantity: Quantity) -> float | None:
-    mib = (peak.peak_mib for peak in peaks if peak.quantity is quantity and peak.phase is Phase.EVALUATE)
-    return max(mib, default=None)
+def _of_quantity(quantity: Quantity, peaks: list[MemoryPeak], merged: list[MemoryPeak]) -> dict[str, Any]:
+    training = [peak for peak in peaks if peak.phase in TRAINING_PHASES]
+    known = [(peak.peak_mib, peak.baseline_mib) for peak in training if peak.baseline_mib is not None]
+    return {
+        f"peak_{quantity}_mib": max([peak.peak_mib for peak in training], default=None),
+        f"baseline_{quantity}_mib": max([baseline for _, baseline in known], default=None),
+        f"peak_{quantity}_above_baseline_mib": max([peak - baseline for peak, baseline in known], default=None),
+        f"evaluate_peak_{quantity}_mib": _evaluating(peaks),
+        f"sensor_{quantity}": ", ".join(sorted({peak.sensor for peak in peaks})) or None,
+        f"merged_evaluate_peak_{quantity}_mib": _evaluating(merged),
+    }
+
+
+def _evaluating(peaks: list[MemoryPeak]) -> float | None:
+    return max([peak.peak_mib for peak in peaks if peak.phase is Phase.EVALUATE], default=None)
+
+
+_UNMEASURED = {quantity: _of_quantity(quantity, [], []) for quantity in Quantity}
 
 
 def row(label: str, record: Record, folder: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import matplotlib
 from matplotlib import font_manager
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 from matplotlib.text import Text as DrawnText
@@ -157,7 +158,8 @@ def save(draw: Callable[[Theme], Figure | None], theme: Theme, path: Path) -> se
             return None
         path.parent.mkdir(parents=True, exist_ok=True)
         image = io.BytesIO()
-        figure.savefig(image, format="png", facecolor=theme.page)
+        # Half of what savefig takes, which draws everything once more before, to know its size.
+        FigureCanvasAgg(figure).print_png(image)  # type: ignore[no-untyped-call]
         write_atomically(path, image.getvalue())
         drawn = {letter for artist in figure.findobj(DrawnText) for letter in artist.get_text()}
         return {letter for letter in drawn if letter.isprintable() and not letter.isspace()} - _letters()
@@ -170,7 +172,12 @@ def can_draw(words: str) -> bool:
 
 def _letters() -> set[str]:
     known = _font_names()
-    return {chr(code) for font in FONTS if font in known for code in FT2Font(font_manager.findfont(font)).get_charmap()}
+    return set().union(*(_letters_of(font_manager.findfont(font)) for font in FONTS if font in known))
+
+
+@cache
+def _letters_of(file: str) -> frozenset[str]:
+    return frozenset(map(chr, FT2Font(file).get_charmap()))
 
 
 def short(label: str) -> str:
