@@ -22,7 +22,7 @@ another (docs/statistics.md, "What was assumed")."""
 ASSUMED_TIME_SD = 0.03
 """Of the log of a run's seconds a step: 3%, the quieter of the noises simulated in docs/statistics.md."""
 ASSUMED_MEMORY_SD = 0.01
-"""Of the log of the ratio of two runs' peaks: 1%; peaks of host memory in reports/examples vary by 0.1 to 2.6%."""
+"""Of the log of the ratio of two runs' peaks: 1%; peaks of host memory in reports/examples vary by 1.1 to 1.7%."""
 PRIMARY_METRICS = 3
 """Accuracy, the leading memory, seconds a step: each gets a word for each arm, and Holm's correction holds the first
 of them to alpha over their number."""
