@@ -17,14 +17,20 @@ MIB = 2**20
 
 
 def _memory(record: Record) -> dict[str, Any]:
-    by_quantity: dict[Quantity, tuple[list[MemoryPeak], list[MemoryPeak]]] = {}
-    for place, peaks in enumerate((record.memory, record.merged_memory)):
-        for peak in peaks:
-            by_quantity.setdefault(peak.quantity, ([], []))[place].append(peak)
+    peaks_of, merged_of = by_quantity(record.memory), by_quantity(record.merged_memory)
     cells: dict[str, Any] = {}
     for quantity in Quantity:
-        cells |= _of_quantity(quantity, *by_quantity[quantity]) if quantity in by_quantity else _UNMEASURED[quantity]
+        peaks, merged = peaks_of.get(quantity, []), merged_of.get(quantity, [])
+        cells |= _of_quantity(quantity, peaks, merged) if peaks or merged else _UNMEASURED[quantity]
     return cells
+
+
+def by_quantity(peaks: Iterable[MemoryPeak]) -> dict[Quantity, list[MemoryPeak]]:
+    """Return the peaks of each quantity that was measured."""
+    found: dict[Quantity, list[MemoryPeak]] = {}
+    for peak in peaks:
+        found.setdefault(peak.quantity, []).append(peak)
+    return found
 
 
 def _of_quantity(quantity: Quantity, peaks: list[MemoryPeak], merged: list[MemoryPeak]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import TypeVar
 
 from harness.comparison.arms import Arm
+from harness.comparison.columns import by_quantity
 from harness.comparison.metrics import STEP_SECONDS
 from harness.comparison.parts import MemoryPart, TimePart, memory_parts, time_parts
 from harness.comparison.runs import Run
@@ -25,7 +26,7 @@ Part = TypeVar("Part", bound=StrEnum)
 def memory_phases_table(arms: Sequence[Arm], text: Text) -> Table | None:
     """Return the highest memory of each phase, a row for each quantity of an arm."""
     rows: list[list[Cell]] = []
-    by_arm = [(arm, _by_quantity(arm.completed)) for arm in arms]
+    by_arm = [(arm, _peaks_of(arm.completed)) for arm in arms]
     for quantity in Quantity:
         for arm, peaks_of in by_arm:
             if peaks := peaks_of.get(quantity):
@@ -38,12 +39,8 @@ def memory_phases_table(arms: Sequence[Arm], text: Text) -> Table | None:
     return make(text, "memory-phases", [*text.PHASE_HEADERS, *(text.PHASES[phase] for phase in Phase)], rows)
 
 
-def _by_quantity(runs: Iterable[Run]) -> dict[Quantity, list[MemoryPeak]]:
-    found: dict[Quantity, list[MemoryPeak]] = {}
-    for run in runs:
-        for peak in run.record.memory:
-            found.setdefault(peak.quantity, []).append(peak)
-    return found
+def _peaks_of(runs: Iterable[Run]) -> dict[Quantity, list[MemoryPeak]]:
+    return by_quantity(peak for run in runs for peak in run.record.memory)
 
 
 def memory_parts_table(arms: Sequence[Arm], text: Text) -> Table | None:
@@ -67,7 +64,7 @@ def _means(several: Sequence[Mapping[Part, float]], parts: Iterable[Part]) -> li
 def sensors_table(runs: Sequence[Run], text: Text) -> Table | None:
     """Return which quantities of memory were measured, by what and how."""
     rows: list[list[Cell]] = []
-    peaks_of = _by_quantity(runs)
+    peaks_of = _peaks_of(runs)
     for quantity in Quantity:
         if peaks := peaks_of.get(quantity):
             readings = [peak.readings for peak in peaks if peak.readings is not None]

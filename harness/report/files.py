@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from itertools import chain
+from collections.abc import Iterator, Sequence
 
 from harness.report.document import Cell, Number, Range, Table, plain
 from harness.report.markdown import clean
@@ -36,22 +36,24 @@ def to_csv(table: Table) -> str:
         for name in ([f"{header} ({bound})" for bound in table.bounds] if is_pair else [header])
     )
     for row in table.rows:
-        writer.writerow(chain.from_iterable(map(_values, row, pairs)))
+        writer.writerow(value for cell, is_pair in zip(row, pairs, strict=True) for value in _values(cell, is_pair))
     return text.getvalue()
 
 
-def _values(cell: Cell, is_pair: bool) -> list[object]:
-    values: list[object]
+def _values(cell: Cell, is_pair: bool) -> Iterator[object]:
+    values: Sequence[object]
     match cell:
-        case str():
-            values = [clean(cell)]
+        case None:
+            values = [None]
         case Number(_, numbers):
             values = [_exact(number) for number in numbers] if is_pair else [" ".join(map(_exact, numbers))]
-        case None | int():
+        case int():
             values = [cell]
         case _:
             values = [clean(plain(cell))]
-    return [*values, None] if is_pair and len(values) == 1 else values
+    yield from values
+    if is_pair and len(values) == 1:
+        yield None
 
 
 def _exact(number: float) -> str:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from harness.base.garbage import uncollected
 from harness.processes.jobs import Job
 from harness.processes.start import PARENT
 from harness.runs.events import Failure, FailureCause, report
@@ -76,12 +77,9 @@ def collector_paused() -> Iterator[None]:
     """Import without the garbage collector: what imports create lives as long as the process.
 
     Looking through it again and again took 2 of the 10 seconds that torch, transformers and LLaMA-Factory need."""
-    gc.disable()
-    try:
+    with uncollected():
         yield
         gc.freeze()
-    finally:
-        gc.enable()
 
 
 @contextmanager

@@ -158,7 +158,7 @@ def save(draw: Callable[[Theme], Figure | None], theme: Theme, path: Path) -> se
             return None
         path.parent.mkdir(parents=True, exist_ok=True)
         image = io.BytesIO()
-        # Half of what savefig takes, which draws everything once more before, to know its size.
+        # savefig draws everything once more before, to know its size.
         FigureCanvasAgg(figure).print_png(image)  # type: ignore[no-untyped-call]
         write_atomically(path, image.getvalue())
         drawn = {letter for artist in figure.findobj(DrawnText) for letter in artist.get_text()}
