@@ -35,38 +35,43 @@ from tests.running import (
 )
 
 
-def test_a_killed_child_is_a_failed_run_the_sweep_goes_on_and_ctrl_c_ends_it_and_leaves_no_process(
-    tmp_path: Path, cache: Path
-) -> None:
-    arguments = ("sweep", "quickstart", *SHORT, "method=lora", "seed=0,1", "training.max_steps=2000")
+def test_a_killed_child_is_a_failed_run_and_the_sweep_goes_on(tmp_path: Path, cache: Path) -> None:
+    arguments = ("sweep", "quickstart", *SHORT, "method=lora", "seed=0,1", "training.max_steps=25")
     with started(tmp_path, cache, *arguments) as process:
         wait_until(training_has_begun(tmp_path))
         (child,) = [one for one in family(process) if "harness.workers.train" in " ".join(one.cmdline())]
         child.send_signal(signal.SIGKILL)
-        wait_until(lambda: len(list(tmp_path.glob("outputs/*/*/events.jsonl"))) == 2)
-        wait_until(lambda: all('"step"' in file.read_text() for file in tmp_path.glob("outputs/*/*/events.jsonl")))
+        _, errors = process.communicate(timeout=240)
+    assert process.returncode == 1
+    loaded = [record_in(file.parent) for file in tmp_path.glob("outputs/*/*/record.json")]
+    records = {record.seed: record for record in loaded}
+    assert records[0].status is Outcome.FAILED
+    assert records[0].reason == "the process was killed by SIGKILL, not by the harness"
+    assert records[0].log_tail
+    assert max(peak.peak_mib for peak in records[0].memory) > 100
+    assert records[1].status is Outcome.COMPLETED
+    assert "killed by SIGKILL" in errors
+    report = (tmp_path / "reports" / "quickstart" / "report.md").read_text()
+    assert "killed by SIGKILL" in report
+
+
+def test_ctrl_c_records_the_run_and_leaves_no_process(tmp_path: Path, cache: Path) -> None:
+    arguments = ("sweep", "quickstart", *SHORT, "seed=0", "training.max_steps=2000")
+    with started(tmp_path, cache, *arguments) as process:
+        wait_until(training_has_begun(tmp_path))
         children = family(process)
         assert children
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "killed by SIGKILL" in errors
+    assert only_record(tmp_path).status is Outcome.INTERRUPTED
     assert "Traceback" not in errors
     _, alive = psutil.wait_procs(children, timeout=10)
     assert not alive
-    loaded = [record_in(file.parent) for file in tmp_path.glob("outputs/*/*/record.json")]
-    records = {record.seed: record for record in loaded}
-    assert (records[0].status, records[1].status) == (Outcome.FAILED, Outcome.INTERRUPTED)
-    assert records[0].reason == "the process was killed by SIGKILL, not by the harness"
-    assert records[0].log_tail
-    assert max(peak.peak_mib for peak in records[0].memory) > 100
-    reported = call("report", "outputs/quickstart", cwd=tmp_path, env=environment(cache))
-    assert reported.returncode == 0, reported.stderr
-    assert "killed by SIGKILL" in (tmp_path / "reports" / "quickstart" / "report.md").read_text()
     # The same command takes up what was not completed, and keeps what was there.
-    again = call(*arguments, "dry_run=true", cwd=tmp_path, env=environment(cache))
+    again = call(*arguments[:-1], "training.max_steps=2000", "dry_run=true", cwd=tmp_path, env=environment(cache))
     assert again.returncode == 0, again.stderr
-    assert len(list(tmp_path.glob("outputs/quickstart/earlier/lora-seed*/record.json"))) == 2
+    assert list(tmp_path.glob("outputs/quickstart/earlier/lora-seed0-*/record.json"))
 
 
 def test_a_killed_parent_takes_its_child_along(tmp_path: Path, cache: Path) -> None:

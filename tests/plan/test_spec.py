@@ -32,11 +32,14 @@ def test_the_specs_of_a_sweep_travel_as_json(sweep: str, files: Path) -> None:
 
 
 RUN_EACH = """
-import contextlib, sys
+import sys
 from harness.cli import app
 for file in sys.argv[1:]:
-    with contextlib.suppress(SystemExit):
+    try:
         app(["run", "--spec", file])
+    except SystemExit as ended:
+        if ended.code:
+            raise
 """
 
 
@@ -51,7 +54,7 @@ def test_a_fresh_process_makes_the_same_run_of_every_shipped_sweep(
     done = subprocess.run(
         [sys.executable, "-c", RUN_EACH, *map(str, given)], env=environment(cache), capture_output=True, text=True
     )
-    assert not done.stderr
+    assert done.returncode == 0, done.stderr
     for spec in specs:
         assert yaml.safe_load(spec.folder.train.read_text())["output_dir"] == str(spec.folder.adapter)
         assert read_spec(spec.folder.spec) == spec

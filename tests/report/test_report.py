@@ -63,7 +63,6 @@ def test_of_more_than_ten_seeds_the_lowest_and_the_highest_stand_there(folder: P
     assert "| Peak private host memory (psutil, MiB) | lora | 12 seeds | 400 to 411 | 405 |" in page(folder)
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_failed_runs_stand_there_with_reason_peak_and_last_lines(folder: Path) -> None:
     RunBuilder(folder, "lora", 0).write()
     RunBuilder(
@@ -75,7 +74,6 @@ def test_failed_runs_stand_there_with_reason_peak_and_last_lines(folder: Path) -
     assert "```text\none\ntwo\n```" in text
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_nothing_completed_is_still_a_report(folder: Path) -> None:
     pair(folder, status=Outcome.FAILED, reason="made for tests")
     text, _ = rendered(folder)
@@ -148,7 +146,6 @@ def test_questions_that_do_not_match_are_not_paired(folder: Path) -> None:
     assert "Some questions" not in text
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_hostile_output_is_shown_and_not_obeyed(folder: Path) -> None:
     answers = [one.model_copy(update={"answer": HOSTILE, "question": HOSTILE}) for one in questions(6, 0.5)]
     RunBuilder(folder, "lora", 0, answers=answers, log_tail=[HOSTILE]).write()
@@ -177,7 +174,8 @@ def test_names_in_any_script_are_drawn_without_a_flood_of_warnings(folder: Path)
         rendered(folder)
 
 
-@pytest.mark.parametrize(("arms", "readings"), [(1, True), (2, False), (4, True)])
+@pytest.mark.parametrize("arms", [1, 2, 4])
+@pytest.mark.parametrize("readings", [True, False])
 def test_any_number_of_arms_is_drawn(folder: Path, arms: int, readings: bool) -> None:
     for number in range(arms):
         RunBuilder(folder, "lora" if not number else f"arm{number}", 0, readings=readings).write()
@@ -195,7 +193,6 @@ def test_a_report_replaces_its_own_files_and_no_others(folder: Path) -> None:
     assert (output / "notes.md").read_text() == "mine"
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_a_report_on_some_runs_leaves_the_others_of_the_folder_out(folder: Path) -> None:
     chosen = RunBuilder(folder, "lora", 0).write()
     RunBuilder(folder, "qlora", 0, quantized=True).write()
@@ -203,7 +200,6 @@ def test_a_report_on_some_runs_leaves_the_others_of_the_folder_out(folder: Path)
     assert "qlora" not in text
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_several_sweeps_make_one_report(folder: Path) -> None:
     other = folder.parent / "other"
     RunBuilder(folder, "lora", 0).write()
@@ -246,7 +242,6 @@ def test_what_is_missing_from_events_and_energy_is_told(folder: Path) -> None:
     assert f"- {run.name}: damaged lines of its events and readings, which are in no figure: 3." in text
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_the_terminal_has_the_first_screen_in_plain_lines(folder: Path) -> None:
     pair(folder, answers=questions(60, 0.6))
     rendering = render([folder], folder.parent / "report")
@@ -258,7 +253,6 @@ def test_the_terminal_has_the_first_screen_in_plain_lines(folder: Path) -> None:
     assert not any("|" in line or "**" in line for line in rendering.verdict)
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_what_a_dry_run_planned_is_not_called_running(folder: Path) -> None:
     pair(folder)
     planned = folder / "lora-seed9-0123456789"

@@ -82,7 +82,6 @@ def test_each_table_of_a_report_has_its_two_files_with_the_same_columns(name: st
         assert len(widths) == 1, table.key
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_files_of_tables_that_are_gone_go_and_others_stay(tmp_path: Path) -> None:
     folder, output = tmp_path / "made", tmp_path / "report"
     SCENES["one_seed"](folder)
