@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-
-import numpy as np
-import pandas
 
 from harness.comparison.metrics import METRICS, Metric
 from harness.comparison.runs import Run, Sweep
 from harness.comparison.settings import Settings, merged, nearest
 from harness.devices.reading import Quantity
-
-_NOTHING = pandas.Series(dtype=float)
 
 
 @dataclass(frozen=True)
@@ -51,29 +47,24 @@ class Arm:
         return list(self.by_seed)
 
     @cached_property
-    def _measured(self) -> dict[str, tuple[pandas.Series[float], list[int]]]:
-        """Of each metric that a completed run measured the finite values by seed, and the other seeds."""
-        seeds = pandas.Index(self.seeds)
-        rows = [run.cells for run in self.by_seed.values()]
+    def _measured(self) -> dict[str, tuple[dict[int, float], list[int]]]:
+        """Of each metric the finite values by seed, and the seeds in which it was measured and is not finite."""
         found = {}
         for metric in METRICS:
+            cells = {seed: run.cells[metric.key] for seed, run in self.by_seed.items()}
             # What was not measured is None, which is no NaN that was measured.
-            cells_of_metric = [cells[metric.key] for cells in rows]
-            is_told = [cell is not None for cell in cells_of_metric]
-            if any(is_told):
-                values = np.array(cells_of_metric, dtype=np.float64)
-                is_finite = np.isfinite(values)
-                series = pandas.Series(values[is_finite], seeds if is_finite.all() else seeds[is_finite])
-                found[metric.key] = series, [int(seed) for seed in seeds[is_told & ~is_finite]]
+            told = {seed: float(cell) for seed, cell in cells.items() if cell is not None}
+            finite = {seed: value for seed, value in told.items() if math.isfinite(value)}
+            found[metric.key] = finite, [seed for seed in told if seed not in finite]
         return found
 
-    def values(self, metric: Metric) -> pandas.Series[float]:
+    def values(self, metric: Metric) -> Mapping[int, float]:
         """Return the finite values by seed, of completed runs that measured it."""
-        return self._measured[metric.key][0] if metric.key in self._measured else _NOTHING
+        return self._measured[metric.key][0]
 
     def not_finite(self, metric: Metric) -> list[int]:
         """Return the seeds of completed runs in which it was NaN or infinite."""
-        return self._measured[metric.key][1] if metric.key in self._measured else []
+        return self._measured[metric.key][1]
 
     @cached_property
     def _sensors(self) -> dict[Quantity, set[str]]:

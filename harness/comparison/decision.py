@@ -66,10 +66,10 @@ def decide(arms: Sequence[Arm], comparisons: Sequence[Comparison], limit_mib: fl
 
 
 def _fitting(arms: Sequence[Arm], limit_mib: float) -> Choice | None:
-    metric = next((each for each in LEADING_MEMORY if any(not arm.values(each).empty for arm in arms)), None)
+    metric = next((each for each in LEADING_MEMORY if any(arm.values(each) for arm in arms)), None)
     if metric is None:
         return None
-    highest = {arm.label: float(arm.values(metric).max()) for arm in arms if not arm.values(metric).empty}
+    highest = {arm.label: max(by_seed.values()) for arm in arms if (by_seed := arm.values(metric))}
     failed = tuple(arm.label for arm in arms if any(run.record.status is Outcome.OUT_OF_MEMORY for run in arm.runs))
     values = tuple(sorted(highest.items(), key=lambda item: item[1]))
     fitting = tuple(label for label, mib in values if mib <= limit_mib and label not in failed)

@@ -6,6 +6,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -99,7 +100,7 @@ class PairedDifference:
         pairs = zip(self.arm_values, self.baseline_values, strict=True)
         return all(first == second or abs(first - second) < self.resolution for first, second in pairs)
 
-    @property
+    @cached_property
     def interval(self) -> Interval | None:
         """95%, on the metric's scale; None too where the difference is exact, or none."""
         if self.estimate is None or self.is_exact or self.is_none:
@@ -128,8 +129,8 @@ def loss_by_merging(arm: Arm) -> PairedDifference | None:
 
 def difference(metric: Metric, arm: Arm, baseline_metric: Metric, baseline: Arm) -> PairedDifference | None:
     """Return None where no seed has the metric, finite, in both."""
-    arm_values, baseline_values = arm.values(metric).to_dict(), baseline.values(baseline_metric).to_dict()
-    seeds = sorted(int(str(seed)) for seed in arm_values.keys() & baseline_values.keys())
+    arm_values, baseline_values = arm.values(metric), baseline.values(baseline_metric)
+    seeds = sorted(arm_values.keys() & baseline_values.keys())
     if not seeds:
         return None
     pairs = [(arm.by_seed[seed], baseline.by_seed[seed]) for seed in seeds]
@@ -251,7 +252,7 @@ class Comparison:
             (metric, side)
             for metric in METRICS
             for side, other in sides
-            if side.completed and side.values(metric).empty and not other.values(metric).empty
+            if side.completed and not side.values(metric) and other.values(metric)
         ]
 
 

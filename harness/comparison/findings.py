@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from harness.comparison import estimates, margins
 from harness.comparison.arms import Arm, arms_of, opponents
@@ -170,7 +171,7 @@ def _look(comparison: Comparison, sweep: Sweep) -> int:
 
 def _useless_score(arms: Sequence[Arm]) -> UselessScore | None:
     values = [arm.values(metric) for arm in arms for metric in (ACCURACY, MERGED_ACCURACY)]
-    scores = [float(of_arm.mean()) for of_arm in values if not of_arm.empty]
+    scores = [fmean(of_arm.values()) for of_arm in values if of_arm]
     if scores and max(scores) <= TOO_HARD:
         return UselessScore(max(scores), True)
     if scores and min(scores) >= TOO_EASY:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import fmean
 
 import numpy as np
 
@@ -10,9 +11,12 @@ from harness.comparison.arms import Arm
 from harness.comparison.metrics import Metric, Unit
 
 
+def _mean(arm: Arm, metric: Metric) -> float:
+    return fmean(arm.values(metric).values())
+
+
 def _cost(arm: Arm, metric: Metric) -> float:
-    mean = float(arm.values(metric).mean())
-    return -mean if metric.more_is_better else mean
+    return -_mean(arm, metric) if metric.more_is_better else _mean(arm, metric)
 
 
 def dominated(arms: Sequence[Arm], metrics: Sequence[Metric]) -> set[str]:
@@ -30,4 +34,4 @@ def front(arms: Sequence[Arm], cost: Metric, worth: Metric) -> list[tuple[float,
     scale = 100 if worth.unit is Unit.SHARE else 1
     beaten = dominated(arms, (cost, worth))
     best = [arm for arm in arms if arm.label not in beaten]
-    return sorted((float(arm.values(cost).mean()), scale * float(arm.values(worth).mean())) for arm in best)
+    return sorted((_mean(arm, cost), scale * _mean(arm, worth)) for arm in best)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from harness.report.document import Cell, Number, Range, Table, plain
 from harness.report.markdown import clean
@@ -27,33 +27,32 @@ _SPECIAL = re.compile("|".join(map(re.escape, _LATEX)))
 
 def to_csv(table: Table) -> str:
     """Return every row, figures in full precision; an interval has a column for each of its bounds."""
-    pairs = [any(isinstance(row[column], Range) for row in table.rows) for column in range(len(table.headers))]
+    names: list[str] = []
+    columns: list[Sequence[object]] = []
+    by_column: Iterable[Sequence[Cell]] = zip(*table.rows, strict=True) if table.rows else [()] * len(table.headers)
+    for header, cells in zip(table.headers, by_column, strict=True):
+        if any(isinstance(cell, Range) for cell in cells):
+            names += [f"{header} ({bound})" for bound in table.bounds]
+            columns += zip(*map(_bounds, cells), strict=True)
+        else:
+            names.append(header)
+            columns.append([_value(cell) for cell in cells])
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        name
-        for header, is_pair in zip(table.headers, pairs, strict=True)
-        for name in ([f"{header} ({bound})" for bound in table.bounds] if is_pair else [header])
-    )
-    for row in table.rows:
-        writer.writerow(value for cell, is_pair in zip(row, pairs, strict=True) for value in _values(cell, is_pair))
+    writer.writerow(names)
+    writer.writerows(zip(*columns, strict=True))
     return text.getvalue()
 
 
-def _values(cell: Cell, is_pair: bool) -> Iterator[object]:
-    values: Sequence[object]
-    match cell:
-        case None:
-            values = [None]
-        case Number(_, numbers):
-            values = [_exact(number) for number in numbers] if is_pair else [" ".join(map(_exact, numbers))]
-        case int():
-            values = [cell]
-        case _:
-            values = [clean(plain(cell))]
-    yield from values
-    if is_pair and len(values) == 1:
-        yield None
+def _bounds(cell: Cell) -> tuple[object, object]:
+    """Return both columns of a cell; one that has no bounds stands in the first."""
+    return (_exact(cell.values[0]), _exact(cell.values[1])) if isinstance(cell, Range) else (_value(cell), None)
+
+
+def _value(cell: Cell) -> object:
+    if isinstance(cell, Number):
+        return " ".join([_exact(number) for number in cell.values])
+    return cell if cell is None or isinstance(cell, int) else clean(plain(cell))
 
 
 def _exact(number: float) -> str:

@@ -62,7 +62,7 @@ def values_table(key: str, metrics: Sequence[Metric], arms: Sequence[Arm], text:
     """Return every seed's value of each metric that any arm measured, a row an arm; a dash where it did not."""
     rows: list[Sequence[Cell]] = []
     for metric in metrics:
-        told = [arm for arm in arms if not arm.values(metric).empty or arm.not_finite(metric)]
+        told = [arm for arm in arms if arm.values(metric) or arm.not_finite(metric)]
         if told:
             sensors = set().union(*(arm.sensors(metric) for arm in told))
             rows += [
@@ -78,14 +78,13 @@ def values_table(key: str, metrics: Sequence[Metric], arms: Sequence[Arm], text:
 def _values(metric: Metric, arm: Arm, text: Text) -> list[Cell]:
     """Return the cells of seeds, values and mean."""
     found, not_finite = arm.values(metric), arm.not_finite(metric)
-    values = tuple(map(float, found))
+    values = tuple(found.values())
     broken = text.not_finite_values(not_finite) if not_finite else None
     if not values:
         return [None, broken, None]
-    at = [int(seed) for seed in found.index]
     seeds = text.seeds_of(
-        at,
-        diverged=[run.record.seed for run in arm.diverged if run.record.seed in at],
+        list(found),
+        diverged=[run.record.seed for run in arm.diverged if run.record.seed in found],
         lost=[run.record.seed for run in arm.runs if not run.completed],
     )
     return [seeds, listed_values(metric, values, text, broken), metric_number(metric, mean(metric, values))]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import pandas
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
@@ -69,18 +68,18 @@ def tradeoff(arms: Sequence[Arm], text: Text, theme: Theme) -> Figure | None:
 def _shared(arms: Sequence[Arm], metrics: Sequence[Metric]) -> Metric | None:
     """Return the first that every arm with a completed run measured."""
     completed = [arm for arm in arms if arm.completed]
-    return next((each for each in metrics if completed and all(len(arm.values(each)) for arm in completed)), None)
+    return next((each for each in metrics if completed and all(arm.values(each) for arm in completed)), None)
 
 
-def _scaled(metric: Metric, values: pandas.Series[float]) -> np.ndarray:
-    return np.asarray(values, dtype=float) * (100 if metric.unit is Unit.SHARE else 1)
+def _scaled(arm: Arm, metric: Metric) -> np.ndarray:
+    return np.array(list(arm.values(metric).values())) * (100 if metric.unit is Unit.SHARE else 1)
 
 
 def _points(axes: Axes, arms: Sequence[Arm], cost: Metric, worth: Metric, how: Look, face: str) -> None:
     """Draw arms of one look together: of a thousand arms an artist each would take minutes."""
     means, bars = [], []
     for arm in arms:
-        x, y = _scaled(cost, arm.values(cost)), _scaled(worth, arm.values(worth))
+        x, y = _scaled(arm, cost), _scaled(arm, worth)
         mean_x, mean_y = x.mean(), y.mean()
         means.append((mean_x, mean_y))
         bars += [[(x.min(), mean_y), (x.max(), mean_y)], [(mean_x, y.min()), (mean_x, y.max())]]
