@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
@@ -10,7 +11,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from harness.base import paths
 from harness.config.schema import Config
@@ -50,6 +51,14 @@ class HarnessSearchPath(SearchPathPlugin):
                 search_path.prepend("user", place)
 
 
+@cache
+def schema() -> DictConfig:
+    """Return the schema as OmegaConf has it, which takes it longer to make than to copy. To be copied, not changed."""
+    structured: DictConfig = OmegaConf.structured(Config)
+    return structured
+
+
+@cache
 def register() -> None:
     """Teach Hydra the schema, the search path and the resolvers that conf/ uses. May be called again."""
     ConfigStore.instance().store(name="schema", node=Config)

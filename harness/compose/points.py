@@ -5,6 +5,7 @@ Hydra itself stops at the first mistake. Here each override is tried by itself f
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -78,7 +79,7 @@ def typed(config: DictConfig) -> Config:
         task = OmegaConf.masked_copy(config, [str(key) for key in config if key not in ("hydra", "sweeps")])
         with open_dict(task):
             task.llamafactory = OmegaConf.create(OmegaConf.to_container(config.llamafactory, resolve=True))
-        config_object = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), task))
+        config_object = OmegaConf.to_object(OmegaConf.merge(hydra_plugins.schema(), task))
     except OmegaConfBaseException as error:
         key = getattr(error, "full_key", None)
         raise UserError(f"{key}: a value is needed; give {key}=..." if key else _first_line(error)) from None
@@ -102,7 +103,7 @@ class _CommandLine:
         self._loader = loader
         self._parser = OverridesParser.create(config_loader=loader)
         self._groups = [group for group in loader.list_groups("") if group != "hydra"]
-        self._scratch: DictConfig = OmegaConf.structured(Config)
+        self._scratch = copy.deepcopy(hydra_plugins.schema())
         """Takes every value once, to see whether it fits."""
         self._known = keys()
 
