@@ -15,12 +15,13 @@ from typing import Any
 from harness.base import ports
 from harness.base.errors import did_you_mean
 from harness.base.paths import NAME_RULE, is_name, obstacle
+from harness.compose.adapter_checks import adapter_mistakes
 from harness.compose.data_checks import question_mistakes, row_mistakes
 from harness.compose.keys import OPEN, keys
 from harness.config.schema import LANGUAGES, MERGED, TARGETS, Config, LaunchConfig, arm_of
 from harness.data.sources import SourceReader
 from harness.devices.device import Device
-from harness.trainer.fields import FIELDS, holds_secret, training_argument_names, unknown_argument
+from harness.trainer.fields import FIELDS, REFUSED, holds_secret, training_argument_names, unknown_argument
 
 _LAUNCHES = ("single", "cards", "nodes")
 _POSITIVE = (
@@ -76,6 +77,7 @@ def check(config: Config, device: Device | None, sources: SourceReader, *, repor
         *_precision(config, device),
         *launch_mistakes(config.launch, device),
         *_llamafactory(config),
+        *adapter_mistakes(config, sources),
     ]
 
 
@@ -268,6 +270,8 @@ def _llamafactory(config: Config) -> Iterator[str]:
             )
         elif (field := FIELDS.get(name)) and field.key:
             yield f"{key}: the harness sets this itself; use {field.key}"
+        elif name in REFUSED:
+            yield f"{key}: {REFUSED[name]}; leave it out"
         elif name not in known:
             yield f"{key}: {unknown_argument(name)}"
     if config.llamafactory.get("deepspeed"):

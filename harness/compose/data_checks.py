@@ -8,15 +8,11 @@ from pathlib import Path
 
 from harness.base.paths import NAME_RULE, is_name
 from harness.config.schema import Config, DatasetConfig, EvaluationConfig, SourceConfig
-from harness.data import arithmetic, prepare
+from harness.data import arithmetic, prepare, questions
 from harness.data.check import mapping_problems
+from harness.data.questions import SUFFIXES
 from harness.data.sources import SourceError, SourceReader
 from harness.processes.jobs import ARITHMETIC
-
-_SPLITS = {"gsm8k": ("test", "train")}
-"""Where questions and examples come from, as evalscope names it (eval_split and train_split in its benchmarks/)."""
-_QUESTION_SUFFIXES = (".jsonl", ".csv", ".tsv", ".parquet")
-"""What evalscope reads questions from."""
 
 
 def row_mistakes(config: Config, sources: SourceReader) -> Iterator[str]:
@@ -55,10 +51,10 @@ def question_mistakes(evaluation: EvaluationConfig, sources: SourceReader) -> It
         )
     elif not path.exists():
         yield f"evaluation.path={evaluation.path}: no such file"
-    elif path.is_file() and path.suffix not in _QUESTION_SUFFIXES:
-        yield f"evaluation.path={evaluation.path}: a file of questions must end in {', '.join(_QUESTION_SUFFIXES)}"
+    elif path.is_file() and path.suffix not in SUFFIXES:
+        yield f"evaluation.path={evaluation.path}: a file of questions must end in {', '.join(SUFFIXES)}"
     elif evaluation.few_shot > 0 and _lacks_examples(path, benchmark):
-        split = f"{_SPLITS[benchmark][1]}.jsonl" if benchmark in _SPLITS else "a further file"
+        split = f"{questions.SPLITS[benchmark][1]}.jsonl" if benchmark in questions.SPLITS else "a further file"
         yield (
             f"evaluation.few_shot={evaluation.few_shot}: the examples come from {split} beside the questions of "
             f"evaluation.path={evaluation.path}, and there is none; put it there, or set evaluation.few_shot=0"
@@ -69,12 +65,10 @@ def _lacks_examples(path: Path, benchmark: str | None) -> bool:
     """Whether there are questions at `path`, a file or a folder with one a split, and surely no file of examples.
 
     Where the split's name is not known, any other file may be one; a folder of other files is evalscope's to read."""
-    questions, examples = _SPLITS.get(benchmark or "", (None, None))
-    folder = path.parent if path.is_file() else path
-    files = [file for file in folder.iterdir() if file.suffix in _QUESTION_SUFFIXES and file != path]
-    if not path.is_file() and not any(file.stem == questions for file in files):
+    asked, _ = questions.SPLITS.get(benchmark or "", (None, None))
+    if not path.is_file() and not any(file.stem == asked for file in path.glob("*") if file.suffix in SUFFIXES):
         return False
-    return not any(examples in (None, file.stem) for file in files)
+    return not questions.examples(path, benchmark)
 
 
 def _trained_on(dataset: DatasetConfig) -> Iterator[tuple[str, SourceConfig]]:

@@ -15,12 +15,18 @@ from harness.base.errors import UserError
 from harness.base.paths import is_name
 from harness.compose.hydra_values import written
 from harness.config.schema import SourceConfig
-from harness.data.check import COLUMNS, TAGS
+from harness.data.check import COLUMNS, MEDIA, TAGS
 from harness.data.sources import SUFFIXES
-from harness.trainer.fields import FIELDS, LEFT_OUT, holds_secret, training_argument_names, unknown_argument
+from harness.trainer.fields import (
+    FIELDS,
+    LEFT_OUT,
+    REFUSED,
+    holds_secret,
+    training_argument_names,
+    unknown_argument,
+)
 
 DATASET_INFO = "dataset_info.json"
-_MEDIA = ("images", "videos", "audios")
 
 
 @dataclass(frozen=True)
@@ -180,7 +186,7 @@ def _data(taking: _Taking, datasets: Registered | None) -> None:
     if validated:
         taking.set("dataset.validation", validated)
     _names(taking, names, validation)
-    if datasets and any(column in source.get("columns", {}) for source in trained for column in _MEDIA):
+    if datasets and any(column in source.get("columns", {}) for source in trained for column in MEDIA):
         taking.given.setdefault("media_dir", str(datasets.folder))
     if not taking.given.get("val_size"):
         taking.take("val_size")
@@ -318,7 +324,7 @@ def _rest(taking: _Taking) -> None:
             continue
         elif holds_secret(name):
             taking.leave(name, "a secret; set it as an environment variable (HF_TOKEN, SWANLAB_API_KEY)")
-        elif name in LEFT_OUT:
-            taking.leave(name, LEFT_OUT[name])
+        elif name in LEFT_OUT or name in REFUSED:
+            taking.leave(name, LEFT_OUT.get(name) or REFUSED[name])
         else:
             taking.set(f"llamafactory.{name}", value)

@@ -13,8 +13,9 @@ Record = dict[str, Any]
 """A row as it stands in the file."""
 SHOWN = 5
 """Problems told of one file; the others are counted."""
+MEDIA = ("images", "videos", "audios")
 COLUMNS = frozenset(("prompt", "query", "response", "history", "messages", "system", "tools")).union(
-    ("images", "videos", "audios", "chosen", "rejected", "kto_tag")
+    (*MEDIA, "chosen", "rejected", "kto_tag")
 )
 """What LLaMA-Factory 0.9.5 maps (data/parser.py, DatasetAttr)."""
 _DEFAULT_COLUMNS = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from harness.base.files import write_atomically
 from harness.config.schema import DatasetConfig, SourceConfig
 from harness.data import arithmetic
-from harness.data.check import Record, columns_of, tags_of
+from harness.data.check import MEDIA, Record, columns_of, tags_of
 from harness.data.sources import SourceReader
 
 
@@ -23,6 +24,15 @@ class Part:
     rows: list[Record]
     description: dict[str, Any]
     """What dataset_info.json says of them beside the file's name."""
+    media_columns: tuple[str, ...] = ()
+    """Those that name images, videos or sounds."""
+
+    def media(self) -> Iterator[str]:
+        """Yield each name in them, row by row."""
+        for row in self.rows:
+            for column in self.media_columns:
+                named = row.get(column) or []
+                yield from (name for name in (named if isinstance(named, list) else [named]) if isinstance(name, str))
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,11 @@ class Rows:
     @property
     def validation(self) -> list[Record]:
         return [row for part in self.validation_parts for row in part.rows]
+
+    def media(self) -> list[str]:
+        """Return the name of every image, video or sound, each once."""
+        parts = (*self.train_parts, *self.validation_parts)
+        return list(dict.fromkeys(name for part in parts for name in part.media()))
 
     @property
     def train_names(self) -> list[str]:
@@ -111,7 +126,8 @@ def _part(records: list[Record], source: SourceConfig, dataset: DatasetConfig) -
     if source.tags:
         # All of them: LLaMA-Factory forgets its defaults as soon as one tag is given.
         description["tags"] = tags_of(source)
-    return Part([_kept(record, columns, dataset.append_answer) for record in records], description)
+    kept = [_kept(record, columns, dataset.append_answer) for record in records]
+    return Part(kept, description, tuple(columns[name] for name in MEDIA if name in columns))
 
 
 def _kept(record: Record, columns: dict[str, str], append_answer: bool) -> Record:

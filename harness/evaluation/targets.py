@@ -10,13 +10,13 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from harness.config.schema import ADAPTER, BASE, MERGED
+from harness.plan import files
 from harness.plan.spec import RunSpec
 from harness.processes.jobs import EvaluationJob
 from harness.runs import events
 from harness.runs.events import AdapterChecked, Phase
 from harness.runs.folder import TargetFolder
 from harness.runs.record import MemoryPeak, Record, Reply, Score
-from harness.trainer.arguments import inference_arguments
 
 NAMES = {
     BASE: "the base without adapter",
@@ -114,9 +114,12 @@ def record_fields(
 
 def model_of(spec: RunSpec, target: str) -> tuple[str, dict[str, Any]]:
     """Return where a target's weights are, and LLaMA-Factory's arguments that load it."""
-    path = str(spec.folder.merged) if target == MERGED else spec.model_path
-    adapter = spec.folder.adapter if target == ADAPTER else None
-    return path, inference_arguments(spec.config, path, spec.precision, adapter)
+    trained = files.trained(spec)
+    if target == MERGED:
+        arguments = trained.merged_arguments(spec.folder.merged)
+    else:
+        arguments = trained.adapter_arguments() if target == ADAPTER else trained.base_arguments()
+    return str(spec.folder.merged) if target == MERGED else spec.model_path, arguments
 
 
 def job_for(spec: RunSpec, target: str, reports: Path) -> EvaluationJob:

@@ -17,6 +17,7 @@ from harness.evaluation import targets
 from harness.evaluation.targets import NAMES, Answered
 from harness.execution.observer import Observer
 from harness.execution.session import Session
+from harness.plan import files
 from harness.plan.device import choose
 from harness.plan.spec import RunSpec
 from harness.processes.child import Ended
@@ -26,7 +27,6 @@ from harness.runs.measurements import memory_peaks, read_readings
 from harness.runs.record import MemoryPeak, Outcome, Record
 from harness.runs.store import locked
 from harness.serving.merge import merge
-from harness.trainer.arguments import export_arguments
 
 
 def score(spec: RunSpec, target: str, session: Session, log: Path) -> tuple[Ended, Answered]:
@@ -105,6 +105,6 @@ def _ask_and_sample(
 
 def _merge(spec: RunSpec, device: Device) -> Ended:
     folder = spec.folder
-    arguments = export_arguments(spec.config, spec.model_path, folder.adapter, folder.merged)
+    arguments = files.trained(spec).export_arguments(folder.merged)
     environment = worker_environment(spec.config, device, offline=Path(spec.model_path).is_dir())
     return merge(arguments, folder.merged, folder.log("merge"), environment)

@@ -34,6 +34,17 @@ def dtype_of(folder: Path) -> str | None:
     return None
 
 
+def max_positions(folder: Path) -> int | None:
+    """Return how many tokens a model was made for, before any stretching; None: config.json does not tell."""
+    config = _config(folder)
+    for part in (config, config.get("text_config") or {}):
+        rope = part.get("rope_scaling") or part.get("rope_parameters") or {}
+        told = rope.get("original_max_position_embeddings") or part.get("max_position_embeddings")
+        if isinstance(told, int):
+            return told
+    return None
+
+
 def is_quantized(folder: Path) -> bool:
     """Return whether the weights on the disk are packed, so that their shapes are not the layers' own."""
     return bool(_config(folder).get("quantization_config"))
@@ -68,15 +79,19 @@ def adapter_problem(adapter: Path, base: str) -> str | None:
             f"{adapter}: belongs to another base: its {ADAPTER_CONFIG} names {named}, but the run trained on {base}; "
             "put the run's own adapter back, or run it again"
         )
-    folder = Path(base)
-    if folder.is_dir() and not is_quantized(folder):
-        misfit = next(_misfits(shapes_of(adapter), shapes_of(folder)), None)
-        if misfit is not None:
-            return (
-                f"{adapter}: belongs to another base than {base}: {misfit}; "
-                "put the run's own adapter back, or run it again"
-            )
+    if wrong := misfit(adapter, Path(base)):
+        return (
+            f"{adapter}: belongs to another base than {base}: {wrong}; put the run's own adapter back, or run it again"
+        )
     return None
+
+
+def misfit(adapter: Path, base: Path) -> str | None:
+    """Return a layer whose shape shows that `adapter` is not for the model in the folder `base`; None: none does, or
+    nothing can be told. Raises DamagedError."""
+    if not base.is_dir() or is_quantized(base):
+        return None
+    return next(_misfits(shapes_of(adapter), shapes_of(base)), None)
 
 
 def _config(folder: Path) -> dict[str, Any]:

@@ -5,22 +5,24 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-import yaml
-
 from harness.base.files import write_atomically
 from harness.base.redaction import redact
+from harness.base.yaml_text import to_yaml
 from harness.data import prepare
 from harness.launch import torchrun
 from harness.plan.spec import RunSpec
 from harness.processes.jobs import TrainJob
 from harness.runs.folder import RunFolder
+from harness.trainer import named_files
 from harness.trainer.arguments import training_arguments
+from harness.trainer.trained import Trained
 
 
 def train_arguments(spec: RunSpec) -> dict[str, Any]:
     """Return what train.yaml holds: LLaMA-Factory's own arguments."""
     return training_arguments(
         spec.config,
+        given=named_files.located(spec.config.llamafactory, spec.started_in),
         train_names=list(spec.train_names),
         validation_names=list(spec.validation_names),
         dataset_dir=spec.folder.dataset,
@@ -32,9 +34,14 @@ def train_arguments(spec: RunSpec) -> dict[str, Any]:
     )
 
 
+def trained(spec: RunSpec) -> Trained:
+    """Return what the run's training leaves for its later steps."""
+    return Trained(train_arguments(spec), spec.folder.adapter)
+
+
 def write_config(folder: RunFolder, resolved: dict[str, Any]) -> None:
     """Write a run's resolved configuration. Raises OSError."""
-    write_atomically(folder.config, _yaml(resolved))
+    write_atomically(folder.config, to_yaml(resolved))
 
 
 def write(spec: RunSpec, rows: prepare.Rows, environment: dict[str, str]) -> list[str]:
@@ -46,7 +53,7 @@ def write(spec: RunSpec, rows: prepare.Rows, environment: dict[str, str]) -> lis
     write_atomically(folder.spec, spec.to_json())
     prepare.write(rows, folder.dataset)
     write_config(folder, spec.resolved())
-    write_atomically(folder.train, _yaml(train_arguments(spec)))
+    write_atomically(folder.train, to_yaml(train_arguments(spec)))
     device = spec.device.torch_device
     job = TrainJob(arguments=folder.train, events=folder.events, device=device, check=folder.check)
     command = torchrun.command(spec.config.launch, spec.device.chips, spec.announced, job, folder)
@@ -64,7 +71,3 @@ def write(spec: RunSpec, rows: prepare.Rows, environment: dict[str, str]) -> lis
     write_atomically(folder.command, redact(script))
     folder.command.chmod(folder.command.stat().st_mode | 0o111)
     return command
-
-
-def _yaml(values: dict[str, Any]) -> str:
-    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)

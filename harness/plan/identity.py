@@ -15,6 +15,7 @@ from typing import Any
 from harness.config.schema import Config
 from harness.data import arithmetic
 from harness.runs.record import IdentityParts
+from harness.trainer.fields import REACH, Reach
 
 LENGTH = 10
 _NO_RESULT = ("precision", "logging_steps", "save_steps")
@@ -35,8 +36,10 @@ def parts_of(
     device: list[Any],
     versions: dict[str, str],
     processes: int,
+    llamafactory: dict[str, Any],
 ) -> IdentityParts:
-    """Return the parts of a run's identity. `weights`, `questions` and `rows` are hashes of their content."""
+    """Return the parts of a run's identity. `weights`, `questions` and `rows` are hashes of their content;
+    `llamafactory` is what a user gave there, with the content of files in place of their names."""
     quantization = {key: value for key, value in asdict(config.quantization).items() if key != "name"}
     if config.quantization.bits != 4:
         del quantization["type"], quantization["double"]
@@ -54,7 +57,7 @@ def parts_of(
         rows=rows,
         cut=[config.dataset.max_samples, config.dataset.val_size],
         training=_without(asdict(config.training), _NO_RESULT),
-        llamafactory=config.llamafactory,
+        llamafactory=llamafactory,
         seed=config.seed,
         processes=processes,
     )
@@ -67,7 +70,10 @@ def of_run(parts: IdentityParts) -> str:
 
 def of_base(parts: IdentityParts) -> str:
     """Return the identity of an evaluation of the base without adapter: the same for all arms and seeds."""
-    return _hash(parts.model_dump(include=_ANSWERED_BY_THE_BASE))
+    asked = parts.model_dump(include=_ANSWERED_BY_THE_BASE)
+    given = {name: value for name, value in parts.llamafactory.items() if REACH.get(name) is Reach.EVERY_STEP}
+    # As the version before named it, where there is nothing of the kind.
+    return _hash(asked | ({"llamafactory": given} if given else {}))
 
 
 def of_settings(parts: IdentityParts) -> str:

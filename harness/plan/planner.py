@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from harness.config.schema import Config, DatasetConfig
-from harness.data import arithmetic, prepare
+from harness.data import arithmetic, prepare, questions
 from harness.data.sources import SourceReader
 from harness.launch import torchrun
 from harness.models import fingerprint, synthetic
@@ -15,6 +17,10 @@ from harness.plan.device import precision_of
 from harness.plan.machine import versions
 from harness.plan.spec import DeviceSpec, RunSpec
 from harness.processes.jobs import ARITHMETIC
+from harness.trainer import named_files
+
+MEDIA_DIR = "media_dir"
+"""LLaMA-Factory's argument for where the images, videos and sounds of the rows are."""
 
 
 class Planner:
@@ -26,6 +32,7 @@ class Planner:
         self._rows: dict[str, tuple[prepare.Rows, str]] = {}
         self._questions: dict[tuple[int, int], str] = {}
         self._former: dict[str, str] = {}
+        self._contents: dict[tuple[str, Path], str] = {}
 
     def rows(self, dataset: DatasetConfig) -> tuple[prepare.Rows, str]:
         """Return the rows of a dataset and their hash, drawn once. Raises SourceError."""
@@ -63,11 +70,12 @@ class Planner:
             config,
             weights=weights,
             questions=self._questions_of(config),
-            rows=digest,
+            rows=self._content_of(config, rows, digest),
             precision=precision,
             device=[device.kind, device.product, device.chips, *stand_in],
             versions=versions(),
             processes=torchrun.world_size(config.launch, device.chips),
+            llamafactory=self._given(config),
         )
         return RunSpec.model_validate(
             {
@@ -96,6 +104,27 @@ class Planner:
         local = self.started_in / Path(model.path).expanduser()
         return (str(local.resolve()), fingerprint.of_model(local)) if local.is_dir() else (model.path, model.path)
 
+    def _given(self, config: Config) -> dict[str, Any]:
+        """Return what a user gave under `llamafactory`; in place of files and folders, a hash of what they hold."""
+        # Of the media those that the rows name count, with the rows.
+        given = {name: value for name, value in config.llamafactory.items() if name != MEDIA_DIR}
+        return given | {
+            name: [fingerprint.fingerprint(place) if isinstance(place, Path) else place for place in places]
+            for name, places in named_files.named(given, self.started_in).items()
+        }
+
+    def _content_of(self, config: Config, rows: prepare.Rows, digest: str) -> str:
+        """Return what tells the rows from others: their own `digest`, and that of the images, videos and sounds that
+        they name and that are here."""
+        # As LLaMA-Factory looks for them (data/converter.py).
+        folder = self.started_in / str(config.llamafactory.get(MEDIA_DIR, ""))
+        if (digest, folder) not in self._contents:
+            files = [path for name in rows.media() if (path := folder / name).is_file()]
+            hashes = [digest, *(fingerprint.fingerprint(path) for path in files)]
+            together = hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+            self._contents[digest, folder] = together if files else digest
+        return self._contents[digest, folder]
+
     def _former_weights(self, model_path: str, weights: str) -> str | None:
         """What the version before would have said that a local model is, if that is something else.
 
@@ -115,4 +144,7 @@ class Planner:
             return self._questions[key]
         if evaluation.path is None:
             return None
-        return fingerprint.fingerprint(self.started_in / Path(evaluation.path).expanduser())
+        path = self.started_in / Path(evaluation.path).expanduser()
+        # A folder's are among its files.
+        examples = questions.examples(path, evaluation.benchmark) if evaluation.few_shot and path.is_file() else []
+        return " ".join(fingerprint.fingerprint(file) for file in (path, *examples))

@@ -24,7 +24,6 @@ from harness.processes.jobs import ChatJob
 from harness.runs.folder import RunFolder
 from harness.serving import finished_run
 from harness.serving.finished_run import FinishedRun
-from harness.trainer.arguments import inference_arguments
 
 Target = Literal["base", "adapter", "merged"]
 Program = Literal["chat", "api", "webchat"]
@@ -122,20 +121,20 @@ def _device(run: FinishedRun) -> tuple[Device, tuple[str, ...]]:
 
 def _model(run: FinishedRun, target: Target, merged: Path | None) -> dict[str, Any]:
     if target == "merged":
-        return inference_arguments(run.config, str(_merged(run, merged)), run.precision, None)
+        return run.trained.merged_arguments(_merged(run, merged))
     if merged is not None:
         raise UserError(f"--merged {merged}: is for --target merged, not --target {target}; leave one of them out")
     if target == "base":
         finished_run.require_base(run)
-        return inference_arguments(run.config, run.model_path, run.precision, None)
+        return run.trained.base_arguments()
     finished_run.require_adapter(run)
-    return inference_arguments(run.config, run.model_path, run.precision, run.folder.adapter)
+    return run.trained.adapter_arguments()
 
 
 def _merged(run: FinishedRun, given: Path | None) -> Path:
     folder = run.folder.merged if given is None else given.resolve()
     path = run.folder.path
-    if not run.has_adapter:
+    if not run.trained.has_adapter:
         raise UserError(f"{path}: was fine-tuned in full, so there is nothing to merge; use --target adapter")
     if not is_model(folder):
         output = "" if given is None else f" --output {shlex.quote(str(given))}"

@@ -17,6 +17,7 @@ from harness.models.checkpoint import ADAPTER_CONFIG, DamagedError, adapter_prob
 from harness.runs import store
 from harness.runs.folder import RunFolder, SweepFolder
 from harness.runs.record import Outcome, Record
+from harness.trainer.trained import Trained
 
 _WHERE = f"a run's folder is outputs/SWEEP/RUN, with {RunFolder.record} in it"
 
@@ -29,21 +30,13 @@ class FinishedRun:
     config: Config
     device: str
     """What it was trained on: cpu, cuda or ascend."""
-    model_path: str
-    """The base, as train.yaml names it: a folder or a hub id."""
-    precision: str
-    """fp32, fp16 or bf16."""
+    trained: Trained
     base_weights: str | None = None
     """Hash of the weights that it started from, as models.fingerprint makes it; None: not known."""
 
     @property
     def name(self) -> str:
         return self.folder.name
-
-    @property
-    def has_adapter(self) -> bool:
-        """Whether an adapter was trained, and not the whole model."""
-        return self.config.method.finetuning_type != "full"
 
 
 def load(path: Path) -> FinishedRun:
@@ -69,30 +62,29 @@ def load(path: Path) -> FinishedRun:
         folder=folder,
         config=config,
         device=record.device,
-        model_path=str(arguments["model_name_or_path"]),
-        precision="bf16" if arguments.get("bf16") else "fp16" if arguments.get("fp16") else "fp32",
+        trained=Trained(arguments, folder.adapter),
         base_weights=record.base_weights,
     )
 
 
 def require_base(run: FinishedRun) -> None:
     """Raises UserError where the base was a folder, and is gone or holds another model."""
-    base = Path(run.model_path)
+    base = Path(run.trained.base)
     if base.is_absolute() and not is_model(base):
         raise UserError(
-            f"{run.model_path}: the base of {run.name} is no longer there; put the model back, or link to it there"
+            f"{run.trained.base}: the base of {run.name} is no longer there; put the model back, or link to it there"
         )
     if run.base_weights is not None and base.is_dir() and fingerprint.of_weights(base) != run.base_weights:
         raise UserError(
-            f"{run.model_path}: holds other weights than {run.name} was trained on, so it belongs to another base; "
+            f"{run.trained.base}: holds other weights than {run.name} was trained on, so it belongs to another base; "
             "put those back, or run it again"
         )
 
 
 def require_adapter(run: FinishedRun) -> None:
     """Raises UserError where what the run trained is gone, or belongs to another base."""
-    adapter = run.folder.adapter
-    if not run.has_adapter:
+    adapter = run.trained.adapter
+    if not run.trained.has_adapter:
         if not is_model(adapter):
             raise UserError(f"{adapter}: there is no model in it, though the run was completed; run it again")
         return
@@ -100,7 +92,7 @@ def require_adapter(run: FinishedRun) -> None:
     if not (adapter / ADAPTER_CONFIG).is_file():
         raise UserError(f"{adapter}: there is no {ADAPTER_CONFIG}, though the run was completed; run it again")
     try:
-        problem = adapter_problem(adapter, run.model_path)
+        problem = adapter_problem(adapter, run.trained.base)
     except DamagedError as error:
         raise UserError(str(error)) from error
     if problem is not None:

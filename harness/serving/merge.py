@@ -13,10 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from harness.base.errors import UserError
 from harness.base.files import write_atomically
+from harness.base.yaml_text import to_yaml
 from harness.devices import cpu
 from harness.devices.request import DeviceRequest
 from harness.models.checkpoint import dtype_of, is_model, weights_bytes
@@ -27,7 +26,6 @@ from harness.runs.events import EventReader
 from harness.runs.folder import RunFolder, TargetFolder
 from harness.runs.record import Outcome
 from harness.serving import finished_run
-from harness.trainer.arguments import export_arguments
 
 YAML = "merge.yaml"
 """Inside of what was merged: `llamafactory-cli export merge.yaml` makes it again."""
@@ -40,7 +38,7 @@ class Merge:
     """A merge that nothing known speaks against."""
 
     arguments: dict[str, Any]
-    """Of export_arguments."""
+    """Of Trained.export_arguments."""
     output: Path
     log: Path
     environment: dict[str, str]
@@ -59,24 +57,24 @@ def prepare(path: Path, output: Path | None = None) -> Merge:
     run = finished_run.load(path)
     finished_run.require_adapter(run)
     folder = run.folder
-    if not run.has_adapter:
+    if not run.trained.has_adapter:
         raise UserError(
             f"{folder.path}: was fine-tuned in full, so there is nothing to merge; the model is {folder.adapter}"
         )
     target = folder.merged if output is None else output.resolve()
     removed = remove_leftovers(target)
-    _require_place(target, run.model_path)
+    _require_place(target, run.trained.base)
     return Merge(
-        arguments=export_arguments(run.config, run.model_path, folder.adapter, target),
+        arguments=run.trained.export_arguments(target),
         output=target,
         log=folder.log("merge"),
-        environment=worker_environment(run.config, cpu.find(DeviceRequest()), Path(run.model_path).is_dir()),
+        environment=worker_environment(run.config, cpu.find(DeviceRequest()), Path(run.trained.base).is_dir()),
         removed=tuple(removed),
     )
 
 
 def merge(arguments: dict[str, Any], output: Path, log: Path, environment: dict[str, str]) -> Ended:
-    """Run LLaMA-Factory's export with `arguments` (of export_arguments) and put what it made at `output`.
+    """Run LLaMA-Factory's export with `arguments` (of Trained.export_arguments) and put what it made at `output`.
 
     `environment` is the worker's whole one. Nothing is at `output` unless the merge was completed; what is there
     already is never touched. Raises UserError where something is there or the disk has no room, and OSError."""
@@ -91,7 +89,7 @@ def merge(arguments: dict[str, Any], output: Path, log: Path, environment: dict[
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as name, _locked(Path(name)):
         workshop = TargetFolder(Path(name))
         made, exported = workshop.path / _MADE, workshop.path / YAML
-        write_atomically(exported, _text(arguments | {"export_dir": str(made)}))
+        write_atomically(exported, to_yaml(arguments | {"export_dir": str(made)}))
         command = MergeJob(arguments=exported, events=workshop.events).write(workshop.job)
         ended = Child(command, log, environment).follow(EventReader(workshop.events), lambda event: None)
         if ended.outcome is not Outcome.COMPLETED:
@@ -100,7 +98,7 @@ def merge(arguments: dict[str, Any], output: Path, log: Path, environment: dict[
         if not is_model(made) or not (made / "tokenizer_config.json").is_file():
             left = ", ".join(sorted(file.name for file in made.iterdir()))
             return replace(ended, outcome=Outcome.FAILED, reason=f"the export left no whole model: there is {left}")
-        write_atomically(made / YAML, _text(arguments))
+        write_atomically(made / YAML, to_yaml(arguments))
         try:
             made.rename(output)
         except OSError as error:
@@ -174,7 +172,3 @@ def _dtype(arguments: dict[str, Any]) -> str:
     (export_model in train/tuner.py), so that the same YAML would mean two things."""
     asked = str(arguments["infer_dtype"])
     return (dtype_of(Path(arguments["model_name_or_path"])) or asked) if asked == "auto" else asked
-
-
-def _text(arguments: dict[str, Any]) -> str:
-    return yaml.safe_dump(arguments, sort_keys=False, allow_unicode=True)

@@ -1,8 +1,8 @@
-"""LLaMA-Factory's arguments for a configuration: what train.yaml holds and what the model is evaluated with."""
+"""LLaMA-Factory's arguments for a configuration: what train.yaml holds."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from harness.trainer.fields import FIELDS
 def training_arguments(
     config: Config,
     *,
+    given: Mapping[str, Any],
     train_names: Sequence[str],
     validation_names: Sequence[str],
     dataset_dir: Path,
@@ -25,12 +26,13 @@ def training_arguments(
 ) -> dict[str, Any]:
     """Return the plain train.yaml of a run: `llamafactory-cli train train.yaml` repeats the training.
 
-    `train_names` and `validation_names` are registered in `dataset_dir`; `precision` is fp32, fp16 or bf16;
-    `processes` are those of all machines together."""
+    `given`: the user's own under `llamafactory`, as `named_files.located` returns them. `train_names` and
+    `validation_names` are registered in `dataset_dir`; `precision` is fp32, fp16 or bf16; `processes` are those of all
+    machines together."""
     method, training = config.method, config.training
     validated = bool(validation_names or config.dataset.val_size)
     derived: dict[str, Any] = {
-        **_model(config, model_path),
+        "model_name_or_path": model_path,
         **_quantization(config.quantization),
         "finetuning_type": method.finetuning_type,
         "lora_alpha": method.alpha or 2 * method.rank,
@@ -60,49 +62,9 @@ def training_arguments(
         value = attrgetter(field.key)(config) if field.kind == "same" and field.key else derived.get(name, field.value)
         if value is not None and name not in absent:
             arguments[name] = value
-    arguments |= config.llamafactory
+    arguments |= given
     # Processors talk by gloo; for accelerators LLaMA-Factory chooses nccl or hccl itself.
     return arguments | {"ddp_backend": "gloo"} if processes > 1 and on_cpu else arguments
-
-
-def inference_arguments(config: Config, model_path: str, precision: str, adapter: Path | None) -> dict[str, Any]:
-    """Return what loads the model as it was trained; without `adapter` the plain base, not quantized."""
-    # Without mixed precision LLaMA-Factory trains on the checkpoint's own dtype; auto loads the same.
-    names = {"fp32": "auto", "fp16": "float16", "bf16": "bfloat16"}
-    arguments = {**_model(config, model_path), "infer_dtype": names[precision]}
-    if adapter is None:
-        return arguments
-    if config.method.finetuning_type == "full":
-        return arguments | {"model_name_or_path": str(adapter), "finetuning_type": "full"}
-    adapted = {"adapter_name_or_path": str(adapter), "finetuning_type": "lora"}
-    return arguments | _quantization(config.quantization) | adapted
-
-
-def export_arguments(config: Config, model_path: str, adapter: Path, output: Path) -> dict[str, Any]:
-    """Return what `llamafactory-cli export` merges a run's adapter with: the base as its checkpoint is, for QLoRA too,
-    since LLaMA-Factory does not merge into quantized weights."""
-    return {
-        **_model(config, model_path),
-        "adapter_name_or_path": str(adapter),
-        "finetuning_type": "lora",
-        "infer_dtype": "auto",
-        "export_dir": str(output),
-        "export_size": 5,
-        # The host's memory: merging needs no speed, and a chip may be full.
-        "export_device": "cpu",
-        "export_legacy_format": False,
-    }
-
-
-_OF_THE_MODEL = ("default_system", "enable_thinking", "resize_vocab", "rope_scaling", "flash_attn")
-"""What a user may give under `llamafactory` that says what the model is or how it is asked, after training too."""
-
-
-def _model(config: Config, model_path: str) -> dict[str, Any]:
-    arguments: dict[str, Any] = {"model_name_or_path": model_path, "template": config.model.template}
-    if config.model.trust_remote_code:
-        arguments["trust_remote_code"] = True
-    return arguments | {name: value for name, value in config.llamafactory.items() if name in _OF_THE_MODEL}
 
 
 def _quantization(quantization: QuantizationConfig) -> dict[str, Any]:

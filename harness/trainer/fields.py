@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -97,6 +98,116 @@ _TABLE = (
 )
 FIELDS = {field.argument: field for field in _TABLE}
 """By LLaMA-Factory's name, in the order of train.yaml."""
+
+
+class Reach(StrEnum):
+    """Which steps of a run an argument reaches."""
+
+    EVERY_STEP = "every step"
+    """It says what the model, an adapter below it or the tokenizer is, or how it is asked: training, evaluation, the
+    base's score, merge, chat and server have it alike."""
+    QUANTIZATION = "quantization"
+    """Every step that loads the base quantized: the training and what uses its adapter, but neither the base's score
+    nor a merge."""
+    TRAINING = "training"
+    """It decides what is trained, how, or how fast. What it makes of an adapter stands in the adapter's own files."""
+    NONE = "none"
+    """It is refused: see `REFUSED`."""
+
+
+_MODEL = "the harness trains a model as its checkpoint holds it"
+_EXPORT = "`harness merge` exports"
+_ENGINE = "the harness asks a model with LLaMA-Factory's own engine"
+_EXPERTS = "what KTransformers makes of a model, no later step could load"
+_PREFERENCES = "is for training on preferences; the harness compares supervised fine-tuning (stage=sft)"
+_ORTHOGONAL = "is for finetuning_type=oft; the harness knows lora and full"
+REFUSED = {
+    "adapter_folder": "give adapter_name_or_path=ADAPTER/FOLDER",
+    "train_from_scratch": f"{_MODEL}; for random weights use model=random",
+    "mixture_of_depths": _MODEL,
+    "use_mca": "Megatron's trainer knows none of the harness's callbacks",
+    "use_hyper_parallel": "HyperParallel's trainer knows none of the harness's callbacks",
+    "hyper_parallel_args": "HyperParallel's trainer knows none of the harness's callbacks",
+    "tokenized_path": "rows from there would be trained on in place of those of dataset.path, which are tokenized anew",
+    "infer_backend": _ENGINE,
+    "infer_dtype": "training.precision decides it for every step",
+    **dict.fromkeys(("export_dir", "export_size", "export_device", "export_legacy_format"), _EXPORT),
+    **dict.fromkeys(("export_quantization_bit", "export_quantization_dataset", "export_hub_model_id"), _EXPORT),
+    **dict.fromkeys(("export_quantization_nsamples", "export_quantization_maxlen"), _EXPORT),
+    **dict.fromkeys(("vllm_maxlen", "vllm_gpu_util", "vllm_enforce_eager", "vllm_max_lora_rank"), _ENGINE),
+    **dict.fromkeys(("vllm_config", "sglang_maxlen", "sglang_mem_fraction", "sglang_tp_size"), _ENGINE),
+    **dict.fromkeys(("sglang_config", "sglang_lora_backend"), _ENGINE),
+    **dict.fromkeys(("use_kt", "kt_weight_path", "kt_expert_checkpoint_path", "kt_use_lora_experts"), _EXPERTS),
+    **dict.fromkeys(("kt_lora_expert_num", "kt_lora_expert_intermediate_size"), _EXPERTS),
+    **dict.fromkeys(("pref_beta", "pref_ftx", "pref_bco_weight", "pref_loss", "dpo_label_smoothing"), _PREFERENCES),
+    **dict.fromkeys(("kto_chosen_weight", "kto_rejected_weight", "simpo_gamma", "ld_alpha"), _PREFERENCES),
+    **dict.fromkeys(("ppo_buffer_size", "ppo_epochs", "ppo_score_norm", "ppo_target"), _PREFERENCES),
+    **dict.fromkeys(("ppo_whiten_rewards", "reward_model", "reward_model_adapters"), _PREFERENCES),
+    **dict.fromkeys(("reward_model_quantization_bit", "reward_model_type"), _PREFERENCES),
+    **dict.fromkeys(("module_dropout", "oft_rank", "oft_block_size", "oft_target"), _ORTHOGONAL),
+}
+"""Arguments that a run does not take, and why, or what to give instead."""
+
+_REACHES: dict[Reach, tuple[str, ...]] = {
+    Reach.EVERY_STEP: (
+        *("model_name_or_path", "adapter_name_or_path", "model_revision", "trust_remote_code", "cache_dir"),
+        *("hf_hub_token", "ms_hub_token", "om_hub_token", "rope_scaling", "flash_attn"),
+        *("use_fast_tokenizer", "resize_vocab", "split_special_tokens", "add_tokens", "add_special_tokens"),
+        *("new_special_tokens_config", "init_special_tokens"),
+        *("template", "tool_format", "default_system", "enable_thinking", "preserve_thinking"),
+        *("image_max_pixels", "image_min_pixels", "image_do_pan_and_scan", "crop_to_patches"),
+        *("video_max_pixels", "video_min_pixels", "video_fps", "video_maxlen"),
+        *("use_audio_in_video", "audio_sampling_rate"),
+    ),
+    Reach.QUANTIZATION: (
+        *("quantization_method", "quantization_bit", "quantization_type", "double_quantization"),
+        "quantization_device_map",
+    ),
+    Reach.TRAINING: (
+        # Of ModelArguments.
+        *("low_cpu_mem_usage", "offload_folder", "shift_attn", "use_unsloth", "use_unsloth_gc", "enable_liger_kernel"),
+        *("moe_aux_loss_coef", "disable_gradient_checkpointing", "use_reentrant_gc", "upcast_layernorm"),
+        *("upcast_lmhead_output", "use_kv_cache", "use_v1_kernels", "print_param_status"),
+        # Of DataArguments.
+        *("dataset", "eval_dataset", "dataset_dir", "media_dir", "cutoff_len", "train_on_prompt", "mask_history"),
+        *("streaming", "buffer_size", "mix_strategy", "interleave_probs", "overwrite_cache"),
+        *("preprocessing_batch_size", "preprocessing_num_workers", "max_samples", "eval_num_beams"),
+        *("ignore_pad_token_for_loss", "val_size", "eval_on_each_dataset", "packing", "neat_packing"),
+        "data_shared_file_system",
+        # Of FinetuningArguments.
+        *("stage", "finetuning_type", "pure_bf16", "use_llama_pro", "use_adam_mini", "use_muon"),
+        *("freeze_trainable_layers", "freeze_trainable_modules", "freeze_extra_modules", "freeze_vision_tower"),
+        *("freeze_multi_modal_projector", "freeze_language_model"),
+        *("additional_target", "lora_alpha", "lora_dropout", "lora_rank", "lora_target", "loraplus_lr_ratio"),
+        *("loraplus_lr_embedding", "use_rslora", "use_dora", "pissa_init", "pissa_iter", "pissa_convert"),
+        *("create_new_adapter", "ref_model", "ref_model_adapters", "ref_model_quantization_bit"),
+        *("use_dft_loss", "use_asft_loss", "asft_alpha", "use_eaft_loss", "eaft_alpha"),
+        *("use_galore", "galore_target", "galore_rank", "galore_update_interval", "galore_scale"),
+        *("galore_proj_type", "galore_layerwise"),
+        *("use_apollo", "apollo_target", "apollo_rank", "apollo_update_interval", "apollo_scale", "apollo_proj"),
+        *("apollo_proj_type", "apollo_scale_type", "apollo_layerwise", "apollo_scale_front"),
+        *("use_badam", "badam_mode", "badam_start_block", "badam_switch_mode", "badam_switch_interval"),
+        *("badam_update_ratio", "badam_mask_mode", "badam_verbose"),
+        *("use_swanlab", "swanlab_project", "swanlab_workspace", "swanlab_run_name", "swanlab_mode"),
+        *("swanlab_api_key", "swanlab_logdir", "swanlab_lark_webhook_url", "swanlab_lark_secret"),
+        *("compute_accuracy", "disable_shuffling", "early_stopping_steps", "plot_loss"),
+        "include_effective_tokens_per_second",
+        # Of GeneratingArguments: for predict_with_generate, while it trains. The harness asks greedily.
+        *("do_sample", "temperature", "top_p", "top_k", "num_beams", "max_length", "max_new_tokens"),
+        *("repetition_penalty", "length_penalty", "skip_special_tokens"),
+    ),
+    Reach.NONE: tuple(REFUSED),
+}
+REACH = {argument: reach for reach, arguments in _REACHES.items() for argument in arguments}
+"""Every argument of LLaMA-Factory's own classes (ModelArguments, DataArguments, FinetuningArguments and
+GeneratingArguments). Those of the trainer, which are not here, are of the training alone."""
+NAMES_FILES = (
+    *("adapter_name_or_path", "new_special_tokens_config", "media_dir", "ref_model", "ref_model_adapters"),
+    *("deepspeed", "fsdp_config", "accelerator_config", "resume_from_checkpoint"),
+)
+"""Arguments that may name files or folders whose content decides what is trained; several are parted by commas."""
+
+
 LEFT_OUT = {
     "do_train": "the harness trains; for other work use llamafactory-cli",
     "output_dir": "each run has a folder of its own; output=FOLDER is where those are made",

@@ -23,6 +23,7 @@ from torch.nn import functional
 from harness.base.files import write_atomically
 from harness.models import fingerprint
 from harness.runs.events import AdapterChecked
+from harness.trainer.named_files import parts_of
 
 IGNORED = -100
 """The label of a token that is not trained on (transformers, LLaMA-Factory)."""
@@ -134,8 +135,9 @@ _UNCHANGED = (
 
 def folders_of(arguments: Mapping[str, Any]) -> Folders:
     """Return where LLaMA-Factory's inference arguments say that the weights are."""
-    model, adapter = Path(arguments["model_name_or_path"]), arguments.get("adapter_name_or_path")
-    return Folders(model, None) if adapter is None else Folders(Path(adapter), model)
+    model, adapters = Path(arguments["model_name_or_path"]), parts_of(arguments.get("adapter_name_or_path"))
+    # Those before the last lie below it.
+    return Folders(Path(adapters[-1]), model) if adapters else Folders(model, None)
 
 
 def noise(tokens: int) -> float:

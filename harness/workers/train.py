@@ -11,6 +11,7 @@ import yaml
 
 from harness.processes.jobs import TrainJob
 from harness.runs.events import LibrariesImported, Phase, PhaseStarted, report
+from harness.trainer.trained import Trained
 from harness.workers import compat, lifecycle
 
 
@@ -49,7 +50,8 @@ def main(job: TrainJob) -> None:
         if reporter is not None:
             reporter.end_phase(time.time())
             if job.check is not None:
-                folders = Folders(Path(arguments["output_dir"]), Path(arguments["model_name_or_path"]))
+                trained = Trained(arguments, Path(arguments["output_dir"]))
+                folders = Folders(trained.adapter, Path(trained.base))
                 adapter_check.write(job.check, folders, reporter.checked_rows)
 
 

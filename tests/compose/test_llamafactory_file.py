@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from harness.base.errors import UserError
+from harness.base.yaml_text import to_yaml
 from harness.cli.data import command_line, import_file, load
 from harness.compose import hydra_values
 from harness.compose.hydra_values import written
@@ -89,7 +90,7 @@ def test_a_configuration_comes_back_from_its_own_training_file(
     config = only(*method.split(), *rows, *(f"{key}={written(value)}" for key, value in training.items()))
     arguments = arguments_of(config, home)
     prepare.write(rows_of(config), home / "dataset")
-    (home / "train.yaml").write_text(yaml.safe_dump(arguments, allow_unicode=True), encoding="utf-8")
+    (home / "train.yaml").write_text(to_yaml(arguments), encoding="utf-8")
     again = imported_again(home / "train.yaml", home)
     assert without_places(arguments_of(again, home)) == without_places(arguments)
     assert carried(again, arguments) == carried(config, arguments)
@@ -260,6 +261,7 @@ def test_what_cannot_be_carried_is_named_with_its_reason_and_no_secret() -> None
             "save_steps": 0.1,
             "dataset": "x",
             "tokenized_path": "cache",
+            "max_new_tokens": 64,
         }
     )
     named = [line.partition(":")[0] for line in imported.left_out]
@@ -269,7 +271,8 @@ def test_what_cannot_be_carried_is_named_with_its_reason_and_no_secret() -> None
     assert "secret" not in " ".join(imported.overrides)
     assert "very_secret" not in " ".join(imported.left_out)
     # Its name holds the word token, and it is no secret.
-    assert "llamafactory.tokenized_path=cache" in imported.overrides
+    assert "llamafactory.max_new_tokens=64" in imported.overrides
+    assert "tokenized_path" in named, "what a run does not take is named"
 
 
 @pytest.mark.parametrize(

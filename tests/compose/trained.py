@@ -9,6 +9,7 @@ from harness.config.schema import Config
 from harness.data import prepare
 from harness.data.sources import SourceReader
 from harness.trainer.arguments import training_arguments
+from harness.trainer.named_files import located
 
 
 def precision_of(config: Config) -> str:
@@ -25,6 +26,7 @@ def arguments_of(config: Config, folder: Path = Path("/run"), processes: int = 1
     rows = rows_of(config)
     return training_arguments(
         config,
+        given=located(config.llamafactory, Path.cwd()),
         train_names=rows.train_names,
         validation_names=rows.validation_names,
         dataset_dir=folder / "dataset",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -129,6 +130,71 @@ def test_other_weights_in_the_same_place_are_another_model(tmp_path: Path) -> No
     changed[-1] ^= 1
     weights.write_bytes(changed)
     assert identity(f"model.path={model}") != before
+
+
+def changes(*overrides: str, file: Path, content: bytes) -> bool:
+    """Whether another content of a file makes another run of the same command."""
+    before = identity(*overrides)
+    assert identity(*overrides) == before
+    file.write_bytes(content)
+    return identity(*overrides) != before
+
+
+def test_other_weights_of_an_adapter_in_the_same_place_are_another_run(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "adapter_config.json").write_text("{}")
+        (tmp_path / name / "adapter_model.bin").write_bytes(b"as it was")
+    both = f"llamafactory.adapter_name_or_path='{tmp_path / 'first'},{tmp_path / 'second'}'"
+    assert changes("method=lora", both, file=tmp_path / "second" / "adapter_model.bin", content=b"as it is")
+    (tmp_path / "first").rename(tmp_path / "moved")
+    moved = both.replace("first", "moved")
+    shutil.copytree(tmp_path / "moved", tmp_path / "first")
+    assert identity("method=lora", both) == identity("method=lora", moved), "the same adapters elsewhere"
+
+
+def test_other_tokens_in_a_file_that_is_named_are_another_run(tmp_path: Path) -> None:
+    file = tmp_path / "tokens.yaml"
+    file.write_text("<a>: a")
+    assert changes(f"llamafactory.new_special_tokens_config={file}", file=file, content=b"<a>: b")
+
+
+def test_another_image_under_the_same_name_is_another_run(tmp_path: Path) -> None:
+    (tmp_path / "media").mkdir()
+    image = tmp_path / "media" / "1.png"
+    image.write_bytes(b"a picture")
+    turns = [{"from": "human", "value": "<image>what?"}, {"from": "gpt", "value": "a cat"}]
+    rows = tmp_path / "rows.json"
+    rows.write_text(json.dumps([{"conversations": turns, "images": ["1.png"]}] * 4))
+    given = (
+        *("dataset=local", f"dataset.path={rows}", "dataset.formatting=sharegpt", "dataset.train_samples=4"),
+        *("dataset.columns={messages: conversations, images: images}", "training.validation_steps=null"),
+    )
+    here = f"llamafactory.media_dir={tmp_path / 'media'}"
+    specs = [spec_of(*BASE, *given, place) for place in (here, "llamafactory.media_dir=/nowhere")]
+    assert specs[0].identity != specs[1].identity
+    image.write_bytes(b"another one")
+    assert spec_of(*BASE, *given, here).identity != specs[0].identity
+
+
+def test_other_examples_beside_the_questions_are_another_run(tmp_path: Path) -> None:
+    for split in ("test", "train"):
+        (tmp_path / f"{split}.jsonl").write_text(json.dumps({"question": "1+1?", "answer": "#### 2"}) + "\n")
+    asked = ("evaluation=gsm8k", f"evaluation.path={tmp_path / 'test.jsonl'}", "evaluation.limit=1")
+    other = json.dumps({"question": "2+1?", "answer": "#### 3"}).encode() + b"\n"
+    assert changes(*asked, "evaluation.few_shot=1", file=tmp_path / "train.jsonl", content=other)
+    assert not changes(*asked, "evaluation.few_shot=0", file=tmp_path / "train.jsonl", content=other + other)
+
+
+@pytest.mark.parametrize(
+    "said", ["default_system=Be brief.", "enable_thinking=false", "add_tokens=[x]", "model_revision=v2"]
+)
+def test_what_says_how_the_model_is_asked_gives_the_base_another_score(said: str) -> None:
+    assert base_identity(f"llamafactory.{said}") != base_identity()
+
+
+def test_what_is_of_the_training_alone_leaves_the_base_its_score() -> None:
+    assert base_identity("llamafactory.use_rslora=true", "llamafactory.neftune_noise_alpha=5") == base_identity()
 
 
 def test_the_base_is_the_same_for_all_arms_and_seeds() -> None:

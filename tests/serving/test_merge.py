@@ -21,22 +21,19 @@ from typer.testing import CliRunner
 
 from harness.base.errors import UserError
 from harness.cli import app
-from harness.config.schema import Config
 from harness.models.checkpoint import dtype_of
 from harness.processes.jobs import MergeJob
 from harness.runs.record import Outcome
 from harness.serving import merge as merging
-from harness.trainer.arguments import export_arguments
+from harness.trainer.trained import Trained
 from tests.conftest import command, environment
 from tests.devices.stand_ins import wait_until
 from tests.serving.conftest import TINY, Merged, Runs
 
 
 def arguments(base: Path, adapter: Path, output: Path) -> dict[str, Any]:
-    config = Config()
-    config.model.template = "qwen3_nothink"
-    config.model.trust_remote_code = False
-    return export_arguments(config, str(base), adapter, output)
+    trained = {"model_name_or_path": str(base), "template": "qwen3_nothink", "finetuning_type": "lora"}
+    return Trained(trained, adapter).export_arguments(output)
 
 
 def hidden(folder: Path) -> list[str]:

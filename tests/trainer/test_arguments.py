@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from harness.trainer.arguments import inference_arguments
-from harness.trainer.fields import FIELDS, training_argument_names
+from harness.trainer.fields import FIELDS, REACH, Reach, training_argument_names
+from harness.trainer.trained import Trained
 from tests.compose.checked import mistakes, only
 from tests.compose.trained import arguments_of
 
@@ -23,8 +23,12 @@ compat.prepare_imports()
 from dataclasses import MISSING, fields
 from transformers import HfArgumentParser
 from llamafactory.hparams import get_train_args, get_infer_args
-from llamafactory.hparams.parser import _TRAIN_ARGS
-every = [field for part in _TRAIN_ARGS for field in fields(part) if field.init and not field.name.startswith("_")]
+from llamafactory.hparams.parser import _TRAIN_ARGS, TrainingArguments
+settable = {
+    part: [field for field in fields(part) if field.init and not field.name.startswith("_")] for part in _TRAIN_ARGS
+}
+every = [field for listed in settable.values() for field in listed]
+own = [field.name for part, listed in settable.items() if part is not TrainingArguments for field in listed]
 known = [field.name for field in every]
 defaults = {}
 for field in every:
@@ -35,7 +39,7 @@ for kind, arguments in json.load(sys.stdin):
     parts = (get_train_args if kind == "train" else get_infer_args)(dict(arguments))
     merged = {name: str(value) for part in parts for name, value in vars(part).items()}
     parsed.append(merged)
-json.dump({"known": known, "defaults": defaults, "parsed": parsed}, open(sys.argv[1], "w"), default=str)
+json.dump({"known": known, "own": own, "defaults": defaults, "parsed": parsed}, open(sys.argv[1], "w"), default=str)
 """
 
 CASES = {
@@ -57,7 +61,7 @@ def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     for overrides in CASES.values():
         config = only(*overrides)
         given.append(("train", arguments_of(config, home)))
-    given.append(("infer", inference_arguments(config, str(config.model.path), "fp32", None)))
+    given.append(("infer", Trained(arguments_of(config, home), home / "adapter").base_arguments()))
     result = home / "parsed.json"
     done = subprocess.run(
         [sys.executable, "-c", PARSE, str(result)], input=json.dumps(given), text=True, capture_output=True, cwd=home
@@ -159,6 +163,20 @@ def test_the_tables_defaults_are_llamafactorys_own(parsed: dict[str, Any]) -> No
     assert {name: field.default for name, field in FIELDS.items()} == {
         name: parsed["defaults"][name] for name in FIELDS
     }
+
+
+def test_it_is_decided_which_steps_each_argument_of_llamafactorys_own_reaches(parsed: dict[str, Any]) -> None:
+    """A new version's that is in no class, or a name that is gone, fails here."""
+    assert set(REACH) == set(parsed["own"])
+
+
+def test_an_argument_that_reaches_no_step_is_refused_with_its_reason() -> None:
+    refused = [name for name, reach in REACH.items() if reach is Reach.NONE]
+    told = mistakes(*(f"llamafactory.{name}=1" for name in refused))
+    assert [mistake.partition(":")[0] for mistake in told] == [f"llamafactory.{name}" for name in refused]
+    assert (
+        "llamafactory.train_from_scratch: the harness trains a model as its checkpoint holds it; for random" in told[1]
+    )
 
 
 def test_an_argument_that_has_a_key_is_refused_in_favour_of_the_key() -> None:
