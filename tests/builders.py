@@ -79,6 +79,7 @@ def reply(prompt: str, answer: str, expected: str | None = None, finished: bool 
 
 def _score(answers: Sequence[Answer]) -> Score:
     correct = sum(answer.correct for answer in answers)
+    twice = [answer for answer in answers if answer.evalscope_correct is not None]
     return Score(
         benchmark="arithmetic",
         accuracy=correct / len(answers),
@@ -87,6 +88,8 @@ def _score(answers: Sequence[Answer]) -> Score:
         seconds=30.0,
         generated_tokens=sum(answer.generated_tokens for answer in answers),
         cut_off=sum(answer.finished is False for answer in answers),
+        evalscope_correct=sum(bool(answer.evalscope_correct) for answer in twice) if twice else None,
+        marked_otherwise=sum(answer.evalscope_correct != answer.correct for answer in twice) if twice else None,
     )
 
 

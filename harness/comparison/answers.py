@@ -94,7 +94,10 @@ class Marks:
 
 _asked_before: deque[Asked] = deque(maxlen=4)
 """By the runs that were read last: thousands of them share their questions."""
-_END = re.compile(rb'(true|false),"generated_tokens":\d+(?:,"finished":(?:true|false|null))?\}')
+_END = re.compile(
+    rb'(true|false),"generated_tokens":\d+'
+    rb'(?:,"finished":(?:true|false|null))?(?:,"evalscope_correct":(?:true|false|null))?\}'
+)
 """Of a line of answers.jsonl, as this and the version before write it. A quote inside of a text has a backslash."""
 
 

@@ -113,6 +113,7 @@ def row(label: str, record: Record, folder: Path) -> dict[str, Any]:
         "position": record.position,
         "answers_cut_off": score and score.cut_off,
         "merged_answers_cut_off": merged and merged.cut_off,
+        "evalscope_correct": score and score.evalscope_correct,
         "padding_share": trained and _share(trained.padding_tokens, trained.tokens + trained.padding_tokens),
         "runtime_mib": record.runtime_mib,
         "idle_watts": energy and energy.idle_watts,

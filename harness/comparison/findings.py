@@ -48,6 +48,18 @@ LIMITS: dict[str, Callable[[Sequence[Record]], bool]] = {
 
 
 @dataclass(frozen=True)
+class MarkedOtherwise:
+    """An arm with answers that evalscope's own extraction marks otherwise than the number that they give."""
+
+    arm: Arm
+    otherwise: int
+    answers: int
+    """Of those of its runs that have such answers; so are the two below."""
+    correct: int
+    evalscope_correct: int
+
+
+@dataclass(frozen=True)
 class UselessScore:
     """A score at which the benchmark tells nothing about the arms."""
 
@@ -90,6 +102,7 @@ class Caveats:
     """Metrics that one of two arms lacks."""
     cut_off: Sequence[tuple[Arm, int, int]]
     """Arms with answers that evaluation.max_new_tokens ended: how many of how many, over their runs."""
+    marked_otherwise: Sequence[MarkedOtherwise]
     other_margins: bool
     """The runs were made under several sets of comparison keys; the newest count."""
     absent_baselines: Sequence[str]
@@ -197,6 +210,7 @@ def _caveats(arms: Sequence[Arm], comparisons: Sequence[Comparison], other_margi
         shared=[run for arm in arms for run in arm.completed if was_shared(run.record)],
         lacking=[(each, metric, arm) for each in comparisons for metric, arm in each.lacking()],
         cut_off=list(_cut_off(arms)),
+        marked_otherwise=list(_marked_otherwise(arms)),
         other_margins=other_margins,
         absent_baselines=sorted({record.baseline for record in records}) if baseline_is_absent else [],
     )
@@ -210,6 +224,19 @@ def _cut_off(arms: Sequence[Arm]) -> Iterator[tuple[Arm, int, int]]:
         cut_off = sum(score.cut_off or 0 for score in scores)
         if cut_off:
             yield arm, cut_off, sum(score.questions for score in scores)
+
+
+def _marked_otherwise(arms: Sequence[Arm]) -> Iterator[MarkedOtherwise]:
+    for arm in arms:
+        scores = [run.record.score for run in arm.completed if run.record.score and run.record.score.marked_otherwise]
+        if scores:
+            yield MarkedOtherwise(
+                arm,
+                otherwise=sum(score.marked_otherwise or 0 for score in scores),
+                answers=sum(score.questions for score in scores),
+                correct=sum(score.correct for score in scores),
+                evalscope_correct=sum(score.evalscope_correct or 0 for score in scores),
+            )
 
 
 def _seeds_missing(arms: Sequence[Arm], comparisons: Sequence[Comparison]) -> Iterator[SeedsMissing]:

@@ -168,6 +168,7 @@ def load_runs(path: str | Path) -> pandas.DataFrame:
     warmup_seconds, warmup_steps                    the steps at the start that are not in step_seconds
     position                    place in the order of the sweep's runs, from 1
     answers_cut_off, merged_answers_cut_off         answers that evaluation.max_new_tokens ended
+    evalscope_correct           answers right by evalscope's own extraction, where correct is by the number they give
     padding_share               of the tokens trained on, those that only fill a batch, 0 to 1
     runtime_mib                 resident memory of the training process before it loads anything
     idle_watts                  what the chips took before the run

@@ -117,7 +117,8 @@ def _accuracy(findings: Findings, pictures: Mapping[str, Picture], text: Text) -
         for run in arm.completed
         for target, why in run.record.unscored.items()
     ]
-    lines = [*_varies(paired, text), *_lines(findings, metrics, text), *unscored]
+    marked = map(text.marked_otherwise, findings.caveats.marked_otherwise)
+    lines = [*_varies(paired, text), *_lines(findings, metrics, text), *marked, *unscored]
     return _section(
         "accuracy",
         text,

@@ -141,6 +141,10 @@ class Score(BaseModel):
     generated_tokens: int
     cut_off: int | None = None
     """Answers that evaluation.max_new_tokens ended; None: an older version did not count them."""
+    evalscope_correct: int | None = None
+    """Answers that evalscope's own extraction marks right; None: the marks are evalscope's."""
+    marked_otherwise: int | None = None
+    """Answers that evalscope marks otherwise."""
 
 
 class Answer(BaseModel):
@@ -157,6 +161,8 @@ class Answer(BaseModel):
     generated_tokens: int
     finished: bool | None = None
     """False: it was cut off at evaluation.max_new_tokens. None: an older version did not say."""
+    evalscope_correct: bool | None = None
+    """evalscope's own mark, where the harness marks by the number that an answer gives. None: it alone marked."""
 
 
 class Reply(BaseModel):

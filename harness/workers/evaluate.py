@@ -148,6 +148,7 @@ def import_evalscope(benchmark: str | None) -> None:
 def score(benchmark: str, answers: list[Answer], seconds: float) -> Score:
     """Return the score of at least one marked answer, which took `seconds` of wall time together."""
     correct = sum(answer.correct for answer in answers)
+    twice = [answer for answer in answers if answer.evalscope_correct is not None]
     return Score(
         benchmark=benchmark,
         accuracy=correct / len(answers),
@@ -156,6 +157,8 @@ def score(benchmark: str, answers: list[Answer], seconds: float) -> Score:
         seconds=seconds,
         generated_tokens=sum(answer.generated_tokens for answer in answers),
         cut_off=sum(answer.finished is False for answer in answers),
+        evalscope_correct=sum(bool(answer.evalscope_correct) for answer in twice) if twice else None,
+        marked_otherwise=sum(answer.evalscope_correct != answer.correct for answer in twice) if twice else None,
     )
 
 

@@ -18,12 +18,15 @@ from evalscope.api.tool import ToolChoice, ToolInfo
 from evalscope.config import TaskConfig
 from evalscope.utils.io_utils import OutputsStructure
 
+from harness.data.final_number import final_number, number, written
 from harness.processes.jobs import EvaluationJob
 from harness.runs.folder import TargetFolder
 from harness.runs.record import Answer
 from harness.workers.batching import Batcher
 from harness.workers.language_model import Generation, Message
 
+BY_NUMBER = ("gsm8k",)
+"""Benchmarks whose answers are numbers, marked by `by_number`."""
 Answerer = Callable[[list[list[Message]]], list[Generation]]
 
 
@@ -121,7 +124,7 @@ def joined(job: EvaluationJob, folder: Path, questions: DatasetDict) -> list[Ans
             if sample.id not in results or sample.id not in reviews:
                 raise IncompleteError(f"{job.benchmark}: question {sample.id} of {subset} has no answer or no mark")
             answers.append(_answer(len(answers), results[sample.id], reviews[sample.id]))
-    return answers
+    return [by_number(answer) for answer in answers] if job.benchmark in BY_NUMBER else answers
 
 
 def _answer(index: int, result: ModelResult, review: ReviewResult) -> Answer:
@@ -143,6 +146,25 @@ def _answer(index: int, result: ModelResult, review: ReviewResult) -> Answer:
         correct=bool(score.main_value),
         generated_tokens=output.usage.output_tokens,
         finished=output.stop_reason == "stop",
+    )
+
+
+def by_number(answer: Answer) -> Answer:
+    """Return an answer marked by the number that it comes to, evalscope's own mark beside it; as it is where a number
+    is not what is expected.
+
+    evalscope 1.12.0 (metrics/math/parser.py) takes for it all that follows "the answer is", to the end of the text, and
+    what is in a box with its unit: of "The answer is 18 dollars.\\n#### 18" it reads `18dollars.####18`."""
+    expected = number(answer.expected)
+    if expected is None:
+        return answer
+    given = final_number(answer.answer)
+    return answer.model_copy(
+        update={
+            "extracted": "" if given is None else written(given),
+            "correct": given == expected,
+            "evalscope_correct": answer.correct,
+        }
     )
 
 

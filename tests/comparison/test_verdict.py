@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from harness.comparison.runs import load_runs
 from harness.runs import looks
 from harness.runs.folder import SweepFolder
 from harness.runs.record import Adopted, Outcome, Unknown
 from tests.builders import START, RunBuilder, questions
-from tests.report.pages import opening
+from tests.report.pages import opening, page
 from tests.report.scenes import SCENES, write
 
 
@@ -305,6 +306,23 @@ def test_a_metric_that_one_arm_lacks_is_named_with_the_arm(folder: Path) -> None
         write(RunBuilder(folder, "qlora", seed, quantized=True))
     assert line(folder, "- Not measured: accuracy")
     assert has(folder, "Measured in lora and not in qlora, so not compared: accuracy.")
+
+
+def test_answers_that_evalscope_marks_otherwise_are_counted_in_each_arm(folder: Path) -> None:
+    for arm in ("lora", "qlora"):
+        for seed in range(5):
+            answers = questions(200, 0.7, seed)
+            unread = 4 if arm == "qlora" else 0
+            for answer in answers:
+                answer.evalscope_correct = answer.correct
+            for answer in [answer for answer in answers if answer.correct][:unread]:
+                answer.evalscope_correct = False
+            RunBuilder(folder, arm=arm, seed=seed, answers=answers).write()
+    right = int(load_runs(folder).query("arm == 'qlora'")["correct"].sum())
+    told = f"It counts {right - 20} right; by the number that an answer gives, as here, {right} are."
+    text = page(folder)
+    assert f"- qlora: evalscope's own extraction marks 20 of 1,000 answers otherwise. {told}" in text
+    assert "- lora: evalscope's own extraction" not in text
 
 
 def test_cut_off_answers_are_counted(folder: Path) -> None:

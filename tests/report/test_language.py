@@ -40,7 +40,21 @@ from tests.report.scenes import SCENES
 
 CHINESE = text_in("zh")
 TERMS = {
-    *("A3", "CANN", "CPU", "CUDA", "ECC", "GPU", "LLaMA-Factory", "NPU", "QLoRA", "cgroup", "harness", "torch"),
+    *(
+        "A3",
+        "CANN",
+        "CPU",
+        "CUDA",
+        "ECC",
+        "GPU",
+        "LLaMA-Factory",
+        "evalscope",
+        "NPU",
+        "QLoRA",
+        "cgroup",
+        "harness",
+        "torch",
+    ),
     *("Bonett", "Cochran", "Cox", "Holm", "McNemar", "Price", "p", "t", "logits", "token"),
     *("C", "MiB", "UTC", "W", "Wh", "nat", "s"),
     *("Debian", "Fedora", "Ubuntu", "openEuler", "fonts-noto-cjk", "google-noto-sans-cjk-ttc-fonts"),

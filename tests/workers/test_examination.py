@@ -13,7 +13,7 @@ from harness.processes.jobs import EvaluationJob
 from harness.runs.folder import TargetFolder
 from harness.workers import examination
 from harness.workers.benchmarks import use_local_questions
-from harness.workers.evaluate import import_evalscope
+from harness.workers.evaluate import import_evalscope, score
 from harness.workers.examination import IncompleteError, examine, joined
 from harness.workers.language_model import Generation, Message
 
@@ -112,6 +112,39 @@ def write_questions(file: Path, rows: list[dict[str, Any]]) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return file
+
+
+NUMBERS = {
+    # answer: (what is expected, right by the number, right by evalscope's own extraction)
+    "The answer is 18 dollars.\n#### 18": ("18", True, False),
+    "the answer is 1,234.\n#### 1234": ("1,234", True, False),
+    "答案是18。\n#### 18": ("18", True, False),
+    "\\boxed{18 dollars}": ("18", True, False),
+    "#### 18": ("18", True, True),
+    "It is -7.\n#### -7": ("-7", True, True),
+    "#### 17": ("18", False, False),
+    "#### 18\n\nQuestion: 2 + 3?\n#### 5": ("5", False, True),
+}
+
+
+@pytest.mark.usefixtures("gsm8k")
+def test_the_number_that_an_answer_gives_is_marked_and_evalscopes_own_mark_stands_beside_it(
+    job: MakeJob, tmp_path: Path
+) -> None:
+    given = {f"Question {number}?": answer for number, answer in enumerate(NUMBERS)}
+    asked = [{"question": question, "answer": f"x\n#### {NUMBERS[answer][0]}"} for question, answer in given.items()]
+    file = write_questions(tmp_path / "gsm8k" / "test.jsonl", asked)
+    use_local_questions("gsm8k", file, few_shot=0)
+
+    def answer(conversations: list[list[Message]]) -> list[Generation]:
+        texts = [given[conversation[-1].content.partition("\n")[0]] for conversation in conversations]
+        return [Generation(text, 1, 1, True) for text in texts]
+
+    answers = examine(job(benchmark="gsm8k", path=file, limit=None), answer, silent)
+    found = {answer.answer: (answer.expected, answer.correct, answer.evalscope_correct) for answer in answers}
+    assert found == NUMBERS
+    counted = score("gsm8k", answers, 1.0)
+    assert (counted.correct, counted.evalscope_correct, counted.marked_otherwise) == (6, 3, 5)
 
 
 @pytest.mark.usefixtures("gsm8k")

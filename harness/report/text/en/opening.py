@@ -14,7 +14,7 @@ from harness.comparison.decision import Basis, Choice, Purpose
 from harness.comparison.differences import Comparison, PairedDifference
 from harness.comparison.estimates import FEWEST_QUESTIONS
 from harness.comparison.fairness import Fact, OtherCause, UnprovenQuantization
-from harness.comparison.findings import FOR_A_VERDICT, SeedsMissing, UselessScore
+from harness.comparison.findings import FOR_A_VERDICT, MarkedOtherwise, SeedsMissing, UselessScore
 from harness.comparison.intervals import Interval
 from harness.comparison.judging import Judgement, Reason, Word
 from harness.comparison.metrics import Aspect, Metric, Unit
@@ -461,6 +461,13 @@ class OpeningTexts(Titles):
         return (
             f"{arm.label}: {cut_off:,} of {answers:,} answers were cut off at evaluation.max_new_tokens, and count as "
             "what they were then."
+        )
+
+    def marked_otherwise(self, found: MarkedOtherwise) -> str:
+        return (
+            f"{found.arm.label}: evalscope's own extraction marks {found.otherwise:,} of {found.answers:,} answers "
+            f"otherwise. It counts {found.evalscope_correct:,} right; by the number that an answer gives, as here, "
+            f"{found.correct:,} are."
         )
 
     def looked_before(self, comparison: Comparison, look: int, announced: int, alpha: float) -> str:

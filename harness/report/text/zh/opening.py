@@ -12,7 +12,7 @@ from harness.comparison.decision import Basis, Choice, Purpose
 from harness.comparison.differences import Comparison, PairedDifference
 from harness.comparison.estimates import FEWEST_QUESTIONS
 from harness.comparison.fairness import Fact, OtherCause, UnprovenQuantization
-from harness.comparison.findings import FOR_A_VERDICT, SeedsMissing, UselessScore
+from harness.comparison.findings import FOR_A_VERDICT, MarkedOtherwise, SeedsMissing, UselessScore
 from harness.comparison.intervals import Interval
 from harness.comparison.judging import Judgement, Reason, Word
 from harness.comparison.metrics import Aspect, Metric, Unit
@@ -422,6 +422,12 @@ class OpeningTexts(Titles, english.OpeningTexts):
         return (
             f"{arm.label}：{answers:,} 个回答中有 {cut_off:,} 个在达到 evaluation.max_new_tokens 时被截断，按截断后的"
             "内容评分。"
+        )
+
+    def marked_otherwise(self, found: MarkedOtherwise) -> str:
+        return (
+            f"{found.arm.label}：{found.answers:,} 个回答中有 {found.otherwise:,} 个与 evalscope 自带的提取判分不同。"
+            f"evalscope 判对 {found.evalscope_correct:,} 个；本报告按回答给出的数字判分，判对 {found.correct:,} 个。"
         )
 
     def looked_before(self, comparison: Comparison, look: int, announced: int, alpha: float) -> str:
