@@ -52,23 +52,38 @@ def question_mistakes(evaluation: EvaluationConfig, sources: SourceReader) -> It
     elif not path.exists():
         yield f"evaluation.path={evaluation.path}: no such file"
     elif path.is_file() and path.suffix not in SUFFIXES:
-        yield f"evaluation.path={evaluation.path}: a file of questions must end in {', '.join(SUFFIXES)}"
+        yield (
+            f"evaluation.path={evaluation.path}: a file of questions must end in {', '.join(SUFFIXES)}; "
+            "a JSON list becomes JSONL by jq -c '.[]'"
+        )
     elif evaluation.few_shot > 0 and _lacks_examples(path, benchmark):
         split = f"{questions.SPLITS[benchmark][1]}.jsonl" if benchmark in questions.SPLITS else "a further file"
         yield (
             f"evaluation.few_shot={evaluation.few_shot}: the examples come from {split} beside the questions of "
             f"evaluation.path={evaluation.path}, and there is none; put it there, or set evaluation.few_shot=0"
         )
+    else:
+        yield from _in_questions(evaluation, path, sources)
+
+
+def _in_questions(evaluation: EvaluationConfig, path: Path, sources: SourceReader) -> Iterator[str]:
+    """What is wrong inside the files that are there."""
+    benchmark = evaluation.benchmark
+    given = [(questions.asked(path, benchmark), evaluation.limit or 1)]
+    if evaluation.few_shot and benchmark in questions.SPLITS:
+        given += [(file, evaluation.few_shot) for file in questions.examples(path, benchmark)]
+    for file, least in given:
+        if file is not None:
+            shown = evaluation.path if file == path else f"{evaluation.path} ({file.name})"
+            for problem in sources.question_problems(file, benchmark, least):
+                yield f"evaluation.path={shown}: {problem}"
 
 
 def _lacks_examples(path: Path, benchmark: str | None) -> bool:
     """Whether there are questions at `path`, a file or a folder with one a split, and surely no file of examples.
 
     Where the split's name is not known, any other file may be one; a folder of other files is evalscope's to read."""
-    asked, _ = questions.SPLITS.get(benchmark or "", (None, None))
-    if not path.is_file() and not any(file.stem == asked for file in path.glob("*") if file.suffix in SUFFIXES):
-        return False
-    return not questions.examples(path, benchmark)
+    return questions.asked(path, benchmark) is not None and not questions.examples(path, benchmark)
 
 
 def _trained_on(dataset: DatasetConfig) -> Iterator[tuple[str, SourceConfig]]:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from harness.base import redaction
 from harness.base.errors import UserError
 from harness.config.schema import SourceConfig
+from harness.data import questions
 from harness.data.check import Record, row_problems
 from harness.processes import start
 from harness.processes.jobs import FetchJob
@@ -73,6 +74,16 @@ class SourceReader:
         key = repr((self._file(source), described, append_answer))
         if key not in self._problems:
             self._problems[key] = row_problems(rows, source, append_answer)
+        return self._problems[key]
+
+    def question_problems(self, file: Path, benchmark: str | None, least: int) -> list[str]:
+        """Return what is wrong with a file of questions, as `data.questions.problems` tells."""
+        key = repr((file, benchmark, least))
+        if key not in self._problems:
+            try:
+                self._problems[key] = questions.problems(file, benchmark, least)
+            except (OSError, ValueError) as error:
+                self._problems[key] = [f"cannot be read: {error}"]
         return self._problems[key]
 
     def _file(self, source: SourceConfig) -> Path:

@@ -277,7 +277,7 @@ def test_what_an_evaluation_or_a_split_would_stop_at_is_refused(
 def test_as_many_as_there_are_is_no_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for split in ("test", "train"):
-        (tmp_path / f"{split}.jsonl").write_text(QUESTIONS)
+        (tmp_path / f"{split}.jsonl").write_text(2 * QUESTIONS)
     only("evaluation=arithmetic", "evaluation.limit=32256", "dataset.train_samples=89856")
     only("dataset.validation_samples=0", "dataset.val_size=1599")
     for path in ("test.jsonl", "."):
