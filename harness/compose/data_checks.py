@@ -31,6 +31,15 @@ def row_mistakes(config: Config, sources: SourceReader) -> Iterator[str]:
     yield from _count_mistakes(config, sources)
 
 
+def data_warnings(config: Config, sources: SourceReader) -> Iterator[str]:
+    """Yield what may be meant otherwise in rows that nothing is wrong with."""
+    dataset = config.dataset
+    given = ((f"dataset.validation[{number}]", source) for number, source in enumerate(dataset.validation))
+    for key, source in (*_trained_on(dataset), *given):
+        if not (source is dataset and prepare.is_generated(dataset)):
+            yield from (f"{_place(key, source)}: {warning}" for warning in sources.row_warnings(source))
+
+
 def question_mistakes(evaluation: EvaluationConfig, sources: SourceReader) -> Iterator[str]:
     """Yield what is wrong with where the questions of a benchmark are taken from."""
     if evaluation.benchmark == ARITHMETIC:

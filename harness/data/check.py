@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -22,6 +23,10 @@ _DEFAULT_COLUMNS = {
     "alpaca": {"prompt": "instruction", "query": "input", "response": "output"},
     "sharegpt": {"messages": "conversations"},
 }
+_TELLING = COLUMNS - {"prompt", "query", "response", "messages"}
+"""Names that say what a column is, whoever wrote the file; the others are words that any file may have."""
+_PLACEHOLDER = re.compile(r"\{\{\s*[A-Za-z_]\w*\s*\}\}")
+"""As LLaMA-Factory's identity.json has them, {{name}} and {{author}}."""
 _NEEDED = {"alpaca": ("prompt", "response"), "sharegpt": ("messages",)}
 _DEFAULT_TAGS = {
     "role_tag": "from",
@@ -74,6 +79,37 @@ def row_problems(records: Sequence[Record], source: SourceConfig, append_answer:
     if broken > len({problem.partition(":")[0] for problem in found}):
         found.append(f"{broken} of {len(records)} rows are wrong")
     return found
+
+
+def row_warnings(records: Sequence[Record], source: SourceConfig) -> list[str]:
+    """Return what in rows that can be trained on may be meant otherwise: what is wrong, and what would be right."""
+    return [*_unread(records, source), *_placeholders(records, source)]
+
+
+def _unread(records: Sequence[Record], source: SourceConfig) -> Iterator[str]:
+    """Columns by a name that LLaMA-Factory gives a meaning, with something in them, which are read by nobody."""
+    columns = columns_of(source)
+    for name in sorted(_TELLING - set(columns.values())):
+        filled = sum(bool(record.get(name)) for record in records)
+        if filled:
+            mapped = ", ".join(f"{key}: {column}" for key, column in {**columns, name: name}.items())
+            yield (
+                f"the column {name} is filled in {filled:,} of {len(records):,} rows, and not read; map it, "
+                f"columns={{{mapped}}}, or take it out"
+            )
+
+
+def _placeholders(records: Sequence[Record], source: SourceConfig) -> Iterator[str]:
+    found: Counter[str] = Counter()
+    for record in records:
+        texts = json.dumps([record.get(column) for column in columns_of(source).values()], default=str)
+        found.update(set(_PLACEHOLDER.findall(texts)))
+    if found:
+        named = ", ".join(f"{name} ({count:,})" for name, count in sorted(found.items())[:SHOWN])
+        yield (
+            f"placeholders are trained on as they are, in so many of {len(records):,} rows: {named}; "
+            "put the words that they stand for in their place"
+        )
 
 
 def columns_of(source: SourceConfig) -> dict[str, str]:

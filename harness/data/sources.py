@@ -13,7 +13,7 @@ from harness.base import redaction
 from harness.base.errors import UserError
 from harness.config.schema import SourceConfig
 from harness.data import questions
-from harness.data.check import Record, row_problems
+from harness.data.check import Record, row_problems, row_warnings
 from harness.processes import start
 from harness.processes.jobs import FetchJob
 
@@ -74,6 +74,15 @@ class SourceReader:
         key = repr((self._file(source), described, append_answer))
         if key not in self._problems:
             self._problems[key] = row_problems(rows, source, append_answer)
+        return self._problems[key]
+
+    def row_warnings(self, source: SourceConfig) -> list[str]:
+        """Return what in the source's rows may be meant otherwise, as `data.check.row_warnings` tells. Raises
+        SourceError."""
+        described = {field.name: getattr(source, field.name) for field in fields(SourceConfig)}
+        key = repr(("warnings", self._file(source), described))
+        if key not in self._problems:
+            self._problems[key] = row_warnings(self.read(source), source)
         return self._problems[key]
 
     def question_problems(self, file: Path, benchmark: str | None, least: int) -> list[str]:

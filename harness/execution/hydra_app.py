@@ -37,6 +37,8 @@ def main(arguments: Sequence[str], make_observer: MakeObserver) -> int:
     sweep = Sweep(prepared.specs, make_observer, planner)
     for what in prepared.unchecked:
         sweep.observer.note(f"not checked: {what}")
+    for warning in prepared.warnings:
+        sweep.observer.warn(warning)
     if parsed.multirun:
         sweep.announce()
     try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from harness.base.errors import UserError
 from harness.comparison.facts import Fact
 from harness.compose import checks
+from harness.compose.data_checks import data_warnings
 from harness.compose.points import points
 from harness.config.schema import Config
 from harness.devices.device import Device, DeviceError
@@ -26,6 +27,8 @@ class Prepared:
     """In the order of the sweep."""
     unchecked: list[str] = field(default_factory=list)
     """What could not be checked on this machine, for a dry run that is planned for another."""
+    warnings: list[str] = field(default_factory=list)
+    """What nothing is wrong with, and may be meant otherwise."""
 
 
 class _Devices:
@@ -78,7 +81,8 @@ def prepare(overrides: Sequence[str], multirun: bool, planner: Planner) -> Prepa
         specs.append(planner.spec(point.config, point.overrides, described, number, of_sweep=multirun))
     if multirun:
         _refuse_what_is_unfair(specs)
-    return Prepared(specs, list(unchecked))
+    told = [warning for point in asked for warning in data_warnings(point.config, planner.sources)]
+    return Prepared(specs, list(unchecked), list(dict.fromkeys(told)))
 
 
 def _refuse_what_is_unfair(specs: Sequence[RunSpec]) -> None:

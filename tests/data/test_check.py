@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from harness.config.schema import SourceConfig
-from harness.data.check import Record, columns_of, mapping_problems, row_problems, tags_of
+from harness.data.check import Record, columns_of, mapping_problems, row_problems, row_warnings, tags_of
 from harness.data.sources import SourceReader
+from harness.execution.prepare import prepare
+from harness.plan.planner import Planner
 from tests.compose.checked import only
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -245,3 +247,43 @@ def test_llamafactory_keeps_what_is_good_and_drops_what_is_not(tmp_path: Path) -
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert json.loads(result.read_text()) == [not row_problems([row], TOOLS) for row in rows]
+
+
+# ---- What is right, and may be meant otherwise ----
+
+
+@pytest.mark.parametrize("name", ["system", "history", "tools", "images", "videos", "audios", "chosen", "kto_tag"])
+def test_a_column_that_says_what_it_is_and_is_read_by_nobody_is_named_with_the_mapping(name: str) -> None:
+    rows = [
+        {"instruction": "q", "input": "", "output": "a", name: "x"},
+        {"instruction": "q", "output": "a", name: None},
+    ]
+    mapped = f"columns={{prompt: instruction, query: input, response: output, {name}: {name}}}"
+    assert row_warnings(rows, SourceConfig()) == [
+        f"the column {name} is filled in 1 of 2 rows, and not read; map it, {mapped}, or take it out"
+    ]
+    columns = {"prompt": "instruction", "query": "input", "response": "output", name: name}
+    assert row_warnings(rows, SourceConfig(columns=columns)) == []
+
+
+def test_other_columns_and_empty_ones_are_nobodys_matter() -> None:
+    rows = [{"instruction": "q", "output": "a", "id": 3, "answer": "4", "system": "", "history": []}]
+    assert row_warnings(rows, SourceConfig()) == []
+
+
+def test_placeholders_are_named_with_the_rows_that_have_them() -> None:
+    texts = ["I am {{name}} by {{ author }}", "{{name}}", "a {{}} b {{ 1 }} { {x} } {y}", "没有"]
+    rows = [{"instruction": "who?", "input": "", "output": text} for text in texts]
+    assert row_warnings(rows, SourceConfig()) == [
+        "placeholders are trained on as they are, in so many of 4 rows: {{ author }} (1), {{name}} (2); put the words "
+        "that they stand for in their place"
+    ]
+
+
+def test_they_are_told_before_a_run_starts(tmp_path: Path) -> None:
+    file = tmp_path / "rows.json"
+    file.write_text(json.dumps([{"instruction": "q", "input": "", "output": "{{name}}"}] * 3))
+    planner = Planner(tmp_path)
+    given = ("dataset=local", f"dataset.path={file}", "dataset.validation_samples=0", "training.validation_steps=null")
+    prepared = prepare([*given, "device=cpu", "evaluation=none"], False, planner)
+    assert [warning.partition(": ")[0] for warning in prepared.warnings] == [f"dataset.path={file}"]
