@@ -6,7 +6,6 @@ Nothing is downloaded and nothing is written here.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from importlib.util import find_spec
 from operator import attrgetter
@@ -18,6 +17,7 @@ from harness.base.paths import NAME_RULE, is_name, obstacle
 from harness.compose.adapter_checks import adapter_mistakes
 from harness.compose.data_checks import question_mistakes, row_mistakes
 from harness.compose.keys import OPEN, keys
+from harness.compose.model_checks import model_mistakes
 from harness.config.schema import LANGUAGES, MERGED, TARGETS, Config, LaunchConfig, arm_of
 from harness.data.sources import SourceReader
 from harness.devices.device import Device
@@ -70,7 +70,7 @@ def check(config: Config, device: Device | None, sources: SourceReader, *, repor
         *_validation(config),
         *_places(config, sources, reported),
         *_quantization(config),
-        *_model(config, sources),
+        *model_mistakes(config, sources),
         *row_mistakes(config, sources),
         *question_mistakes(config.evaluation, sources),
         *_evaluation(config),
@@ -154,31 +154,6 @@ def _quantization(config: Config) -> Iterator[str]:
         )
     if quantization.bits is None and method.name == "qlora" and quantization.name != "none":
         yield "quantization.bits=null: method=qlora needs a quantized base; use 4 or 8, or method=lora"
-
-
-def _model(config: Config, sources: SourceReader) -> Iterator[str]:
-    model = config.model
-    if model.path is None:
-        if model.shape is None:
-            yield "model.path: a value is needed; give a folder or a hub id, or model=random with a model.shape"
-        elif model.shape not in model.shapes:
-            yield f"model.shape={model.shape}: there is {', '.join(model.shapes)}"
-        return
-    folder = sources.path(model.path)
-    owner = sources.path(model.path.partition("/")[0])
-    looks_like_hub_id = re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model.path) and not owner.exists()
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            yield f"model.path={model.path}: is not a model: there is no config.json in this folder"
-        elif not [*folder.glob("*.safetensors"), *folder.glob("*.bin")]:
-            yield f"model.path={model.path}: is not a model: no weights (*.safetensors or *.bin) in this folder"
-    elif folder.exists():
-        yield f"model.path={model.path}: is a file; give the folder that holds config.json and the weights"
-    elif not looks_like_hub_id or model.hub == "local":
-        yield (
-            f"model.path={model.path}: no such folder; "
-            "give a folder with config.json and weights, or a hub id (owner/name) with model.hub=huggingface|modelscope"
-        )
 
 
 def _evaluation(config: Config) -> Iterator[str]:

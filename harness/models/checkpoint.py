@@ -13,6 +13,9 @@ from safetensors import SafetensorError, safe_open
 CONFIG = "config.json"
 ADAPTER_CONFIG = "adapter_config.json"
 _LORA = re.compile(r"base_model\.model\.(.+)\.lora_([AB])\.weight")
+_BIN_INDEX = "pytorch_model.bin.index.json"
+_POINTER, _POINTER_BYTES = b"version https://git-lfs.github.com/spec/", 1024
+"""How a pointer begins, and more than its size (git-lfs, docs/spec.md)."""
 _DTYPES = ("float32", "float16", "bfloat16")
 
 
@@ -56,9 +59,48 @@ def is_model(folder: Path) -> bool:
 
 
 def weights_bytes(folder: Path) -> int:
-    """Return the size of all files that hold weights; those of older formats only where there is no other."""
-    files = [*folder.glob("*.safetensors")] or [*folder.glob("*.bin")]
-    return sum(file.stat().st_size for file in files)
+    """Return the size of all files that hold weights."""
+    return sum(file.stat().st_size for file in weight_files(folder))
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the files that hold weights; those of older formats only where there is no other."""
+    return [*folder.glob("*.safetensors")] or [*folder.glob("*.bin")]
+
+
+def lfs_pointers(folder: Path) -> list[str]:
+    """Return the names of files in a model's folder for which git-lfs has left a pointer."""
+    files = [*weight_files(folder), *folder.glob("*.json"), *folder.glob("*.model")]
+    small = sorted(file for file in files if file.is_file() and file.stat().st_size < _POINTER_BYTES)
+    return [file.name for file in small if file.read_bytes().startswith(_POINTER)]
+
+
+def missing_shards(folder: Path) -> list[str]:
+    """Return the names of files that the index of a model's weights names and that are not there."""
+    index = folder / ("model.safetensors.index.json" if [*folder.glob("*.safetensors")] else _BIN_INDEX)
+    try:
+        named = set(json.loads(index.read_bytes())["weight_map"].values())
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return []
+    return sorted(name for name in named if isinstance(name, str) and not (folder / name).is_file())
+
+
+def quantized_as(folder: Path) -> str | None:
+    """Return how the weights on the disk are quantized, in a word; None: they are not."""
+    described = _config(folder).get("quantization_config")
+    if not isinstance(described, dict):
+        return None
+    method = str(described.get("quant_method") or "quantized")
+    # bitsandbytes may be named and do nothing.
+    packed = method != "bitsandbytes" or described.get("load_in_4bit") or described.get("load_in_8bit")
+    return method if packed else None
+
+
+def has_senses(folder: Path) -> bool:
+    """Return whether a model takes more than text, by what its config.json has parts for."""
+    return any(
+        part in key for key in _config(folder) for part in ("vision", "visual", "image", "video", "audio", "thinker")
+    )
 
 
 def shapes_of(folder: Path) -> dict[str, tuple[int, ...]]:

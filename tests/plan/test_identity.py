@@ -163,12 +163,16 @@ def test_another_image_under_the_same_name_is_another_run(tmp_path: Path) -> Non
     (tmp_path / "media").mkdir()
     image = tmp_path / "media" / "1.png"
     image.write_bytes(b"a picture")
+    seeing = shutil.copytree(TINY, tmp_path / "seeing")
+    config = json.loads((seeing / "config.json").read_text())
+    (seeing / "config.json").write_text(json.dumps(config | {"vision_config": {}}))
     turns = [{"from": "human", "value": "<image>what?"}, {"from": "gpt", "value": "a cat"}]
     rows = tmp_path / "rows.json"
     rows.write_text(json.dumps([{"conversations": turns, "images": ["1.png"]}] * 4))
     given = (
         *("dataset=local", f"dataset.path={rows}", "dataset.formatting=sharegpt", "dataset.train_samples=4"),
         *("dataset.columns={messages: conversations, images: images}", "training.validation_steps=null"),
+        f"model.path={seeing}",
     )
     here = f"llamafactory.media_dir={tmp_path / 'media'}"
     specs = [spec_of(*BASE, *given, place) for place in (here, "llamafactory.media_dir=/nowhere")]
