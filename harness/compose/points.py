@@ -55,8 +55,7 @@ def points(overrides: Sequence[str], multirun: bool, check: Callable[[Config], l
             combinations, more = command_line.combinations(given)
             mistakes += more
         else:
-            reason = "several values make a sweep; use `harness sweep`, or --multirun, or give one value"
-            mistakes += [f"{override.input_line}: {reason}" for override in given if override.is_sweep_override()]
+            mistakes += [_several(override) for override in given if override.is_sweep_override()]
         found = []
         for combination in combinations:
             try:
@@ -82,7 +81,7 @@ def typed(config: DictConfig) -> Config:
         config_object = OmegaConf.to_object(OmegaConf.merge(hydra_plugins.schema(), task))
     except OmegaConfBaseException as error:
         key = getattr(error, "full_key", None)
-        raise UserError(f"{key}: a value is needed; give {key}=..." if key else _first_line(error)) from None
+        raise UserError(f"{key}: a value is needed; give {key}=..." if key else first_line(error)) from None
     assert isinstance(config_object, Config)
     return config_object
 
@@ -92,7 +91,7 @@ def _composed(overrides: list[str]) -> DictConfig:
     try:
         composed: DictConfig = compose(CONFIG_NAME, overrides, return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(_first_line(error)) from None
+        raise UserError(first_line(error)) from None
     return composed
 
 
@@ -115,8 +114,9 @@ class _CommandLine:
             try:
                 override = self._parser.parse_override(text)
             except HydraException as error:
-                mistakes.append(f"{text}: {_first_line(error)}")
+                mistakes.append(f"{text}: {first_line(error)}")
                 continue
+            override.config_loader = self._loader  # which a glob asks for its names
             if mistake := self._mistake(override):
                 mistakes.append(mistake)
             else:
@@ -141,6 +141,8 @@ class _CommandLine:
 
     def _mistake(self, override: Override) -> str | None:
         key = override.key_or_group
+        if override.is_interval_sweep():
+            return f"{override.input_line}: an interval names no values; give them, {key}=1,2,3 or {key}=range(1,4)"
         if key.split(".")[0].split("/")[0] in _SEPARATE:
             return None
         if key in self._groups:
@@ -164,8 +166,18 @@ class _CommandLine:
                 single = self._parser.parse_override(f"{key}={value}") if override.is_sweep_override() else override
                 OmegaConf.update(self._scratch, key, single.value())
             except (HydraException, OmegaConfBaseException) as error:
-                return f"{key}={value}: {_first_line(error)}"
+                return f"{key}={value}: {first_line(error)}"
         return None
+
+
+def _several(override: Override) -> str:
+    """What is wrong with several values where one is wanted: they may have been meant as one."""
+    # As it was typed: `admit` puts ++ before it.
+    typed = (override.input_line or "").removeprefix("++")
+    key, _, text = typed.partition("=")
+    is_words = "(" not in text and any(map(str.isalpha, text))
+    quoted = "" if not is_words else f"""; one value with a comma in it is quoted: '{key}="{text}"'"""
+    return f"{typed}: several values make a sweep; use `harness sweep`, or --multirun, or give one value{quoted}"
 
 
 def _single(given: Sequence[Override]) -> list[str]:
@@ -187,7 +199,8 @@ _LISTED = {
 """How to write what OmegaConf names by its class."""
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return what an error of Hydra's or OmegaConf's says, in a line and without its class names."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     first = lines[0] if lines else type(error).__name__
     return next((f"each must be {form}" for name, form in _LISTED.items() if name in first), first)

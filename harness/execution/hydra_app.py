@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import types
@@ -10,10 +11,14 @@ from pathlib import Path
 
 import hydra
 from hydra._internal.utils import get_args_parser
+from hydra.errors import HydraException
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from harness.base import paths
+from harness.base.errors import UserError
 from harness.compose import hydra_plugins, hydra_values
+from harness.compose.points import first_line
 from harness.execution.prepare import prepare
 from harness.execution.sweep import MakeObserver, Stopped, Sweep
 from harness.plan.planner import Planner
@@ -72,8 +77,14 @@ def _exit_status(sweep: Sweep, multirun: bool) -> int:
 
 
 def _application(task: Callable[[DictConfig], object]) -> None:
+    """Have Hydra call `task` for each point. Raises UserError for what Hydra refuses, and OSError."""
     folder = str(paths.configuration_folder("conf").resolve())
-    hydra.main(version_base="1.3", config_path=folder, config_name="config")(task)()
+    # Else Hydra prints what goes wrong, with or without a traceback, and ends the process.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        hydra.main(version_base="1.3", config_path=folder, config_name="config")(task)()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(first_line(error)) from None
 
 
 def _nothing(composed: DictConfig) -> None:

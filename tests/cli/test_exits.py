@@ -138,3 +138,16 @@ def test_ctrl_c_says_how_to_go_on(arguments: list[str], tmp_path: Path) -> None:
     assert process.returncode == 130
     assert errors.endswith("interrupted; the same command goes on where this stopped\n")
     assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("hydra.run.dir=/proc/none", "/proc/none: No such file or directory"),
+        ("hydra.run.dir=${nothing}", "Interpolation key 'nothing' not found"),
+        ("hydra/launcher=nothing", "In 'hydra/config': Could not find 'hydra/launcher/nothing'"),
+    ],
+)
+def test_what_hydra_itself_cannot_do_is_a_message_too(given: str, message: str, harness: Harness) -> None:
+    done = harness("run", "device=cpu", "dry_run=true", given)
+    assert (done.returncode, done.stderr) == (2, f"error: {message}\n")

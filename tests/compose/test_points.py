@@ -414,3 +414,22 @@ def test_a_check_of_ones_own_is_asked_about_every_point() -> None:
     asked: list[Config] = []
     points(["seed=3,4"], True, lambda config: asked.append(config) or [])
     assert [config.seed for config in asked] == [3, 4]
+
+
+# ---- Hydra's own words ----
+
+
+def test_an_interval_names_no_values_and_a_glob_names_those_that_there_are() -> None:
+    assert mistakes("seed=interval(0,3)", multirun=True) == [
+        "seed=interval(0,3): an interval names no values; give them, seed=1,2,3 or seed=range(1,4)"
+    ]
+    found = all_points("method=glob(qlora*)", multirun=True)
+    assert sorted(point.config.method.name for point in found) == ["qlora", "qlora_int8", "qlora_rank32"]
+
+
+def test_one_value_with_a_comma_is_answered_with_its_quoted_form() -> None:
+    (told,) = mistakes("llamafactory.default_system=Be brief, please")
+    assert told.startswith("llamafactory.default_system=Be brief, please: several values make a sweep")
+    quoted = 'llamafactory.default_system="Be brief, please"'
+    assert told.endswith(f"one value with a comma in it is quoted: '{quoted}'")
+    assert only(quoted).llamafactory == {"default_system": "Be brief, please"}
