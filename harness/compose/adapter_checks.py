@@ -50,12 +50,16 @@ def _adapter(config: Config, adapter: str, sources: SourceReader) -> Iterator[st
     elif not (folder / ADAPTER_CONFIG).is_file():
         yield f"{_ADAPTERS}={adapter}: is no adapter: there is no {ADAPTER_CONFIG} in it"
     elif config.model.path is not None and (base := sources.path(config.model.path)).is_dir():
-        try:
-            misfit = checkpoint.misfit(folder, base)
-        except DamagedError as error:
-            misfit = str(error)
-        if misfit:
+        for misfit in sources.found_once(("adapter", folder, base), lambda: _misfits(folder, base)):
             yield f"{_ADAPTERS}={adapter}: belongs to another base than model.path={config.model.path}: {misfit}"
+
+
+def _misfits(adapter: Path, base: Path) -> list[str]:
+    try:
+        found = checkpoint.misfit(adapter, base)
+    except DamagedError as error:
+        return [str(error)]
+    return [found] if found else []
 
 
 def _pissa(config: Config) -> Iterator[str]:

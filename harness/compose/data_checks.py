@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from harness.base.paths import NAME_RULE, is_name
@@ -18,8 +19,7 @@ from harness.processes.jobs import ARITHMETIC
 def row_mistakes(config: Config, sources: SourceReader) -> Iterator[str]:
     """Yield what is wrong with the dataset. What is on a hub and was not fetched is left out."""
     dataset = config.dataset
-    given = ((f"dataset.validation[{number}]", source) for number, source in enumerate(dataset.validation))
-    for key, source in (*_trained_on(dataset), *given):
+    for key, source in _sources(dataset):
         yield from _source_mistakes(config, key, source, sources)
     for key, name in {"train_name": dataset.train_name, "validation_name": dataset.validation_name}.items():
         if not is_name(name):
@@ -34,8 +34,7 @@ def row_mistakes(config: Config, sources: SourceReader) -> Iterator[str]:
 def data_warnings(config: Config, sources: SourceReader) -> Iterator[str]:
     """Yield what may be meant otherwise in rows that nothing is wrong with."""
     dataset = config.dataset
-    given = ((f"dataset.validation[{number}]", source) for number, source in enumerate(dataset.validation))
-    for key, source in (*_trained_on(dataset), *given):
+    for key, source in _sources(dataset):
         if not (source is dataset and prepare.is_generated(dataset)):
             yield from (f"{_place(key, source)}: {warning}" for warning in sources.row_warnings(source))
 
@@ -84,7 +83,8 @@ def _in_questions(evaluation: EvaluationConfig, path: Path, sources: SourceReade
     for file, least in given:
         if file is not None:
             shown = evaluation.path if file == path else f"{evaluation.path} ({file.name})"
-            for problem in sources.question_problems(file, benchmark, least):
+            look = partial(questions.problems, file, benchmark, least)
+            for problem in sources.found_once((file, benchmark, least), look):
                 yield f"evaluation.path={shown}: {problem}"
 
 
@@ -93,6 +93,12 @@ def _lacks_examples(path: Path, benchmark: str | None) -> bool:
 
     Where the split's name is not known, any other file may be one; a folder of other files is evalscope's to read."""
     return questions.asked(path, benchmark) is not None and not questions.examples(path, benchmark)
+
+
+def _sources(dataset: DatasetConfig) -> Iterator[tuple[str, SourceConfig]]:
+    """Every source of rows, with the key that names it."""
+    yield from _trained_on(dataset)
+    yield from ((f"dataset.validation[{number}]", source) for number, source in enumerate(dataset.validation))
 
 
 def _trained_on(dataset: DatasetConfig) -> Iterator[tuple[str, SourceConfig]]:

@@ -29,7 +29,7 @@ def model_mistakes(config: Config, sources: SourceReader) -> Iterator[str]:
     owner = sources.path(model.path.partition("/")[0])
     looks_like_hub_id = re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model.path) and not owner.exists()
     if folder.is_dir():
-        yield from _folder(config, folder)
+        yield from _folder(config, folder, sources)
     elif folder.exists():
         yield f"model.path={model.path}: is a file; give the folder that holds config.json and the weights"
     elif not looks_like_hub_id or model.hub == "local":
@@ -49,24 +49,12 @@ def _template(template: str) -> Iterator[str]:
         )
 
 
-def _folder(config: Config, folder: Path) -> Iterator[str]:
+def _folder(config: Config, folder: Path, sources: SourceReader) -> Iterator[str]:
     place = f"model.path={config.model.path}"
-    if not (folder / checkpoint.CONFIG).is_file():
-        yield f"{place}: is not a model: there is no config.json in this folder"
+    damage = sources.found_once(("model", folder), lambda: list(_damage(folder)))
+    yield from (f"{place}: {problem}" for problem in damage)
+    if damage:
         return
-    if not checkpoint.weight_files(folder):
-        yield f"{place}: is not a model: no weights (*.safetensors or *.bin) in this folder"
-        return
-    pointers = checkpoint.lfs_pointers(folder)
-    if pointers:
-        yield f"{place}: {_listed(pointers)}: Git LFS pointers, not the files themselves; run git lfs pull in it"
-        return
-    if missing := checkpoint.missing_shards(folder):
-        yield f"{place}: {_listed(missing)}: named by its index of weights, and not there; fetch the model again"
-    try:
-        checkpoint.shapes_of(folder)
-    except DamagedError as error:
-        yield f"{place}: {error}"
     scheme = checkpoint.quantized_as(folder)
     if scheme is not None and config.quantization.bits is not None:
         yield (
@@ -74,6 +62,26 @@ def _folder(config: Config, folder: Path) -> Iterator[str]:
             f"{config.quantization.name} out in silence; give the unquantized model, or quantization=none"
         )
     yield from _senses(config, folder)
+
+
+def _damage(folder: Path) -> Iterator[str]:
+    """What is wrong with the files themselves, whatever they are used for."""
+    if not (folder / checkpoint.CONFIG).is_file():
+        yield "is not a model: there is no config.json in this folder"
+        return
+    if not checkpoint.weight_files(folder):
+        yield "is not a model: no weights (*.safetensors or *.bin) in this folder"
+        return
+    pointers = checkpoint.lfs_pointers(folder)
+    if pointers:
+        yield f"{_listed(pointers)}: Git LFS pointers, not the files themselves; run git lfs pull in it"
+        return
+    if missing := checkpoint.missing_shards(folder):
+        yield f"{_listed(missing)}: named by its index of weights, and not there; fetch the model again"
+    try:
+        checkpoint.shapes_of(folder)
+    except DamagedError as error:
+        yield str(error)
 
 
 def _senses(config: Config, folder: Path) -> Iterator[str]:

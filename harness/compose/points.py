@@ -114,7 +114,7 @@ class _CommandLine:
             try:
                 override = self._parser.parse_override(text)
             except HydraException as error:
-                mistakes.append(f"{text}: {first_line(error)}")
+                mistakes.append(f"{_typed(text)}: {first_line(error)}")
                 continue
             override.config_loader = self._loader  # which a glob asks for its names
             if mistake := self._mistake(override):
@@ -142,7 +142,8 @@ class _CommandLine:
     def _mistake(self, override: Override) -> str | None:
         key = override.key_or_group
         if override.is_interval_sweep():
-            return f"{override.input_line}: an interval names no values; give them, {key}=1,2,3 or {key}=range(1,4)"
+            typed = _typed(override.input_line or "")
+            return f"{typed}: an interval names no values; give them, {key}=1,2,3 or {key}=range(1,4)"
         if key.split(".")[0].split("/")[0] in _SEPARATE:
             return None
         if key in self._groups:
@@ -170,10 +171,14 @@ class _CommandLine:
         return None
 
 
+def _typed(override: str) -> str:
+    """An override as it was typed: `admit` puts ++ before some."""
+    return override.removeprefix("++")
+
+
 def _several(override: Override) -> str:
     """What is wrong with several values where one is wanted: they may have been meant as one."""
-    # As it was typed: `admit` puts ++ before it.
-    typed = (override.input_line or "").removeprefix("++")
+    typed = _typed(override.input_line or "")
     key, _, text = typed.partition("=")
     is_words = "(" not in text and any(map(str.isalpha, text))
     quoted = "" if not is_words else f"""; one value with a comma in it is quoted: '{key}="{text}"'"""

@@ -20,9 +20,9 @@ _SAID = re.compile(
     re.IGNORECASE,
 )
 _LATEX_FRACTION = re.compile(r"\\[dt]?frac\s*\{\s*(-?[\d.,]+)\s*\}\s*\{\s*([\d.,]+)\s*\}")
-_NOT_A_DIGIT = r"(?:[$£€¥₩₹]|US\$|RMB|USD|CNY)"
+_CURRENCY = r"(?:[$£€¥₩₹]|US\$|RMB|USD|CNY)"
 _NUMBER = re.compile(
-    rf"(?P<sign>-\s*)?(?:{_NOT_A_DIGIT}\s*)?(?P<inner>-\s*)?"
+    rf"(?P<sign>-\s*)?(?:{_CURRENCY}\s*)?(?P<inner>-\s*)?"
     r"(?P<whole>\d{1,3}(?:,\d{3})+(?!\d)|\d+)?(?P<part>\.\d+)?(?P<power>[eE][+-]?\d+\b)?"
     r"(?:\s*/\s*(?P<below>\d+)(?![\d.]*\s*/))?(?P<unit>\s*[万亿])?"
 )
@@ -94,11 +94,10 @@ def _up_to_its_brace(text: str) -> str:
 
 
 def _numbers(text: str) -> list[Fraction]:
-    values = (_value(found, text) for found in _NUMBER.finditer(text) if found["whole"] or found["part"])
-    return [value for value in values if value is not None]
+    return [_value(found, text) for found in _NUMBER.finditer(text) if found["whole"] or found["part"]]
 
 
-def _value(found: re.Match[str], text: str) -> Fraction | None:
+def _value(found: re.Match[str], text: str) -> Fraction:
     whole, part, power = found["whole"] or "0", found["part"] or "", found["power"] or ""
     value = Fraction(f"{whole.replace(',', '')}{part}{power if len(power) < 5 else ''}")
     if below := int(found["below"] or 1):

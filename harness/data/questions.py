@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from harness.data.check import SHOWN
 from harness.data.encoding import BOM, encoding_problem
 from harness.data.final_number import MARK, number
 
@@ -20,8 +21,6 @@ SUFFIXES = (".jsonl", ".csv", ".tsv", ".parquet")
 """What evalscope reads questions from."""
 _COLUMNS = {"gsm8k": ("question", "answer")}
 """Those that a benchmark reads (evalscope's benchmarks/), of the ones that the harness knows."""
-SHOWN = 5
-"""Problems told of one file; the others are counted."""
 
 
 def examples(path: Path, benchmark: str | None) -> list[Path]:
@@ -52,7 +51,7 @@ def problems(file: Path, benchmark: str | None, least: int) -> list[str]:
     looked at. Raises OSError."""
     try:
         rows = list(_rows(file))
-    except ValueError as error:
+    except (ValueError, csv.Error) as error:
         return [str(error)]
     if len(rows) < max(1, least):
         return [

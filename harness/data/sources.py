@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 from harness.base import redaction
 from harness.base.errors import UserError
 from harness.config.schema import SourceConfig
-from harness.data import questions
 from harness.data.check import Record, row_problems, row_warnings
 from harness.processes import start
 from harness.processes.jobs import FetchJob
@@ -70,28 +69,24 @@ class SourceReader:
     def row_problems(self, source: SourceConfig, append_answer: bool) -> list[str]:
         """Return what is wrong with the source's rows, as `data.check.row_problems` tells. Raises SourceError."""
         rows = self.read(source)
-        described = {field.name: getattr(source, field.name) for field in fields(SourceConfig)}
-        key = repr((self._file(source), described, append_answer))
-        if key not in self._problems:
-            self._problems[key] = row_problems(rows, source, append_answer)
-        return self._problems[key]
+        key = ("rows", self._file(source), _described(source), append_answer)
+        return self.found_once(key, lambda: row_problems(rows, source, append_answer))
 
     def row_warnings(self, source: SourceConfig) -> list[str]:
         """Return what in the source's rows may be meant otherwise, as `data.check.row_warnings` tells. Raises
         SourceError."""
-        described = {field.name: getattr(source, field.name) for field in fields(SourceConfig)}
-        key = repr(("warnings", self._file(source), described))
-        if key not in self._problems:
-            self._problems[key] = row_warnings(self.read(source), source)
-        return self._problems[key]
+        rows = self.read(source)
+        return self.found_once(("warnings", self._file(source), _described(source)), lambda: row_warnings(rows, source))
 
-    def question_problems(self, file: Path, benchmark: str | None, least: int) -> list[str]:
-        """Return what is wrong with a file of questions, as `data.questions.problems` tells."""
-        key = repr((file, benchmark, least))
+    def found_once(self, of: object, look: Callable[[], list[str]]) -> list[str]:
+        """Return what `look` finds in files, for all runs of a sweep the same: each is looked at once.
+
+        `of`: what tells this look from others. One that raises OSError has found that."""
+        key = repr(of)
         if key not in self._problems:
             try:
-                self._problems[key] = questions.problems(file, benchmark, least)
-            except (OSError, ValueError) as error:
+                self._problems[key] = look()
+            except OSError as error:
                 self._problems[key] = [f"cannot be read: {error}"]
         return self._problems[key]
 
@@ -103,6 +98,11 @@ class SourceReader:
         if not self.is_here(source):
             raise SourceError(f"dataset.repository={source.repository}", f"{source.file} was not fetched from its hub")
         return self._files[source.repository, source.file or ""]
+
+
+def _described(source: SourceConfig) -> dict[str, Any]:
+    """A source without what a dataset has beside it."""
+    return {field.name: getattr(source, field.name) for field in fields(SourceConfig)}
 
 
 def _once(made: dict[K, T | SourceError], key: K, make: Callable[[], T]) -> T:

@@ -9,11 +9,10 @@ import ast
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, Literal
 
 from harness.base.errors import did_you_mean
+from harness.trainer.installed import syntax_tree
 
 _SOURCES = (
     *(f"llamafactory/hparams/{kind}_args.py" for kind in ("model", "data", "training", "finetuning", "generating")),
@@ -235,12 +234,7 @@ def training_argument_names() -> frozenset[str]:
     are the annotated fields of the dataclasses."""
     names: set[str] = set()
     for source in _SOURCES:
-        package = source.partition("/")[0]
-        spec = find_spec(package)
-        if spec is None or spec.origin is None:
-            raise ModuleNotFoundError(f"{package} is not installed; install the harness with its dependencies")
-        tree = ast.parse((Path(spec.origin).parent.parent / source).read_text(encoding="utf-8"))
-        for definition in tree.body:
+        for definition in syntax_tree(source).body:
             for field in definition.body if isinstance(definition, ast.ClassDef) else []:
                 if isinstance(field, ast.AnnAssign) and "init=False" not in (text := ast.unparse(field)):
                     names.add(text.partition(":")[0])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
+
+from harness.trainer.installed import syntax_tree
 
 
 @cache
@@ -13,10 +13,7 @@ def template_names() -> frozenset[str]:
     """Return their names. Raises ModuleNotFoundError without LLaMA-Factory.
 
     Read from the source, as `fields.training_argument_names` is: they are what it registers."""
-    spec = find_spec("llamafactory")
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("llamafactory is not installed; install the harness with its dependencies")
-    tree = ast.parse((Path(spec.origin).parent / "data" / "template.py").read_text(encoding="utf-8"))
+    tree = syntax_tree("llamafactory/data/template.py")
     calls = (node.value for node in tree.body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call))
     return frozenset(
         argument.value.value

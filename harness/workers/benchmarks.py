@@ -18,11 +18,9 @@ from evalscope.api.metric import Score
 from evalscope.api.registry import BENCHMARK_REGISTRY, register_benchmark
 
 from harness.data.arithmetic import DEFAULT_QUESTIONS, generate
+from harness.data.final_number import MARK
+from harness.data.questions import SUFFIXES
 from harness.processes.jobs import ARITHMETIC
-
-MARK = "####"
-SUFFIXES = (".jsonl", ".csv", ".tsv", ".parquet")
-"""What evalscope's LocalDataLoader reads."""
 
 
 def answer_after_mark(text: str) -> str:

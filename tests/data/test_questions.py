@@ -84,6 +84,8 @@ def test_a_file_is_taken_or_told_with_line_and_way_out(kind: str, tmp_path: Path
 def test_tables_are_read_as_evalscope_reads_them(tmp_path: Path) -> None:
     (tmp_path / "test.csv").write_text('question,answer\n"1,000 + 1?",1001\n2?,\n')
     assert problems(tmp_path / "test.csv", "gsm8k", 2) == ["row 2: answer is empty"]
+    (tmp_path / "test.csv").write_text(f"question,answer\n{'x' * 200_000},1\n")
+    assert problems(tmp_path / "test.csv", "gsm8k", 1) == ["field larger than field limit (131072)"]
     parquet.write_table(pyarrow.table({"question": ["1?", "2?"], "answer": ["1", None]}), tmp_path / "test.parquet")
     assert problems(tmp_path / "test.parquet", "gsm8k", 2) == ["row 2: answer is empty"]
 
