@@ -136,7 +136,7 @@ def _description_mistakes(config: Config, key: str, source: SourceConfig) -> Ite
             yield f"{key}.file: a value is needed, the path of a file inside of {source.repository}"
     elif source is not dataset or dataset.name != "arithmetic":
         given = f"{key}.path=FILE" if source is dataset else f"'{key.partition('[')[0]}=[{{path: FILE}}]'"
-        yield f"{key}.path: dataset={dataset.name} needs a file; give {given} (JSON, JSONL or parquet)"
+        yield f"{key}.path: dataset={dataset.name} needs a file; give {given} (JSON, JSONL, CSV or parquet)"
 
 
 def _count_mistakes(config: Config, sources: SourceReader) -> Iterator[str]:

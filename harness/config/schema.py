@@ -78,7 +78,7 @@ class SourceConfig:
     """A file of rows, and how LLaMA-Factory is to read it (data/README.md there)."""
 
     path: str | None = None
-    """JSON, JSONL or parquet."""
+    """JSON, JSONL, CSV, parquet or arrow."""
     repository: str | None = None
     """Where `path` is not given: owner/name of a dataset on model.hub, whose `file` is fetched once."""
     file: str | None = None

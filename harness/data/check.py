@@ -23,8 +23,21 @@ _DEFAULT_COLUMNS = {
     "alpaca": {"prompt": "instruction", "query": "input", "response": "output"},
     "sharegpt": {"messages": "conversations"},
 }
+PREFERENCES = frozenset(("chosen", "rejected", "kto_tag"))
+"""Columns of training on preferences; a row with kto_tag LLaMA-Factory leaves out of supervised fine-tuning."""
 _TELLING = COLUMNS - {"prompt", "query", "response", "messages"}
 """Names that say what a column is, whoever wrote the file; the others are words that any file may have."""
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+"""Half of a character of two, `\\ud83d` in JSON: it cannot be written as UTF-8. LLaMA-Factory's reader leaves it
+out."""
+_SHAPES = {
+    ("from", "value"): "dataset.formatting=sharegpt 'dataset.columns={{messages: {column}}}'",
+    ("role", "content"): (
+        "dataset.formatting=sharegpt 'dataset.columns={{messages: {column}}}' "
+        "'dataset.tags={{role_tag: role, content_tag: content, user_tag: user, assistant_tag: assistant}}'"
+    ),
+}
+"""How conversations are described, by the names in their turns."""
 _PLACEHOLDER = re.compile(r"\{\{\s*[A-Za-z_]\w*\s*\}\}")
 """As LLaMA-Factory's identity.json has them, {{name}} and {{author}}."""
 _NEEDED = {"alpaca": ("prompt", "response"), "sharegpt": ("messages",)}
@@ -46,11 +59,19 @@ these are Qwen's)."""
 
 def mapping_problems(source: SourceConfig) -> Iterator[str]:
     """Yield what is wrong with a source's description, whatever its rows are: `key: what; what would be right`."""
-    if source.formatting not in _DEFAULT_COLUMNS:
+    if source.formatting == "openai":
+        described = _SHAPES["role", "content"].format(column=source.columns.get("messages", "messages"))
+        yield (
+            "formatting=openai: LLaMA-Factory 0.9.5 adds `detailed thinking off` to the system prompt of every such "
+            f"row; turns with role and content are read as they are by {described}"
+        )
+    elif source.formatting not in _DEFAULT_COLUMNS:
         yield f"formatting={source.formatting}: must be alpaca or sharegpt"
     for key, given, known in (("columns", source.columns, COLUMNS), ("tags", source.tags, TAGS)):
         for name in sorted(given.keys() - known):
             yield f"{key}.{name}: LLaMA-Factory knows {', '.join(sorted(known))}"
+    for name in sorted(PREFERENCES & source.columns.keys()):
+        yield f"columns.{name}: is of training on preferences, and the harness compares supervised fine-tuning"
     for name in _NEEDED.get(source.formatting, ()):
         if source.columns and name not in source.columns:
             yield (
@@ -78,12 +99,25 @@ def row_problems(records: Sequence[Record], source: SourceConfig, append_answer:
         found += [f"row {number}: {problem}" for problem in problems[: max(0, SHOWN - len(found))]]
     if broken > len({problem.partition(":")[0] for problem in found}):
         found.append(f"{broken} of {len(records)} rows are wrong")
+    if broken and (described := _described(records[0], source)):
+        found.append(f"these look like conversations; then describe them: {described}")
     return found
+
+
+def _described(record: Record, source: SourceConfig) -> str | None:
+    """How a row that holds a conversation is described, where that is not how it is described; else None."""
+    for column, turns in record.items():
+        turn = turns[-1] if isinstance(turns, list) and turns else None
+        for (role, content), words in _SHAPES.items():
+            if isinstance(turn, dict) and {role, content} <= turn.keys():
+                is_so = source.formatting == "sharegpt" and tags_of(source)["role_tag"] == role
+                return None if is_so and columns_of(source)["messages"] == column else words.format(column=column)
+    return None
 
 
 def row_warnings(records: Sequence[Record], source: SourceConfig) -> list[str]:
     """Return what in rows that can be trained on may be meant otherwise: what is wrong, and what would be right."""
-    return [*_unread(records, source), *_placeholders(records, source)]
+    return [*_unread(records, source), *_placeholders(records, source), *_surrogates(records, source)]
 
 
 def _unread(records: Sequence[Record], source: SourceConfig) -> Iterator[str]:
@@ -91,7 +125,12 @@ def _unread(records: Sequence[Record], source: SourceConfig) -> Iterator[str]:
     columns = columns_of(source)
     for name in sorted(_TELLING - set(columns.values())):
         filled = sum(bool(record.get(name)) for record in records)
-        if filled:
+        if filled and name in PREFERENCES:
+            yield (
+                f"the column {name} is filled in {filled:,} of {len(records):,} rows, and not read: it is of training "
+                "on preferences, and the harness compares supervised fine-tuning"
+            )
+        elif filled:
             mapped = ", ".join(f"{key}: {column}" for key, column in {**columns, name: name}.items())
             yield (
                 f"the column {name} is filled in {filled:,} of {len(records):,} rows, and not read; map it, "
@@ -112,6 +151,31 @@ def _placeholders(records: Sequence[Record], source: SourceConfig) -> Iterator[s
         )
 
 
+def _surrogates(records: Sequence[Record], source: SourceConfig) -> Iterator[str]:
+    columns = columns_of(source).values()
+    broken = [
+        number
+        for number, record in enumerate(records, start=1)
+        if any(without_lone_surrogates(record.get(column)) != record.get(column) for column in columns)
+    ]
+    if broken:
+        yield (
+            f"{len(broken):,} of {len(records):,} rows hold halves of characters (lone surrogates, as in \\ud83d), "
+            f"which are left out: row {', '.join(map(str, broken[:SHOWN]))}"
+        )
+
+
+def without_lone_surrogates(value: Any) -> Any:
+    """Return a value of a row without what LLaMA-Factory's reader leaves out of its texts."""
+    if isinstance(value, str):
+        return value if value.isascii() else _LONE_SURROGATE.sub("", value)
+    if isinstance(value, list):
+        return [without_lone_surrogates(item) for item in value]
+    if isinstance(value, dict):
+        return {name: without_lone_surrogates(item) for name, item in value.items()}
+    return value
+
+
 def columns_of(source: SourceConfig) -> dict[str, str]:
     """Return the file's name of every column that is read, by LLaMA-Factory's name. As there, where one is named no
     default is left."""
@@ -125,7 +189,9 @@ def tags_of(source: SourceConfig) -> dict[str, str]:
 
 def _alpaca(record: Record, source: SourceConfig) -> Iterator[str]:
     columns = columns_of(source)
-    yield from _text(record, columns["prompt"], needed=True)
+    # The two are joined, and either may be all there is.
+    is_asked = columns["prompt"] in record and bool(str(record.get(columns.get("query", "")) or "").strip())
+    yield from _text(record, columns["prompt"], needed=not is_asked)
     yield from _text(record, columns["response"], needed=True)
     yield from _text(record, columns.get("query"))
     if "history" in columns:
@@ -164,7 +230,8 @@ def _turns(name: str, turns: list[Any], tags: dict[str, str]) -> Iterator[str]:
         text = turn.get(content)
         if text is not None and not isinstance(text, str):
             yield f"{where}.{content} is {_kind(text)}, not text"
-        elif not (text or "").strip():
+        elif text is None or (not text.strip() and turn[role] != tags["observation_tag"]):
+            # A function may return nothing.
             yield f"{where}.{content} is empty"
         if place < first:
             continue

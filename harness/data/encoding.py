@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-_NAMES = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+_MARKS = {b"\xff\xfe\0\0": "UTF-32", b"\0\0\xfe\xff": "UTF-32", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 BOM = b"\xef\xbb\xbf"
 """What Windows puts before UTF-8."""
 
 
 def encoding_problem(data: bytes) -> str | None:
     """Return what a file of text is in place of UTF-8, and how to save it; None: it is UTF-8, with BOM or without."""
-    for mark, name in _NAMES.items():
+    for mark, name in _MARKS.items():
         if data.startswith(mark):
             return f"is {name}; save it as UTF-8 (iconv -f {name} -t UTF-8)"
+    # Text has no zeros, and half of what is Latin in UTF-16 are zeros.
+    if b"\0" in data[:4]:
+        name = "UTF-16LE" if data[1:2] == b"\0" else "UTF-16BE"
+        return f"looks like {name}; save it as UTF-8 (iconv -f {name} -t UTF-8)"
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as error:

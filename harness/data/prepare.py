@@ -13,7 +13,7 @@ from typing import Any
 from harness.base.files import write_atomically
 from harness.config.schema import DatasetConfig, SourceConfig
 from harness.data import arithmetic
-from harness.data.check import MEDIA, Record, columns_of, tags_of
+from harness.data.check import MEDIA, Record, columns_of, tags_of, without_lone_surrogates
 from harness.data.sources import SourceReader
 
 
@@ -133,9 +133,10 @@ def _part(records: list[Record], source: SourceConfig, dataset: DatasetConfig) -
 def _kept(record: Record, columns: dict[str, str], append_answer: bool) -> Record:
     """The columns that are read, each in every row, since LLaMA-Factory stops at a row without `input`. Others may
     differ in type from row to row, which the reader refuses."""
-    row = {name: record.get(name) for name in columns.values()}
+    row = {name: without_lone_surrogates(record.get(name)) for name in columns.values()}
     if append_answer:
-        row[columns["response"]] = f"{record[columns['response']] or ''}\n#### {record['answer']}"
+        output = columns["response"]
+        row[output] = f"{row[output] or ''}\n#### {without_lone_surrogates(record['answer'])}"
     return row
 
 

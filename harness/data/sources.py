@@ -1,10 +1,14 @@
-"""Rows from a user's file: JSON (a list), JSONL (an object a line) or parquet; from here or from a hub."""
+"""Rows from a user's file: JSON (a list, or objects one after another), CSV, parquet or arrow; from here or a hub."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
-from collections.abc import Callable
+import re
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,12 +17,15 @@ from harness.base import redaction
 from harness.base.errors import UserError
 from harness.config.schema import SourceConfig
 from harness.data.check import Record, row_problems, row_warnings
+from harness.data.encoding import encoding_problem
 from harness.processes import start
 from harness.processes.jobs import FetchJob
 
 K = TypeVar("K")
 T = TypeVar("T")
-SUFFIXES = (".json", ".jsonl", ".parquet")
+SUFFIXES = (".json", ".jsonl", ".csv", ".parquet", ".arrow")
+"""What LLaMA-Factory trains conversations from (FILEEXT2TYPE in extras/constants.py), in small letters or capitals."""
+_BLANK = re.compile(r"\s*")
 
 
 class SourceError(UserError):
@@ -119,16 +126,19 @@ def _once(made: dict[K, T | SourceError], key: K, make: Callable[[], T]) -> T:
 
 
 def _rows(file: Path) -> list[Record]:
-    if file.suffix not in SUFFIXES:
+    kind = file.suffix.lower()
+    if kind not in SUFFIXES:
         raise SourceError(file, f"unknown kind of file; it must end in {', '.join(SUFFIXES)}")
     try:
-        rows = _parsed(file)
+        rows = _from_table(file, kind) if kind in (".parquet", ".arrow") else _from_text(file.read_bytes(), kind)
     except FileNotFoundError:
         raise SourceError(file, "no such file") from None
+    except IsADirectoryError:
+        raise SourceError(file, "is a folder; give the file in it, further ones by dataset.also") from None
+    except _NoRowsError as error:
+        raise SourceError(file, str(error)) from error
     except (OSError, ValueError, RecursionError) as error:
         raise SourceError(file, f"cannot be read: {(str(error).splitlines() or [repr(error)])[0]}") from error
-    if not isinstance(rows, list):
-        raise SourceError(file, "holds one object; a list of rows is needed")
     if not rows:
         raise SourceError(file, "the file has no rows")
     for number, row in enumerate(rows, start=1):
@@ -137,26 +147,86 @@ def _rows(file: Path) -> list[Record]:
     return rows
 
 
-def _parsed(file: Path) -> Any:
-    if file.suffix == ".parquet":
+class _NoRowsError(ValueError):
+    """What stands in a file, where, and how to save it."""
+
+
+def _from_table(file: Path, kind: str) -> list[Record]:
+    import pyarrow
+
+    if kind == ".parquet":
         from pyarrow import parquet
 
-        return parquet.read_table(file).to_pylist()
-    text = file.read_text(encoding="utf-8")
-    if file.suffix == ".jsonl":
-        return _lines(text)
+        table = parquet.read_table(file)
+    else:
+        with pyarrow.memory_map(str(file)) as mapped:
+            try:
+                table = pyarrow.ipc.open_stream(mapped).read_all()
+            except pyarrow.ArrowInvalid:
+                table = pyarrow.ipc.open_file(mapped).read_all()
+    # NaN is what pandas writes where nothing was.
+    return [
+        {name: None if isinstance(value, float) and value != value else value for name, value in row.items()}
+        for row in table.to_pylist()
+    ]
+
+
+def _from_text(data: bytes, kind: str) -> list[Any]:
+    if problem := encoding_problem(data):
+        raise _NoRowsError(problem)
+    # A byte order mark before UTF-8 is Windows's, and no part of the rows.
+    text = data.decode("utf-8-sig")
+    return list(_csv(text)) if kind == ".csv" else _json(text)
+
+
+def _json(text: str) -> list[Any]:
+    """A list of rows, or rows one after another: LLaMA-Factory's reader takes both under either name.
+
+    A row may go over several lines. NaN, which is no JSON, is what pandas writes where nothing was."""
+    decoder = json.JSONDecoder(parse_constant=lambda _: None)
+    values = []
+    place = _after_blanks(text, 0)
+    while place < len(text):
+        try:
+            value, end = decoder.raw_decode(text, place)
+        except json.JSONDecodeError as error:
+            raise _NoRowsError(_no_json(text, values, error)) from error
+        values.append(value)
+        place = _after_blanks(text, end)
+    return values[0] if len(values) == 1 and isinstance(values[0], list) else values
+
+
+def _after_blanks(text: str, place: int) -> int:
+    blanks = _BLANK.match(text, place)
+    assert blanks is not None
+    return blanks.end()
+
+
+def _no_json(text: str, before: list[Any], error: json.JSONDecodeError) -> str:
+    where = f"line {error.lineno}, column {error.colno}"
+    if before and text[error.pos : error.pos + 1] == ",":
+        return f"{where}: a comma stands after an object; take it out, or put [ ] around all of them"
+    what = "a file is one list of rows [{...}, {...}], or holds a row {...} a line"
+    return f"{where}: is no JSON: {error.msg}; {what}"
+
+
+def _csv(text: str) -> Iterator[Record]:
+    """Every cell is a text: LLaMA-Factory's reader makes numbers of some, and leaves out rows whose answer is one."""
+    limit = csv.field_size_limit(sys.maxsize)
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
-        return json.loads(text)
-    except ValueError:
-        # Some publish an object a line as .json, which LLaMA-Factory's reader takes.
-        if not text.lstrip().startswith("{"):
-            raise
-        return _lines(text)
-
-
-def _lines(text: str) -> list[Any]:
-    # Not splitlines: a text may hold U+2028, which is no end of a line in JSON.
-    return [json.loads(line) for line in text.split("\n") if line.strip()]
+        for number, row in enumerate(reader, start=1):
+            if None in row or None in row.values():
+                columns = len(reader.fieldnames or ())
+                raise _NoRowsError(
+                    f"row {number} (to line {reader.line_num}): has not the {columns} cells that the first line names; "
+                    "put a text that holds commas or line ends in double quotes"
+                )
+            yield row
+    except csv.Error as error:
+        raise _NoRowsError(f"line {reader.line_num + 1}: is no CSV: {error}") from error
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _fetch(hub: str, repository: str, file: str) -> Path:

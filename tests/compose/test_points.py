@@ -364,8 +364,8 @@ def test_a_sweep_reads_and_checks_each_file_once(tmp_path: Path, monkeypatch: py
     file = tmp_path / "rows.json"
     file.write_text(json.dumps([{"instruction": "q", "output": "a"}] * 3))
     reads, checks_of_rows = [], []
-    read_text, row_problems = Path.read_text, sources.row_problems
-    monkeypatch.setattr(Path, "read_text", lambda path, **given: reads.append(path) or read_text(path, **given))
+    read_bytes, row_problems = Path.read_bytes, sources.row_problems
+    monkeypatch.setattr(Path, "read_bytes", lambda path: reads.append(path) or read_bytes(path))
     monkeypatch.setattr(sources, "row_problems", lambda *given: checks_of_rows.append(given) or row_problems(*given))
     found = all_points("dataset=local", f"dataset.path={file}", "training.validation_steps=null", "seed=range(5)",
                        multirun=True)  # fmt: skip

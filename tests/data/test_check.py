@@ -252,7 +252,7 @@ def test_llamafactory_keeps_what_is_good_and_drops_what_is_not(tmp_path: Path) -
 # ---- What is right, and may be meant otherwise ----
 
 
-@pytest.mark.parametrize("name", ["system", "history", "tools", "images", "videos", "audios", "chosen", "kto_tag"])
+@pytest.mark.parametrize("name", ["system", "history", "tools", "images", "videos", "audios"])
 def test_a_column_that_says_what_it_is_and_is_read_by_nobody_is_named_with_the_mapping(name: str) -> None:
     rows = [
         {"instruction": "q", "input": "", "output": "a", name: "x"},
@@ -264,6 +264,18 @@ def test_a_column_that_says_what_it_is_and_is_read_by_nobody_is_named_with_the_m
     ]
     columns = {"prompt": "instruction", "query": "input", "response": "output", name: name}
     assert row_warnings(rows, SourceConfig(columns=columns)) == []
+
+
+@pytest.mark.parametrize("name", ["chosen", "rejected", "kto_tag"])
+def test_columns_of_training_on_preferences_are_named_and_cannot_be_mapped(name: str) -> None:
+    """LLaMA-Factory leaves every row with a kto_tag out of supervised fine-tuning, and says so in a log alone."""
+    rows = [{"instruction": "q", "input": "", "output": "a", name: True}]
+    (told,) = row_warnings(rows, SourceConfig())
+    assert told.startswith(
+        f"the column {name} is filled in 1 of 1 rows, and not read: it is of training on preferences"
+    )
+    (refused,) = mapping_problems(SourceConfig(columns={"prompt": "instruction", "response": "output", name: name}))
+    assert refused.startswith(f"columns.{name}: is of training on preferences")
 
 
 def test_other_columns_and_empty_ones_are_nobodys_matter() -> None:

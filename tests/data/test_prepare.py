@@ -12,7 +12,7 @@ from pyarrow import parquet
 
 from harness.config.schema import DatasetConfig, SourceConfig
 from harness.data import prepare
-from harness.data.sources import Record, SourceError, SourceReader
+from harness.data.sources import Record, SourceReader
 
 ROWS = [{"instruction": f"question {n}", "input": "", "output": f"because {n}", "answer": n * 1.0} for n in range(100)]
 
@@ -80,12 +80,6 @@ def test_what_is_written_is_a_dataset_of_llamafactory(file: Path, tmp_path: Path
     written = json.loads((tmp_path / "dataset" / "train.json").read_text())
     assert len(written) == 20
     assert set(written[0]) == {"instruction", "input", "output"}
-
-
-def test_an_unknown_kind_of_file_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "rows.csv").write_text("a,b")
-    with pytest.raises(SourceError, match=r"must end in \.json, \.jsonl, \.parquet"):
-        read(tmp_path / "rows.csv")
 
 
 def test_a_dataset_is_whole_or_not_listed(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
