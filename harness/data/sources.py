@@ -184,7 +184,7 @@ def _json(text: str) -> list[Any]:
 
     A row may go over several lines. NaN, which is no JSON, is what pandas writes where nothing was."""
     decoder = json.JSONDecoder(parse_constant=lambda _: None)
-    values = []
+    values: list[Any] = []
     place = _after_blanks(text, 0)
     while place < len(text):
         try:
