@@ -249,6 +249,15 @@ def _llamafactory(config: Config) -> Iterator[str]:
             yield f"{key}: {REFUSED[name]}; leave it out"
         elif name not in known:
             yield f"{key}: {unknown_argument(name)}"
+    if config.llamafactory.get("streaming"):
+        if not config.llamafactory.get("dataloader_num_workers"):
+            # data/loader.py there makes as many shards as there are such processes.
+            yield (
+                "llamafactory.streaming: without a process that reads, LLaMA-Factory finds no row; "
+                "add llamafactory.dataloader_num_workers=1"
+            )
+        if config.training.max_steps is None:
+            yield "llamafactory.streaming: nobody knows where the rows end; give training.max_steps"
     if config.llamafactory.get("deepspeed"):
         if config.launch.name == "single":
             yield "llamafactory.deepspeed: DeepSpeed is started by torchrun alone; add launch=cards, or launch=nodes"

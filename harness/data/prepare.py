@@ -44,6 +44,10 @@ class Rows:
     validation_parts: list[Part]
     train_name: str
     validation_name: str
+    in_files: int
+    """All rows of the files that are trained on, or those that were generated to train on."""
+    set_aside: int
+    """Those of them that only validation rows are drawn from."""
 
     @property
     def train(self) -> list[Record]:
@@ -78,13 +82,18 @@ def draw(dataset: DatasetConfig, sources: SourceReader) -> Rows:
     """Return the rows of a dataset, the same for every arm and seed of a sweep. What is on a hub was fetched before.
 
     Raises SourceError, and ValueError where more rows are to be generated than there are."""
-    drawn = [_draw(dataset, source, sources) for source in (dataset, *dataset.also)]
+    trained_on = (dataset, *dataset.also)
+    drawn = [_draw(dataset, source, sources) for source in trained_on]
+    read = [sources.read(source) for source in trained_on if not (source is dataset and is_generated(dataset))]
+    generated = len(drawn[0][0].rows) if is_generated(dataset) else 0
     given = [_part(sources.read(source), source, dataset) for source in dataset.validation]
     return Rows(
         [train for train, _ in drawn if train.rows],
         [part for part in (*(held_out for _, held_out in drawn), *given) if part.rows],
         dataset.train_name,
         dataset.validation_name,
+        in_files=generated + sum(map(len, read)),
+        set_aside=sum(len(rows) - boundary(dataset, len(rows)) for rows in read),
     )
 
 

@@ -111,6 +111,7 @@ def build_record(spec: RunSpec, progress: Progress) -> Record:
         wall_seconds=ended - progress.started,
         phase_seconds=phase_seconds(measured.events, ended),
         base_weights=progress.base_weights,
+        drawn=spec.drawn,
         rows=_last(measured.events, RowsTokenized),
         trained=_last(measured.events, RowsTrained),
         memory=memory_peaks(measured.readings, measured.events, progress.baselines),

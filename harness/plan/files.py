@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 from harness.base.files import write_atomically
@@ -44,6 +45,13 @@ def write_config(folder: RunFolder, resolved: dict[str, Any]) -> None:
     write_atomically(folder.config, to_yaml(resolved))
 
 
+def _read(spec: RunSpec, parts: Sequence[prepare.Part]) -> int | None:
+    """How many rows LLaMA-Factory makes of these; None: it draws from each by chance."""
+    if len(parts) > 1 and spec.config.llamafactory.get("mix_strategy", "concat") != "concat":
+        return None
+    return sum(min(len(part.rows), spec.config.dataset.max_samples or len(part.rows)) for part in parts)
+
+
 def write(spec: RunSpec, rows: prepare.Rows, environment: dict[str, str]) -> list[str]:
     """Write what a run starts from into its folder, and return the command that trains it. Raises OSError.
 
@@ -55,7 +63,14 @@ def write(spec: RunSpec, rows: prepare.Rows, environment: dict[str, str]) -> lis
     write_config(folder, spec.resolved())
     write_atomically(folder.train, to_yaml(train_arguments(spec)))
     device = spec.device.torch_device
-    job = TrainJob(arguments=folder.train, events=folder.events, device=device, check=folder.check)
+    job = TrainJob(
+        arguments=folder.train,
+        events=folder.events,
+        device=device,
+        rows=_read(spec, rows.train_parts),
+        validation_rows=_read(spec, rows.validation_parts),
+        check=folder.check,
+    )
     command = torchrun.command(spec.config.launch, spec.device.chips, spec.announced, job, folder)
     exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted(environment.items()))
     plain = shlex.quote(str(folder.train))

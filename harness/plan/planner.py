@@ -17,6 +17,7 @@ from harness.plan.device import precision_of
 from harness.plan.machine import versions
 from harness.plan.spec import DeviceSpec, RunSpec
 from harness.processes.jobs import ARITHMETIC
+from harness.runs.record import RowsDrawn
 from harness.trainer import named_files
 
 MEDIA_DIR = "media_dir"
@@ -89,6 +90,12 @@ class Planner:
                 "model_path": model_path,
                 "train_names": rows.train_names,
                 "validation_names": rows.validation_names,
+                "drawn": RowsDrawn(
+                    in_files=rows.in_files,
+                    set_aside=rows.set_aside,
+                    to_train=len(rows.train),
+                    to_validate=len(rows.validation),
+                ),
                 "parts": parts,
                 "former_weights": self._former_weights(model_path, weights),
             }

@@ -16,7 +16,7 @@ from harness.config.schema import Config, arm_of
 from harness.devices.request import TorchDevice
 from harness.plan import identity
 from harness.runs.folder import RunFolder, SweepFolder, TargetFolder
-from harness.runs.record import IdentityParts
+from harness.runs.record import IdentityParts, RowsDrawn
 
 
 class DeviceSpec(BaseModel):
@@ -58,6 +58,8 @@ class RunSpec(BaseModel):
     train_names: tuple[str, ...]
     """What the rows are registered as in dataset_info.json."""
     validation_names: tuple[str, ...]
+    drawn: RowsDrawn | None = None
+    """None: an older version planned the run."""
     parts: IdentityParts
     former_weights: str | None = None
     """What the version before would have put in place of `parts.model`; None: the same."""

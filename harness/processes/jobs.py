@@ -51,6 +51,9 @@ class TrainJob(Job):
     """The events.jsonl that the worker appends to."""
     device: TorchDevice
     """The worker refuses to fall back to the CPU."""
+    rows: int | None = None
+    """How many LLaMA-Factory is to read to train on; None: it draws them itself, or reads them as it trains."""
+    validation_rows: int | None = None
     check: Path | None = None
     """Where the worker writes what the trained model made of a few rows (harness/workers/adapter_check.py)."""
 

@@ -258,11 +258,14 @@ def _covered(runs: Sequence[Run], text: Text) -> list[str]:
 
 
 def _evidence(findings: Findings, text: Text) -> Section | None:
+    rows = fact_tables.rows_table(findings.arms, text)
     trained = fact_tables.trained_table(findings.arms, text)
     return _section(
         "evidence",
         text,
         fact_tables.evidence_table(findings.arms, text),
+        None if rows is None else Paragraph(text.EXPLANATIONS["rows"]),
+        rows,
         None if trained is None else Paragraph(text.EXPLANATIONS["trained"]),
         trained,
     )

@@ -17,8 +17,8 @@ from harness.report.markdown import joined
 from harness.report.numbers import number
 from harness.report.tables import MOST_VALUES, make, metric_number, plain_number
 from harness.report.text import Text
-from harness.runs.events import Evidence
-from harness.runs.record import Record
+from harness.runs.events import Evidence, RowsTokenized
+from harness.runs.record import Record, RowsDrawn
 
 HASH_CHARACTERS = 8
 
@@ -60,8 +60,6 @@ def trained_table(arms: Sequence[Arm], text: Text) -> Table | None:
             continue
         digests = dict.fromkeys(record.trained.digest[:HASH_CHARACTERS] for record in records if record.trained)
         cells: list[Sequence[object]] = [
-            [record.rows and f"{record.rows.rows:,}" for record in records],
-            [record.rows and _cut(record, text) for record in records],
             [record.training and f"{record.training.steps:,}" for record in records],
             _span([None if record.training is None else record.training.tokens for record in records], text),
             _span_of([_padding(record) for record in records], lambda value: f"{number(value, 1)}%", text),
@@ -73,6 +71,58 @@ def trained_table(arms: Sequence[Arm], text: Text) -> Table | None:
         told = [joined(of_runs) or text.NOT_RECORDED for of_runs in cells]
         rows.append([arm.label, *told, diverged(arm, text)])
     return make(text, "trained", text.TRAINED_HEADERS, rows, figures=False)
+
+
+def rows_table(arms: Sequence[Arm], text: Text) -> Table | None:
+    """Return what became of the rows from the user's files to the trainer: a row an arm."""
+    rows: list[list[Cell]] = []
+    for arm in arms:
+        records = [run.record for run in arm.completed]
+        if not records:
+            continue
+        cells: list[Sequence[object]] = [
+            [record.drawn and f"{record.drawn.in_files:,}" for record in records],
+            [record.drawn and f"{_set_aside(record):,}" for record in records],
+            [record.drawn and record.rows and f"{_not_drawn(record.drawn, record.rows):,}" for record in records],
+            [record.rows and f"{record.rows.rows:,}" for record in records],
+            [_packed(record, text) for record in records],
+            [record.rows and _cut(record, text) for record in records],
+            _span_of([_passes(record) for record in records], lambda value: number(value, 2), text),
+            [record.rows and _validated(record.rows) for record in records],
+        ]
+        if any(joined(of_runs) for of_runs in cells):
+            rows.append([arm.label, *(joined(of_runs) or text.NOT_RECORDED for of_runs in cells)])
+    return make(text, "rows", text.ROWS_HEADERS, rows, figures=False)
+
+
+def _set_aside(record: Record) -> int:
+    drawn, rows = record.drawn, record.rows
+    return (drawn.set_aside if drawn else 0) + (rows.held_out if rows else 0)
+
+
+def _not_drawn(drawn: RowsDrawn, rows: RowsTokenized) -> int:
+    """Below 0 where LLaMA-Factory drew some several times, as it mixed the files."""
+    return drawn.in_files - drawn.set_aside - rows.held_out - rows.rows
+
+
+def _packed(record: Record, text: Text) -> str | None:
+    rows = record.rows
+    if rows is None:
+        return None
+    return text.NOT_PACKED if rows.sequences is None else f"{rows.sequences:,}"
+
+
+def _passes(record: Record) -> float | None:
+    """How often each row, or what it was packed into, was given to the trainer."""
+    rows, trained, parts = record.rows, record.trained, record.identity_parts
+    if rows is None or trained is None or parts is None:
+        return None
+    # What is counted of the trainer is the share of one process.
+    return trained.rows * parts.processes / (rows.sequences or rows.rows)
+
+
+def _validated(rows: RowsTokenized) -> str:
+    return f"{rows.validation or 0:,}"
 
 
 def _cut(record: Record, text: Text) -> str | None:

@@ -25,8 +25,8 @@ MOST_VALUES = 10
 KEYS = (
     *("accuracy", "accuracy-differences", "flips", "merging", "prompts", "memory", "memory-differences"),
     *("memory-phases", "memory-parts", "sensors", "time", "time-differences", "time-parts", "energy"),
-    *("energy-differences", "power", "evidence", "trained", "fairness", "variations", "arms", "runs", "margins"),
-    *("verdicts", "environment"),
+    *("energy-differences", "power", "evidence", "rows", "trained", "fairness", "variations", "arms", "runs"),
+    *("margins", "verdicts", "environment"),
 )
 """Of all tables that a report may hold."""
 

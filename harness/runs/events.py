@@ -132,14 +132,20 @@ class ComputeDtypeMeasured(_Event):
 
 
 class RowsTokenized(_Event):
-    """What the cutoff takes from the training rows; not told where rows are packed together."""
+    """What became of the training rows before the first step; not told where they are read as it trains (streaming)."""
 
     kind: Literal["rows_tokenized"] = "rows_tokenized"
     rows: int
-    """Those that LLaMA-Factory trains on: it leaves out what it cannot read."""
+    """Those that are trained on."""
     at_cutoff: int
     """Rows as long as the cutoff: they were cut, but for one that happens to be just as long."""
     cutoff_tokens: int
+    sequences: int | None = None
+    """What they were packed into; None: they were not."""
+    held_out: int = 0
+    """Rows that LLaMA-Factory split off to validate on (`val_size`)."""
+    validation: int | None = None
+    """Rows that are validated on; None: none are, or an older version did not tell."""
 
 
 class TrainingStarted(_Event):

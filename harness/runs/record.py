@@ -89,6 +89,20 @@ class IdentityParts(BaseModel):
     """Of all machines together."""
 
 
+class RowsDrawn(BaseModel):
+    """What the harness gave LLaMA-Factory of a dataset's rows."""
+
+    model_config = ConfigDict(frozen=True)
+
+    in_files: int
+    """All rows of the files that are trained on."""
+    set_aside: int
+    """Those of them that only validation rows are drawn from."""
+    to_train: int
+    """Rows in LLaMA-Factory's own files, to train on."""
+    to_validate: int
+
+
 class MemoryPeak(BaseModel):
     """The highest of one quantity in one phase, summed over the run's chips reading by reading."""
 
@@ -223,6 +237,13 @@ class Tracking(BaseModel):
 
     mode: str
     problem: str | None = None
+    """The first; None: SwanLab was told everything, where it was to be told."""
+    diagnosis: Diagnosis | None = None
+    """What the problem means."""
+    missing_losses: int | None = None
+    """How many of the run's losses SwanLab was not told, at least; None: none, or nobody knows."""
+    kept_in: str | None = None
+    """The folder of what SwanLab's cloud did not get, which `swanlab sync` sends."""
 
 
 class Environment(BaseModel):
@@ -371,8 +392,10 @@ class Record(BaseModel):
     sharing: Sharing | None = None
     base_weights: str | None = None
     """Hash of the weights that the run started from; None: they are not in a folder, or it did not come so far."""
+    drawn: RowsDrawn | None = None
+    """None: an older version, or an adopted run."""
     rows: RowsTokenized | None = None
-    """What was trained on, and what the cutoff took; None: rows were packed together, or it did not come so far."""
+    """What LLaMA-Factory made of these; None: it read them as it trained, or it did not come so far."""
     trained: RowsTrained | None = None
     """What the trainer was given, in its order; None: an older version, or it did not come so far."""
     memory: list[MemoryPeak] = []

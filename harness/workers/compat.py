@@ -67,11 +67,12 @@ def patch_loss_sum() -> None:
 
 
 def patch_token_count() -> None:
-    """Count the tokens of rows that are packed and kept apart, LLaMA-Factory's neat_packing.
+    """Count the tokens of rows that are packed together.
 
-    transformers 5.6.0 adds up the attention mask. There it has four dimensions and the lowest float where nothing is to
-    be seen, so that a run of six steps had -55340232221128654848 tokens; for flash attention it is None.
-    Unnecessary once Trainer._track_num_input_tokens counts both. Call before the training.
+    transformers 5.6.0 adds up the attention mask. Of rows that are kept apart (neat_packing) it has four dimensions and
+    the lowest float where nothing is to be seen, so that a run of six steps had -55340232221128654848 tokens; for flash
+    attention it is None; of other packed rows it is 1 where LLaMA-Factory 0.9.5 only fills up.
+    Unnecessary once Trainer._track_num_input_tokens counts all three. Call before the training.
     """
     trainer = importlib.import_module("transformers").Trainer
     not_padding = importlib.import_module("harness.workers.rows_trained").not_padding
@@ -80,7 +81,9 @@ def patch_token_count() -> None:
     @wraps(track)
     def track_packed(self: Any, inputs: Any) -> None:
         if "input_ids" in inputs and "attention_mask" in inputs:
-            inputs = {**inputs, "attention_mask": not_padding(inputs["input_ids"], inputs["attention_mask"])}
+            ids, labels, mask = inputs["input_ids"], inputs.get("labels"), inputs["attention_mask"]
+            given = not_padding(ids, labels, mask, getattr(self.processing_class, "pad_token_id", None))
+            inputs = {**inputs, "attention_mask": given}
         track(self, inputs)
 
     trainer._track_num_input_tokens = track_packed

@@ -8,7 +8,6 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from pyarrow import compute
 from torch import nn
 from torch.optim import Optimizer
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -19,18 +18,19 @@ from harness.workers import adapter_check, evidence
 from harness.workers.adapter_check import CheckedRow
 from harness.workers.first_step import FirstStepMeter, holds_the_whole_model
 from harness.workers.peaks import PeakMeter
+from harness.workers.row_account import RowAccount
 from harness.workers.rows_trained import RowWatch
 
 
 class Reporter(TrainerCallback):
     """Reports a training, from its first process alone."""
 
-    def __init__(self, events: Path, cutoff_tokens: int | None) -> None:
-        """`events` is appended to. `cutoff_tokens` is None where the rows are packed."""
+    def __init__(self, events: Path, account: RowAccount) -> None:
+        """`events` is appended to. `account`: of the rows that the training is given."""
         self.checked_rows: list[CheckedRow] = []
         """In the end, what the trained model makes of a few of its rows; none where that cannot be told."""
         self._events = events
-        self._cutoff_tokens = cutoff_tokens
+        self._account = account
         self._phase = Phase.LOAD
         self._meter = PeakMeter()
         self._training_started = 0.0
@@ -57,8 +57,8 @@ class Reporter(TrainerCallback):
         self._step_meter = FirstStepMeter(model)
         padding_token = getattr(processing_class, "pad_token_id", None)
         self._rows = RowWatch(train_dataloader, padding_token, adapter_check.ROWS)
-        if self._cutoff_tokens is not None:
-            self._report(_tokenized(train_dataloader.dataset, self._cutoff_tokens))
+        if tokenized := self._account.tokenized():
+            self._report(tokenized)
         self._report(told.TrainingStarted(total_steps=state.max_steps))
         self._enter(Phase.TRAIN)
         self._training_started = time.perf_counter()
@@ -143,6 +143,9 @@ class Reporter(TrainerCallback):
             self._report(self._step_meter.finish(optimizer))
         if self._rows is not None and (rows := self._rows.finish()):
             self._report(rows)
+            batch = args.per_device_train_batch_size * args.gradient_accumulation_steps
+            drops = args.dataloader_drop_last
+            self._account.require_trained(rows.rows, state.epoch or 0, batch, args.world_size, drops)
         # What follows is the harness's own: it belongs to no phase.
         self.end_phase(time.time())
         self._try_rows(model)
@@ -187,9 +190,3 @@ class Reporter(TrainerCallback):
         self._phase = phase
         self._phase_started = time.perf_counter()
         self._meter.restart()
-
-
-def _tokenized(dataset: Any, cutoff_tokens: int) -> told.RowsTokenized:
-    lengths = compute.list_value_length(dataset.with_format("arrow")[:]["input_ids"])
-    at_cutoff = compute.sum(compute.greater_equal(lengths, cutoff_tokens)).as_py()
-    return told.RowsTokenized(rows=len(lengths), at_cutoff=at_cutoff or 0, cutoff_tokens=cutoff_tokens)

@@ -81,14 +81,23 @@ class RowWatch:
         )
 
 
-def not_padding(ids: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-    """Return which token ids an attention mask says are given, rows by positions, as bool.
+def not_padding(
+    ids: torch.Tensor, labels: torch.Tensor | None, mask: torch.Tensor | None, padding_token: int | None
+) -> torch.Tensor:
+    """Return which token ids of a batch are given and not filled in, rows by positions, as bool.
 
     0 in a mask of two dimensions is padding; where there is none, nothing is. A mask of four dimensions (packed rows
-    kept apart) says for each position which others it sees, 0.0 for those: padding does not even see itself."""
+    kept apart) says for each position which others it sees, 0.0 for those: padding does not even see itself.
+    LLaMA-Factory fills a packed row up without saying so in its mask (data/processor/supervised.py): its end is padding
+    as far as it is `padding_token`s with nothing to learn."""
     if mask is None:
-        return torch.ones_like(ids, dtype=torch.bool)
-    return mask[:, 0].diagonal(dim1=1, dim2=2) == 0 if mask.ndim == 4 else mask != 0
+        given = torch.ones_like(ids, dtype=torch.bool)
+    else:
+        given = mask[:, 0].diagonal(dim1=1, dim2=2) == 0 if mask.ndim == 4 else mask != 0
+    if padding_token is None or labels is None:
+        return given
+    filler = (ids == padding_token) & (labels == IGNORED)
+    return given & ((~filler).flip(1).cumsum(1).flip(1) > 0)
 
 
 def _read(batch: Any, padding_token: int | None) -> _Batch | None:
@@ -98,11 +107,7 @@ def _read(batch: Any, padding_token: int | None) -> _Batch | None:
     ids, labels, mask = (batch.get(name) for name in ("input_ids", "labels", "attention_mask"))
     if not (isinstance(ids, torch.Tensor) and isinstance(labels, torch.Tensor) and ids.ndim == labels.ndim == 2):
         return None
-    given = not_padding(ids, mask)
-    # LLaMA-Factory fills a packed row up without saying so in its mask (data/processor/supervised.py).
-    if padding_token is not None:
-        filler = (ids == padding_token) & (labels == IGNORED)
-        given &= (~filler).flip(1).cumsum(1).flip(1) > 0
+    given = not_padding(ids, labels, mask, padding_token)
     rows = [
         TokenRow(row[is_given].numpy(), wanted[is_given].numpy())
         for row, wanted, is_given in zip(ids, labels, given, strict=True)

@@ -38,14 +38,16 @@ def main(job: TrainJob) -> None:
             from harness.workers.adapter_check import Folders
             from harness.workers.peaks import resident_mib
             from harness.workers.reporter import Reporter
+            from harness.workers.row_account import RowAccount
 
         if first:
             report(job.events, LibrariesImported(resident_mib=resident_mib()))
         # Else transformers reports, for a loss that is NaN or infinite, the mean of those before. Not in train.yaml,
         # since it decides nothing of what is trained.
         arguments["logging_nan_inf_filter"] = False
-        cutoff_tokens = None if arguments["packing"] else arguments["cutoff_len"]
-        reporter = Reporter(job.events, cutoff_tokens) if first else None
+        account = RowAccount(arguments["cutoff_len"], job.rows, job.validation_rows)
+        account.watch()
+        reporter = Reporter(job.events, account) if first else None
         run_exp(arguments, callbacks=[reporter] if reporter else [])
         if reporter is not None:
             reporter.end_phase(time.time())

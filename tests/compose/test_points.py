@@ -124,6 +124,14 @@ def test_a_mistake_in_one_point_of_a_sweep_is_told() -> None:
         (["training.learning_rate=nan"], "training.learning_rate=nan: must be a finite number"),
         (["training.epochs=inf"], "training.epochs=inf: must be a finite number"),
         (["tracking.experiment='{arm.name}'"], "tracking.experiment={arm.name}: {arm} and {seed} are filled in"),
+        (
+            ["llamafactory.streaming=true", "training.max_steps=2"],
+            "llamafactory.streaming: without a process that reads, LLaMA-Factory finds no row; add llamafactory.data",
+        ),
+        (
+            ["llamafactory.streaming=true", "llamafactory.dataloader_num_workers=1", "training.max_steps=null"],
+            "llamafactory.streaming: nobody knows where the rows end; give training.max_steps",
+        ),
         (["llamafactory.swanlab_mode=cloud"], "llamafactory.swanlab_mode: the harness sets this itself; use tracking"),
         (["sweeps=quikstart"], "sweeps=quikstart: did you mean quickstart?"),
         (["comparison.margin_points=0"], "comparison.margin_points=0.0: must be greater than 0"),

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from harness.report.document import Number, Table
-from harness.runs.events import RowsTrained
-from harness.runs.record import MachineBefore
+from harness.runs.events import RowsTokenized, RowsTrained
+from harness.runs.record import MachineBefore, RowsDrawn
 from tests.builders import RunBuilder, questions
 from tests.report.pages import document_of, page
 from tests.report.scenes import run, write
@@ -98,8 +98,21 @@ def test_what_was_trained_on_has_its_padding_its_order_and_the_adapters_check(fo
     for arm in ("lora", "qlora"):
         write(run(folder, arm, 0), trained=trained)
     row = [str(cell) for cell in table(folder, "trained").rows[0]]
-    assert row[5:8] == ["10.0%", "abcdef01", "0.6000 trained, 0.6000 loaded"]
+    assert row[3:6] == ["10.0%", "abcdef01", "0.6000 trained, 0.6000 loaded"]
     assert "rows in training order (hash)" in page(folder).split("and equal: ")[1].splitlines()[0]
+
+
+def test_what_became_of_the_rows_adds_up(folder: Path) -> None:
+    drawn = RowsDrawn(in_files=200, set_aside=20, to_train=150, to_validate=10)
+    rows = RowsTokenized(rows=100, at_cutoff=3, cutoff_tokens=512, held_out=25, validation=25)
+    trained = RowsTrained(digest="abcdef0123456789", rows=200, tokens=900, padding_tokens=100)
+    write(run(folder, "lora", 0), drawn=drawn, rows=rows, trained=trained)
+    packed = rows.model_copy(update={"sequences": 10})
+    write(run(folder, "qlora", 0), drawn=drawn, rows=packed, trained=trained.model_copy(update={"rows": 15}))
+    lora, qlora = ([str(cell) for cell in row] for row in table(folder, "rows").rows)
+    assert lora[1:] == ["200", "45", "55", "100", "not packed", "3 at 512 tokens", "2.00", "25"]
+    assert qlora[4:8] == ["100", "10", "3 at 512 tokens", "1.50"]
+    assert 200 - 45 - 55 == 100
 
 
 def test_another_order_of_rows_is_a_difference(folder: Path) -> None:

@@ -102,7 +102,7 @@ def test_what_the_cutoff_took_stands_beside_the_figures_that_it_bears_on(folder:
     for arm in ("lora", "qlora"):
         RunBuilder(folder, arm, 0, quantized=arm == "qlora", rows=cut).write()
     text = page(folder)
-    assert "| lora | 1,800 | 312 at 1,024 tokens |" in text
+    assert "| 1,800 | not packed | 312 at 1,024 tokens |" in text
     RunBuilder(folder, "qlora", 0, quantized=True, rows=cut.model_copy(update={"rows": 1700})).write()
     text = page(folder)
     assert "| qlora | lora | training rows (counted) | 1,700 | 1,800 | answers, memory, time | 0 |" in text

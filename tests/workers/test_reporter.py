@@ -28,6 +28,7 @@ from harness.runs.events import (
 from harness.workers import compat
 from harness.workers.evidence import ComputeDtypeMeter
 from harness.workers.reporter import Reporter
+from harness.workers.row_account import RowAccount
 
 NAN, INFINITE = float("nan"), float("inf")
 
@@ -87,7 +88,7 @@ class Train:
             args=TrainingArguments(**(settings | arguments)),
             train_dataset=rows,
             eval_dataset=None if validation is None else [{"wanted": torch.tensor(validation)}],
-            callbacks=[Reporter(self.events, None)],
+            callbacks=[Reporter(self.events, RowAccount(1024, None, None))],
         )
         trainer.train()
         return read(self.events)

@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, DataCollatorForSeq
 
 from harness.runs.events import Event, read
 from harness.workers.reporter import Reporter
+from harness.workers.row_account import RowAccount
 
 Found = TypeVar("Found")
 
@@ -70,7 +71,7 @@ class Training:
             "disable_tqdm": True,
             "learning_rate": 1e-3,
         }
-        self.reporter = Reporter(self.events, None)
+        self.reporter = Reporter(self.events, RowAccount(1024, None, None))
         self.trainer = Trainer(
             model=self.model,
             args=TrainingArguments(**(settings | arguments)),

@@ -95,6 +95,11 @@ class Titles(FigureTexts, ChangeTexts, PageTexts, Names):
             "Counted in the loaded model and in the first optimizer step, not read from the configuration. Several "
             "values of an arm's runs are parted by a slash."
         ),
+        "rows": (
+            "What became of the rows: those in the files, less those set aside for validation and those not drawn "
+            "(fewer were asked for; below 0: mixing drew some several times), are trained on. A run in which "
+            "LLaMA-Factory would leave one out fails."
+        ),
         "trained": (
             "What the trainer was given. The hash is that of every row in the order of training; of several seeds "
             "there is one each. The adapter check is the loss of one batch by the model as it was trained, and by the "
@@ -143,8 +148,12 @@ class Titles(FigureTexts, ChangeTexts, PageTexts, Names):
         *("Arm", "Quantized linear layers", "Weights of the base", "Computed in", "Attention", "Norms in"),
         *("Adapter in", "Optimizer in", "Checkpointing set", "Recomputed", "Trainable parameters"),
     )
+    ROWS_HEADERS: Sequence[str] = (
+        *("Arm", "In the files", "Set aside", "Not drawn", "Trained on", "Packed into", "Cut off", "Passes"),
+        "Validated on",
+    )
     TRAINED_HEADERS: Sequence[str] = (
-        *("Arm", "Rows", "Cut off", "Steps", "Tokens", "Padding", "Hash of the rows in order", "Adapter check"),
+        *("Arm", "Steps", "Tokens", "Padding", "Hash of the rows in order", "Adapter check"),
         *("Tokens an answer", "Answers cut off", "Diverged"),
     )
     CAUSE_HEADERS: Sequence[str] = ("Arm", "Against", "What differs", "The arm's", "The other's", "Touches", "Seeds")
@@ -242,6 +251,7 @@ class Titles(FigureTexts, ChangeTexts, PageTexts, Names):
     SHARE = "{:,} of {:,}"
     RUN = "{label}, seed {seed}"
     MERGED_RUN = "{label} merged, seed {seed}"
+    NOT_PACKED = "not packed"
     CUT_OFF = "{rows:,} at {cutoff_tokens:,} tokens"
     LOSSES = "{trained:.4f} trained, {loaded:.4f} loaded"
     SPAN = "{lowest} to {highest}"

@@ -78,6 +78,10 @@ class Titles(FigureTexts, ChangeTexts, PageTexts, Names, english.Titles):
         "time_parts": "单位为 s，取该组已完成运行的均值。",
         "energy": "涵盖整次运行，包括加载和评测；“空闲功耗以上”指扣除芯片空闲时本就消耗的部分。仅作描述，不给结论。",
         "evidence": "取自加载后的模型和第一个优化器步的实际统计，而非配置文件。同组各次运行取值不同时，以斜线分隔。",
+        "rows": (
+            "样本的去向：文件中的样本，减去留作验证的和未抽取的（只要求了较少的样本；负数表示混合时有样本被多次抽取），即为"
+            "用于训练的样本。LLaMA-Factory 不会漏掉任何一条：若有遗漏，该次运行即失败。"
+        ),
         "trained": (
             "训练器实际收到的数据。哈希按训练顺序涵盖每一条样本，每个种子一个。适配器校验比较同一批数据上的损失："
             "一个来自训练结束时的模型，一个来自为评测而重新加载的适配器。"
@@ -116,8 +120,11 @@ class Titles(FigureTexts, ChangeTexts, PageTexts, Names, english.Titles):
         *("组", "已量化的线性层", "基座权重", "计算类型", "注意力", "归一化层类型", "适配器类型", "优化器状态类型"),
         *("梯度检查点设置", "实际重计算", "可训练参数"),
     )
+    ROWS_HEADERS: Sequence[str] = (
+        *("组", "文件中", "留作验证", "未抽取", "用于训练", "打包为", "被截断", "遍数", "用于验证"),
+    )
     TRAINED_HEADERS: Sequence[str] = (
-        *("组", "样本数", "被截断", "步数", "token 数", "填充占比", "样本顺序哈希", "适配器校验", "每题生成 token"),
+        *("组", "步数", "token 数", "填充占比", "样本顺序哈希", "适配器校验", "每题生成 token"),
         *("被截断的回答", "发散"),
     )
     CAUSE_HEADERS: Sequence[str] = ("组", "基线", "不同之处", "该组", "基线的值", "影响", "种子")
@@ -220,6 +227,7 @@ class Titles(FigureTexts, ChangeTexts, PageTexts, Names, english.Titles):
     SHARE = "{:,}/{:,}"
     RUN = "{label}（种子 {seed}）"
     MERGED_RUN = "{label} 合并后（种子 {seed}）"
+    NOT_PACKED = "未打包"
     CUT_OFF = "{rows:,} 条，上限 {cutoff_tokens:,} token"
     LOSSES = "训练结束时 {trained:.4f}，重新加载后 {loaded:.4f}"
     SPAN = "{lowest} 至 {highest}"
