@@ -7,13 +7,14 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel
 
 from harness.base.redaction import redact
 from harness.devices.reading import Reading
-from harness.plan import machine
+from harness.plan import files, machine
 from harness.plan.spec import RunSpec
 from harness.processes.child import Ended
 from harness.runs.divergence import divergence_of
@@ -30,7 +31,6 @@ from harness.runs.events import (
     TrainingLoss,
     ValidationLoss,
 )
-from harness.runs.folder import RunFolder
 from harness.runs.measurements import energy, memory_peaks, read, sharing
 from harness.runs.record import (
     Diagnosis,
@@ -120,7 +120,7 @@ def build_record(spec: RunSpec, progress: Progress) -> Record:
         first_step=_last(measured.events, FirstStep),
         adapter_check=_last(measured.events, AdapterChecked),
         compute_dtype=None if dtype is None else dtype.dtype,
-        training=_training(spec.folder, measured.events, losses, validation),
+        training=_training(files.trained(spec).adapter, measured.events, losses, validation),
         diverged=None if divergence is None and len(losses) < 2 else divergence is not None,
         divergence=divergence,
         score=progress.score,
@@ -139,14 +139,17 @@ def _last(events: Sequence[Event], kind: type[E]) -> E | None:
 
 
 def _training(
-    folder: RunFolder, events: Sequence[Event], losses: Sequence[TrainingLoss], validation: Sequence[ValidationLoss]
+    adapter: Path, events: Sequence[Event], losses: Sequence[TrainingLoss], validation: Sequence[ValidationLoss]
 ) -> Training | None:
     """What the training came to; None if it did not come to its end."""
     end = _last(events, TrainingFinished)
     if end is None:
         return None
     pace = step_time(events)
-    weights = [file.stat().st_size for file in folder.adapter.glob("*") if file.suffix in (".safetensors", ".bin")]
+    weights = [file.stat().st_size for file in adapter.glob("*") if file.suffix in (".safetensors", ".bin")]
+    kept = end.steps if end.kept_step is None else end.kept_step
+    train_losses = [event.loss for event in losses if event.step <= kept]
+    validation_losses = [event.loss for event in validation if event.step <= kept]
     return Training(
         train_seconds=end.train_seconds,
         validation_seconds=end.validation_seconds,
@@ -156,7 +159,8 @@ def _training(
         step_seconds=None if pace is None else pace.step_seconds,
         warmup_steps=None if pace is None else pace.warmup_steps,
         warmup_seconds=None if pace is None else pace.warmup_seconds,
-        train_loss=losses[-1].loss if losses else None,
-        validation_loss=validation[-1].loss if validation else None,
+        kept_step=end.kept_step,
+        train_loss=train_losses[-1] if train_losses else None,
+        validation_loss=validation_losses[-1] if validation_losses else None,
         adapter_mib=sum(weights) / 2**20 if weights else None,
     )

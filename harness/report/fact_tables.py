@@ -18,7 +18,7 @@ from harness.report.numbers import number
 from harness.report.tables import MOST_VALUES, make, metric_number, plain_number
 from harness.report.text import Text
 from harness.runs.events import Evidence, RowsTokenized
-from harness.runs.record import Record, RowsDrawn
+from harness.runs.record import Record, RowsDrawn, Training
 
 HASH_CHARACTERS = 8
 
@@ -60,7 +60,7 @@ def trained_table(arms: Sequence[Arm], text: Text) -> Table | None:
             continue
         digests = dict.fromkeys(record.trained.digest[:HASH_CHARACTERS] for record in records if record.trained)
         cells: list[Sequence[object]] = [
-            [record.training and f"{record.training.steps:,}" for record in records],
+            [record.training and _steps(record.training, text) for record in records],
             _span([None if record.training is None else record.training.tokens for record in records], text),
             _span_of([_padding(record) for record in records], lambda value: f"{number(value, 1)}%", text),
             [*list(digests)[:MOST_VALUES], *_further(len(digests) - MOST_VALUES, text)],
@@ -130,6 +130,12 @@ def _cut(record: Record, text: Text) -> str | None:
     if rows is None:
         return None
     return text.CUT_OFF.format(rows=rows.at_cutoff, cutoff_tokens=rows.cutoff_tokens)
+
+
+def _steps(training: Training, text: Text) -> str:
+    if training.kept_step is None:
+        return f"{training.steps:,}"
+    return text.KEPT_STEP.format(steps=training.steps, kept=training.kept_step)
 
 
 def _padding(record: Record) -> float | None:

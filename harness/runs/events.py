@@ -193,6 +193,9 @@ class TrainingFinished(_Event):
     """What the validation loss took, beside train_seconds."""
     steps: int
     tokens: int
+    kept_step: int | None = None
+    """The step whose weights are kept, the best by its validation loss or what else was asked for
+    (`load_best_model_at_end`); None: the last one's."""
 
 
 class EvaluationProgress(_Event):

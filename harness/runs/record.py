@@ -135,10 +135,12 @@ class Training(BaseModel):
     """How many steps at the start are left out of step_seconds: 3, or 5% of all where that is more."""
     warmup_seconds: float | None = None
     """What they took."""
+    kept_step: int | None = None
+    """The step whose weights are kept and scored (`load_best_model_at_end`); None: the last one's."""
     train_loss: float | None
-    """The last one reported, also where that is not finite."""
+    """The last one reported up to the step that is kept, also where that is not finite."""
     validation_loss: float | None
-    """The last one reported, also where that is not finite."""
+    """As train_loss."""
     adapter_mib: float | None
 
 

@@ -38,6 +38,8 @@ class Reporter(TrainerCallback):
         self._validation_seconds = 0.0
         self._ended = False
         self._validated_step: int | None = None
+        self._losses: list[tuple[float, int]] = []
+        """Of the sets that were validated on at this step, with their rows."""
         self._dtype_meter: evidence.ComputeDtypeMeter | None = None
         self._step_meter: FirstStepMeter | None = None
         self._rows: RowWatch | None = None
@@ -94,17 +96,23 @@ class Reporter(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float], **_: Any
     ) -> None:
         if "loss" in logs:
-            loss, rate, norm = logs["loss"], logs["learning_rate"], logs.get("grad_norm")
+            loss, rate, norm = logs["loss"], logs.get("learning_rate", 0.0), logs.get("grad_norm")
             step = state.global_step
             self._report(told.TrainingLoss(step=step, loss=loss, learning_rate=rate, gradient_norm=norm))
 
     def on_evaluate(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: dict[str, float], **_: Any
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: dict[str, float],
+        eval_dataloader: Any,
+        **_: Any,
     ) -> None:
-        # LLaMA-Factory evaluates once more after the training, often at a step that was evaluated just before.
-        if self._validated_step != state.global_step:
-            self._report(told.ValidationLoss(step=state.global_step, loss=metrics["eval_loss"]))
-            self._validated_step = state.global_step
+        # With predict_with_generate there is none; with eval_on_each_dataset each has its own, eval_NAME_loss.
+        for name, loss in metrics.items():
+            if name.startswith("eval_") and name.endswith("_loss"):
+                self._validated(state.global_step, loss, len(eval_dataloader.dataset))
         if self._ended:
             self._enter(Phase.SAVE)
             return
@@ -136,6 +144,7 @@ class Reporter(TrainerCallback):
                 validation_seconds=self._validation_seconds,
                 steps=state.global_step,
                 tokens=int(state.num_input_tokens_seen),
+                kept_step=state.best_global_step if args.load_best_model_at_end else None,
             )
         )
         self._ended = True
@@ -165,6 +174,19 @@ class Reporter(TrainerCallback):
     def _batch_trained(self) -> None:
         if self._rows is not None:
             self._rows.batch_trained()
+
+    def _validated(self, step: int, loss: float, rows: int) -> None:
+        # LLaMA-Factory evaluates once more after the training, often at a step that was evaluated just before.
+        if self._validated_step == step:
+            return
+        self._losses.append((loss, rows))
+        if len(self._losses) < self._account.validation_sets:
+            return
+        together = sum(rows for _, rows in self._losses)
+        mean = sum(loss * rows for loss, rows in self._losses) / together
+        self._losses.clear()
+        self._report(told.ValidationLoss(step=step, loss=mean))
+        self._validated_step = step
 
     def _try_rows(self, model: nn.Module) -> None:
         # Not where a process has but a part of the weights: it could compute nothing by itself.

@@ -37,6 +37,8 @@ class RowAccount:
         """`drawn` and `drawn_to_validate`: how many rows its files hold for each; None: they are drawn as it reads."""
         self.sequences: int | None = None
         """What the trainer takes as its rows: rows, or several of them packed together. None: not known."""
+        self.validation_sets = 0
+        """Sets that are validated on one by one."""
         self._cutoff_tokens = cutoff_tokens
         self._drawn = {"train on": drawn, "validate on": drawn_to_validate}
         self._held_out = 0
@@ -70,6 +72,7 @@ class RowAccount:
                     f"LLaMA-Factory tokenized {len(lengths)} of the {len(dataset)} rows that it was given"
                 )
             if is_eval:
+                self.validation_sets += 1
                 self._validation = (self._validation or 0) + len(lengths)
             else:
                 self._take(lengths, made)

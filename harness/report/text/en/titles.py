@@ -251,6 +251,7 @@ class Titles(FigureTexts, ChangeTexts, PageTexts, Names):
     SHARE = "{:,} of {:,}"
     RUN = "{label}, seed {seed}"
     MERGED_RUN = "{label} merged, seed {seed}"
+    KEPT_STEP = "{steps:,}, kept: {kept:,}"
     NOT_PACKED = "not packed"
     CUT_OFF = "{rows:,} at {cutoff_tokens:,} tokens"
     LOSSES = "{trained:.4f} trained, {loaded:.4f} loaded"

@@ -227,6 +227,7 @@ class Titles(FigureTexts, ChangeTexts, PageTexts, Names, english.Titles):
     SHARE = "{:,}/{:,}"
     RUN = "{label}（种子 {seed}）"
     MERGED_RUN = "{label} 合并后（种子 {seed}）"
+    KEPT_STEP = "{steps:,}，保留第 {kept:,} 步"
     NOT_PACKED = "未打包"
     CUT_OFF = "{rows:,} 条，上限 {cutoff_tokens:,} token"
     LOSSES = "训练结束时 {trained:.4f}，重新加载后 {loaded:.4f}"
