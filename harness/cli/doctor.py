@@ -33,16 +33,20 @@ def doctor(
 
 def _read(log: Path) -> int:
     """Print what is known of the symptoms in a log and return the exit status. Raises UserError."""
+    from harness.base.decoding import decoded
     from harness.base.errors import UserError
     from harness.processes.symptoms import diagnoses
 
     try:
-        text = log.read_text(encoding="utf-8", errors="replace")
+        text = decoded(log.read_bytes())
     except OSError as error:
         raise UserError(f"{log}: {error.strerror}; a run's logs are in outputs/SWEEP/RUN/logs") from None
     known = diagnoses(text)
-    for diagnosis in known:
-        typer.echo(f"{diagnosis.line}\n  cause: {diagnosis.cause}\n  fix:   {diagnosis.fix}")
+    for place, diagnosis in enumerate(known):
+        if not diagnosis.decisive and (place == 0 or known[place - 1].decisive):
+            typer.echo("in the log too, but not what ended the run:")
+        typer.echo(f"{diagnosis.line}\n  cause:  {diagnosis.cause}\n  fix:    {diagnosis.fix}")
+        typer.echo(f"  source: {diagnosis.source}")
     if not known:
         typer.echo(f"{log}: none of the symptoms that are known; its last lines are the best hint")
     return FAILED if known else 0

@@ -150,7 +150,8 @@ class Child:
         if reason is None:
             return Ended(outcome, None, seconds, [])
         lines = self._tail()
-        diagnosis = diagnose("\n".join([redact(reason), *lines]))
+        # At the end: it is known for sure, and of several processes it is the first that failed.
+        diagnosis = diagnose("\n".join([*lines, redact(reason)]))
         return Ended(outcome, redact(reason), seconds, lines[-TAIL_LINES:], diagnosis)
 
     def _tail(self) -> list[str]:

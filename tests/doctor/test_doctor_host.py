@@ -17,6 +17,7 @@ import pytest
 
 from harness.doctor import host, swanlab
 from harness.doctor.finding import State
+from harness.tracking import account
 from tests.doctor.machines import GIB, Sandbox, only, troubles
 
 
@@ -232,7 +233,7 @@ def test_an_account_whose_host_does_not_answer_is_a_warning(tracked: Sandbox) ->
 def test_a_host_that_takes_the_call_and_stays_silent_does_not_answer(
     tracked: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(swanlab, "_PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(account, "PATIENCE_SECONDS", 0.5)
     tracked.set("SWANLAB_API_KEY", "key4711")
     with _listening() as port:
         tracked.set("SWANLAB_API_HOST", f"http://127.0.0.1:{port}")
@@ -241,7 +242,7 @@ def test_a_host_that_takes_the_call_and_stays_silent_does_not_answer(
 
 def test_a_name_server_that_hangs_keeps_nobody(tracked: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     ended = Event()
-    monkeypatch.setattr(swanlab, "_PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(account, "PATIENCE_SECONDS", 0.5)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: ended.wait())
     tracked.set("SWANLAB_API_KEY", "key4711")
     assert only(swanlab.swanlab(tracked.current())).state is State.WARNING

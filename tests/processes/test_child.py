@@ -98,6 +98,16 @@ def test_a_rank_that_the_kernel_killed_for_want_of_memory_is_out_of_memory(
     assert result.outcome is (Outcome.OUT_OF_MEMORY if kernel_kills else Outcome.FAILED)
 
 
+def test_what_the_harness_knows_of_the_end_outranks_what_the_child_said_before(tmp_path: Path) -> None:
+    """An exception that it caught is not why it ended, and what it only mentions is not either."""
+    caught = f"import traceback\ntry: {{}}['question']\nexcept KeyError: traceback.print_exc()\n{KILLED}"
+    result = ended(caught, tmp_path, kernel_kills=True)
+    assert result.diagnosis is not None
+    assert result.diagnosis.cause == "the host's memory is full"
+    failed = ended("print('CUDA out of memory', flush=True); raise KeyError('question')", tmp_path / "other")
+    assert (failed.reason, failed.diagnosis) == ("KeyError: 'question'", None)
+
+
 def test_a_failure_while_the_kernel_kills_others_on_the_machine_stays_what_it_is(tmp_path: Path) -> None:
     assert ended("raise ValueError('the columns do not fit')", tmp_path, kernel_kills=True).outcome is Outcome.FAILED
     unsupported = f"print({RANK_KILLED!r}, flush=True); raise lifecycle.UnsupportedError('no nf4')"

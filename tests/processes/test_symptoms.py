@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from harness.processes.known_symptoms import SLOW, Symptom
+from harness.processes.known_symptoms import SYMPTOMS as KNOWN
 from harness.processes.symptoms import diagnose, diagnoses
 from harness.runs.record import Diagnosis
 
@@ -27,6 +30,14 @@ loading file /data/models/EL00051/E300061/model-00002-of-00004.safetensors, sha2
 train_runtime = 0:00:07.44, train_samples_per_second = 561.000, errno = 0
 """
 """What LLaMA-Factory, transformers, DeepSpeed and others print in runs that end well; numbers chosen to be misread."""
+
+
+def _mismatch(weight: str, checkpoint: list[int], model: list[int]) -> str:
+    return (
+        f"size mismatch for base_model.model.{weight}: copying a param with shape torch.Size({checkpoint}) from "
+        f"checkpoint, the shape in current model is torch.Size({model})."
+    )
+
 
 SYMPTOMS = [
     ("OSError: libascendcl.so: cannot open shared object file: No such file or directory", "CANN environment is not"),
@@ -58,7 +69,28 @@ SYMPTOMS = [
     ("RuntimeError: [enforce fail] DefaultCPUAllocator: can't allocate memory: you tried", "the host's memory is full"),
     ("OSError: [Errno 12] Cannot allocate memory", "the host's memory is full"),
     ("MemoryError", "the host's memory is full"),
+    ("numpy._core._exceptions._ArrayMemoryError: Unable to allocate 9.00 GiB", "the host's memory is full"),
+    ("slurmstepd: error: Detected 1 oom_kill event in StepId=7.0.", "the host's memory is full"),
+    ("[ 9.1] Memory cgroup out of memory: Killed process 71 (python)", "the host's memory is full"),
     ("the host ran out of memory and the kernel killed the process", "the host's memory is full"),
+    ("exitcode  : -9 (pid: 71)", "killed (SIGKILL)"),
+    ("E0101 10:00:00.000000 7 api.py:869] failed (exitcode: -9) local_rank: 1 (pid: 71)", "killed (SIGKILL)"),
+    ("traceback : Signal 9 (SIGKILL) received by PID 71", "killed (SIGKILL)"),
+    ("[2026-01-01 10:00:00,000] [ERROR] [launch.py:321:sigkill_handler] [] exits with return code = -9", "(SIGKILL)"),
+    ("subprocess.CalledProcessError: Command '['torchrun']' died with <Signals.SIGKILL: 9>.", "killed (SIGKILL)"),
+    ("torch.multiprocessing.spawn.ProcessExitedException: process 0 terminated with signal SIGKILL", "(SIGKILL)"),
+    ("RuntimeError: DataLoader worker (pid 7) is killed by signal: Killed.", "killed (SIGKILL)"),
+    ("command terminated with exit code 137", "killed (SIGKILL)"),
+    ("Killed", "killed (SIGKILL)"),
+    ("train.sh: line 3:    71 Killed                  python train.py", "killed (SIGKILL)"),
+    ("Cuda failure 2 'out of memory'", "the chip's memory is full"),
+    ("EL0004: [PID: 7] 2026-01-01-10:00:00.000.000 Failed to allocate memory.", "driver has no memory"),
+    ("[PID: 7] Memory_Allocation_Failure(EL0004): Failed to allocate memory.", "driver has no memory"),
+    ("rtMalloc execute failed, reason=[driver error:out of memory][FUNC:FuncErrorReason]", "driver has no memory"),
+    ("alloc device memory failed, runtime result = 207001[FUNC:ReportCallError]", "driver has no memory"),
+    ("RuntimeError: NPU function error: aclrtMallocPhysical, error code is 207001", "driver has no memory"),
+    ("[ERROR] RUNTIME(7,python): [driver interface] halMemAlloc failed: device_id=1", "driver has no memory"),
+    ("Error while creating shared memory segment /dev/shm/nccl-x7 (size 9637888)", "too small for NCCL"),
     (
         "RuntimeError: DataLoader worker (pid 42) is killed by signal: Bus error. It is possible that dataloader's "
         "workers are out of shared memory.",
@@ -69,6 +101,31 @@ SYMPTOMS = [
     ("OSError: [Errno 24] Too many open files", "limit of open files"),
     ("RuntimeError: can't start new thread", "limit of processes"),
     ("libgomp: Thread creation failed: Resource temporarily unavailable", "limit of processes"),
+    ("safetensors_rust.SafetensorError: Error while deserializing header: HeaderTooLarge", "is not whole"),
+    ("safetensors_rust.SafetensorError: Error while deserializing header: invalid JSON in header", "is not whole"),
+    ("SafetensorError: Error while deserializing header: InvalidHeaderDeserialization", "is not whole"),
+    ("safetensors_rust.SafetensorError: Error while deserializing header: MetadataIncompleteBuffer", "is not whole"),
+    ("_pickle.UnpicklingError: invalid load key, 'v'.", "is not whole"),
+    ("RuntimeError: PytorchStreamReader failed reading zip archive: failed finding central directory", "not whole"),
+    ("OSError: You seem to have cloned a repository without having git-lfs installed.", "is not whole"),
+    (_mismatch("model.embed_tokens.modules_to_save.default.weight", [0], [152064, 64]), "were empty"),
+    (_mismatch("model.layers.0.mlp.up_proj.lora_B.default.weight", [64, 8], [0]), "were empty"),
+    (_mismatch("model.layers.0.self_attn.q_proj.lora_A.default.weight", [16, 4096], [8, 4096]), "do not fit each"),
+    (_mismatch("model.embed_tokens.modules_to_save.default.weight", [128320, 64], [128256, 64]), "the vocabulary"),
+    (_mismatch("lm_head.modules_to_save.default.weight", [32001, 64], [32000, 64]), "the vocabulary"),
+    (_mismatch("transformer.wte.weight", [50259, 64], [50257, 64]), "the vocabulary"),
+    (
+        'ValueError: Trying to set a tensor of shape torch.Size([32001, 64]) in "weight" (which has shape '
+        "torch.Size([32000, 64])), this look incorrect.",
+        "the vocabulary",
+    ),
+    (
+        'ValueError: Trying to set a tensor of shape torch.Size([64, 16]) in "weight" (which has shape '
+        "torch.Size([64, 8])), this looks incorrect.",
+        "do not fit each",
+    ),
+    ("RuntimeError: Cannot find valid samples, check `data/README.md` for the data format.", "no row of the data"),
+    ("RuntimeError: Cannot find sufficient samples, consider increasing dataset size.", "no row of the data"),
     ("EZ1001: self not implemented for DT_BFLOAT16, should be in dtype support list [DT_FLOAT16,", "has no bf16"),
     ("launch failed for Cast, errno:561000.", "kernels package is missing"),
     ("E30006: check the version and verify the OPP package", "driver and CANN do not fit"),
@@ -80,9 +137,28 @@ SYMPTOMS = [
     ("RuntimeError: NPU function error: c10_npu::SetDevice(device), error code is 507033", "the device did not start"),
     ("open device 0 failed, runtime result = 507033, reason=device retain", "the device did not start"),
     ("RuntimeError: NPU function error: at_npu::native::AclSetCompileopt, error code is 500001", "CANN's compiler"),
+    (
+        "EZ9999: The error from device(chipId:7, dieId:0), there is an exception of aivec error, core id is 3",
+        "operator",
+    ),
+    ("EZ9999: there is an exception of fftsplus aicore error, core id is 12, error code = 0x2", "operator failed"),
+    ("Kernel task happen error, retCode=0x26, [aicore exception].[FUNC:PreCheckTaskErr]", "operator failed"),
+    ("RuntimeError: NPU function error: AclrtSynchronizeDeviceWithTimeout, error code is 507015", "operator failed"),
+    ("RuntimeError: NPU function error: AclrtSynchronizeStreamWithTimeout, error code is 507011", "operator failed"),
+    ("RuntimeError: ACL stream synchronize failed, error code:507035", "operator failed"),
+    ("[Error]: The aicore execution times out.", "operator failed"),
+    ("rtStreamSynchronize execute failed, reason=[vector core exception][FUNC:FuncErrorReason]", "operator failed"),
     ("RuntimeError: Cannot re-initialize NPU in forked subprocess.", "that had used the NPU forked"),
     ("torch.distributed.DistNetworkError: EADDRINUSE, message: port: 29500", "the port is taken"),
     ("OSError: [Errno 98] Address already in use", "the port is taken"),
+    ("AttributeError: 'NoneType' object has no attribute 'cquantize_blockwise_fp16_nf4'", "no native library"),
+    ("'NoneType' object has no attribute 'cadam32bit_grad_fp32'", "no native library"),
+    ("Could not load bitsandbytes native library: libcusparse.so.11: cannot open shared object file", "no native"),
+    ("OSError: /x/libbitsandbytes_cpu.so: cannot open shared object file: No such file or directory", "no native"),
+    ("AttributeError: /x/libbitsandbytes_cpu.so: undefined symbol: cget_managed_ptr", "no native library"),
+    ("The installed version of bitsandbytes was compiled without GPU support.", "no native library"),
+    ("RuntimeError: Configured CUDA binary not found at /x/libbitsandbytes_cuda124.so", "no native library"),
+    ("RuntimeError: Method 'cgemm_4bit' not available in CPU-only version of bitsandbytes.", "no native library"),
     ("RuntimeError: operator torchvision::nms does not exist", "do not fit torch"),
     (
         "importlib.metadata.PackageNotFoundError: No package metadata was found for The 'deepspeed>=0.9.3' "
@@ -93,6 +169,44 @@ SYMPTOMS = [
     ("OSError: /x/torchaudio/lib/libtorchaudio.so: undefined symbol: _ZN2at4", "do not fit torch"),
     ("OSError: Could not load this library: /x/torchaudio/lib/_torchaudio.abi3.so", "do not fit torch"),
     ("ImportError: /lib64/libstdc++.so.6: version `GLIBCXX_3.4.30' not found (required by", "newer system"),
+    ("EI0006: [PID: 7] 2026-01-01-10:00:00.000.000 Getting socket times out. Reason: x", "HCCL's connection"),
+    ("[PID: 7] 2026-01-01 Communication_Error_Get_Socket(EI0006): Getting socket times out.", "HCCL's connection"),
+    ("[ERROR] HCCL(7,python): [Wait][LinkEstablish]wait socket establish timeout, role[1]", "HCCL's connection"),
+    ("RuntimeError: NPU function error: aclrtSynchronizeDevice, error code is 507046", "chip was not done"),
+    (
+        "EE1002: Stream synchronize timeout. rtDeviceSynchronize execute failed, reason=[stream sync timeout]",
+        "chip was",
+    ),
+    ("RuntimeError: ACL stream synchronize failed, error code:107020", "chip was not done"),
+    (
+        "[rank0]:[E101 10:00:00.000000000 ProcessGroupNCCL.cpp:607] [Rank 0] Watchdog caught collective operation "
+        "timeout: WorkNCCL(SeqNum=1516, OpType=ALLREDUCE)",
+        "waited too long",
+    ),
+    ("what():  [PG 1 Rank 0] NCCL watchdog thread terminated with exception: [Rank 0]", "waited too long"),
+    (
+        "torch.distributed.DistStoreError: Timed out after 901 seconds waiting for clients. 1/2 clients joined.",
+        "meet in",
+    ),
+    ("torch.distributed.DistStoreError: wait timeout after 300000ms, keys: /default_pg/0//0", "did not all meet"),
+    ("torch.distributed.elastic.rendezvous.api.RendezvousTimeoutError", "did not all meet"),
+    ("RendezvousConnectionError: The connection to the C10d store has failed. See inner exception", "did not all meet"),
+    ("torch.distributed.DistNetworkError: The client socket has timed out after 600000ms while trying", "not all meet"),
+    ("[c10d] The client socket has failed to connect to any network address of (node0, 29500).", "did not all meet"),
+    ("RuntimeError: connect() timed out. Original timeout was 60000 ms.", "did not all meet"),
+    (
+        "torch.distributed.DistBackendError: [1] is setting up NCCL communicator and retrieving ncclUniqueId from [0] "
+        "via c10d key-value store by key '0', but store->get('0') got error: Socket Timeout",
+        "did not all meet",
+    ),
+    (
+        "torch.distributed.DistBackendError: NCCL error in: x.cpp:1331, unhandled system error, NCCL version",
+        "NCCL could",
+    ),
+    ("RuntimeError: NCCL Error 1: unhandled cuda error", "NCCL could not"),
+    ("ncclRemoteError: A call failed possibly due to a network error or a remote process exiting", "NCCL could not"),
+    ("ncclInternalError: Internal check failed.", "NCCL could not"),
+    ("RuntimeError: [/x/gloo/transport/tcp/pair.cc:534] Connection closed by peer [10.0.0.2]:4711", "lost the conn"),
     ("EI0002: The wait execution of the Notify register times out.", "another rank died"),
     ("NPU warning, error code is 507048[Error]:", "another rank died"),
     ("requests.exceptions.ConnectionError: HTTPSConnectionPool(host='huggingface.co', port=443)", "had to be fetched"),
@@ -110,14 +224,24 @@ SYMPTOMS = [
 ]
 
 
+@pytest.mark.parametrize("indentation", ["", "    "])
 @pytest.mark.parametrize(("line", "cause"), SYMPTOMS, ids=[line[:60] for line, _ in SYMPTOMS])
-def test_each_symptom_in_an_ordinary_log_is_the_one_that_is_found(line: str, cause: str) -> None:
+def test_each_symptom_in_an_ordinary_log_is_the_one_that_is_found(line: str, cause: str, indentation: str) -> None:
     half = len(ORDINARY) // 2
     middle = ORDINARY.index("\n", half) + 1
-    (found,) = diagnoses(f"{ORDINARY[:middle]}    {line}\n{ORDINARY[middle:]}")
+    (found,) = diagnoses(f"{ORDINARY[:middle]}{indentation}{line}\n{ORDINARY[middle:]}")
     assert found.line == line
     assert cause in found.cause
     assert found.fix
+    assert found.source
+
+
+@pytest.mark.parametrize("symptom", [*KNOWN, *SLOW], ids=lambda symptom: symptom.cause[:60])
+def test_each_symptom_has_a_cause_a_fix_a_source_and_an_example_here(symptom: Symptom) -> None:
+    assert symptom.cause
+    assert symptom.fix
+    assert symptom.source
+    assert any(re.search(symptom.pattern, line) for line, cause in SYMPTOMS if cause in symptom.cause)
 
 
 def test_an_ordinary_log_has_no_symptom() -> None:
@@ -132,6 +256,12 @@ def test_an_ordinary_log_has_no_symptom() -> None:
         "EZ1001: self not implemented for DT_INT64, should be in dtype support list [DT_FLOAT,DT_BFLOAT16]",
         "torch.nn.modules.OutOfMemoryErrorFilter is registered",
         "[INFO] ranks: 8, tag EI00021, TEL0005, E300060",
+        "Killing subprocess 71",
+        "killed 3 stale processes of an earlier run",
+        "AttributeError: 'NoneType' object has no attribute 'chat_template'",
+        "RuntimeError: Error(s) in loading state_dict for Linear: Missing key(s) in state_dict: embed_tokens.weight",
+        "exit code: 1, status 0, code 1370",
+        "the process was killed by SIGKILL, not by the harness",
         "{'loss': 0.507033, 'eval_loss': 1.507899}",
         "some library: call failed, ret is -8005",
     ],

@@ -23,7 +23,7 @@ from harness.comparison.order import Order
 from harness.comparison.parts import MemoryPart, TimePart
 from harness.devices.npu_smi import errors
 from harness.devices.reading import Quantity
-from harness.processes import symptoms
+from harness.processes import known_symptoms, symptoms
 from harness.report.render import render
 from harness.report.text import Text, languages, text_in
 from harness.report.text.en import English
@@ -135,7 +135,7 @@ def test_outside_of_the_language_there_is_no_sentence(path: Path) -> None:
 
 
 def test_every_cause_of_a_failure_that_is_known_is_told_in_chinese_with_what_helps() -> None:
-    known = {cause for _, cause, _ in (*symptoms.SYMPTOMS, *symptoms.SLOW)}
+    known = {symptom.cause for symptom in (*known_symptoms.SYMPTOMS, *known_symptoms.SLOW)}
     assert set(diagnoses.CAUSES) == known | {cause for _, _, cause, _ in errors.KNOWN}
     for line in ("CUDA out of memory", "dcmi module initialize failed. ret is -8005", "dcmi call failed, ret is -4711"):
         found = symptoms.diagnose(line)

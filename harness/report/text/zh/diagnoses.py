@@ -10,6 +10,13 @@ from harness.runs.record import Diagnosis
 DRIVER_ANSWERED = re.compile(r"the driver's management library answered (-[0-9]+)")
 
 CAUSES: Mapping[str, tuple[str, str]] = {
+    # 被外部终止。
+    "a process was killed (SIGKILL): most often by the kernel, because the host's memory is full, else by whoever "
+    "manages the machine [inferred]": (
+        "进程被 SIGKILL 终止：多半是主机内存已满而被内核终止，否则是被机器的管理者或调度系统终止（推断）",
+        "在主机上用 dmesg 查看是否由内核终止；若是，减小 training.batch_size 或 training.cutoff_length，减少 "
+        "llamafactory.preprocessing_num_workers，或给容器、作业更多内存",
+    ),
     # 各种库无法加载。
     "the CANN environment is not sourced": (
         "没有加载 CANN 环境变量",
@@ -63,6 +70,16 @@ CAUSES: Mapping[str, tuple[str, str]] = {
         "主机内存已满",
         "减小 training.batch_size 或 training.cutoff_length，或换用内存更大的机器",
     ),
+    "the driver has no memory of the chip left: other processes hold it, or what torch does not count (HCCL's "
+    "buffers, the operators' workspace)": (
+        "驱动已无可分配的芯片内存：被其他进程占用，或被 torch 不计入的部分占用（HCCL 缓冲区、算子的 workspace）",
+        "用 `npu-smi info` 查看谁占用显存，结束残留进程；再设 training.batch_size=1，缩短 training.cutoff_length，"
+        "或改用 method=qlora",
+    ),
+    "/dev/shm is too small for NCCL, through which GPUs of one machine exchange data": (
+        "/dev/shm 对 NCCL 来说太小，同一台机器的 GPU 要通过它交换数据",
+        "docker run --shm-size=16g（或 --ipc=host）；NCCL_SHM_DISABLE=1 则不使用它",
+    ),
     "/dev/shm is full, through which the workers of a data loader pass their batches": (
         "/dev/shm 已满，数据加载进程要通过它传递批次",
         "docker run --shm-size=16g，或 llamafactory.dataloader_num_workers=0",
@@ -75,6 +92,29 @@ CAUSES: Mapping[str, tuple[str, str]] = {
     "the limit of processes and threads is reached": (
         "进程和线程数达到上限",
         "ulimit -u unlimited，容器中用 docker run --pids-limit=-1；设置 OMP_NUM_THREADS=4 可减少线程",
+    ),
+    # 模型文件与数据。
+    "a file of the model is not whole: a pointer of git-lfs stands in its place, or its download broke off": (
+        "模型文件不完整：只有 git-lfs 的指针文件，或下载中断",
+        "在模型目录中执行 `git lfs pull`，或重新下载模型，并核对各文件的大小",
+    ),
+    "layers of the adapter were empty when it was saved or loaded: DeepSpeed ZeRO-3 had shared them out [inferred]": (
+        "适配器有些层在保存或加载时是空的：参数已被 DeepSpeed ZeRO-3 切分（推断）",
+        "改用 ZeRO-2 训练和加载（llamafactory.deepspeed），或去掉 llamafactory.additional_target 中的这些层",
+    ),
+    "adapter and base do not fit each other: it was trained on another model, or with another rank": (
+        "适配器与基座模型不匹配：它是在另一个模型上、或以另一个 rank 训练的",
+        "加载到其 adapter_config.json 所记的基座模型上（base_model_name_or_path），并使用它自己的 rank",
+    ),
+    "the vocabulary has another size than the one that was trained: tokens were added to one of both alone": (
+        "词表大小与训练时不同：只有其中一方添加过 token",
+        "加载时使用训练时的 tokenizer 和 llamafactory.resize_vocab=true，或加载到当时训练所用的基座模型上",
+    ),
+    "no row of the data was left to train on: its keys or its format are not those that are declared, or there "
+    "are too few rows": (
+        "没有一行数据可用于训练：字段名或格式与声明的不符，或行数太少",
+        "用 dataset.columns 指明各字段名，用 dataset.formatting 指明格式；`harness data --output FOLDER` 会写出实际"
+        "用于训练的各行",
     ),
     # 芯片、驱动与 CANN。
     "this NPU (310P, 910A) has no bf16": (
@@ -111,6 +151,12 @@ CAUSES: Mapping[str, tuple[str, str]] = {
         "CANN 编译器无法启动：缺少它需要的 Python 包，或没有加载 CANN 环境变量（推断）",
         "source set_env.sh；pip install decorator attrs psutil scipy cloudpickle ml-dtypes tornado",
     ),
+    "an operator failed on the chip: it was given what it cannot take (an index beyond a table, as of a token that "
+    "the model lacks), it has a fault, or the chip has [inferred]": (
+        "算子在芯片上执行失败：输入不合法（索引越界，例如模型没有的 token），或算子、芯片本身有故障（推断）",
+        "设置 ASCEND_LAUNCH_BLOCKING=1 后，Python 的调用栈会指出是哪个算子；查看 `npu-smi info` 中的 Health；较新的 "
+        "CANN 和 torch-npu 可能已修复；改用 method=lora 可判断是否由量化引起",
+    ),
     "a process that had used the NPU forked": (
         "已使用 NPU 的进程又执行了 fork",
         "设置 llamafactory.dataloader_num_workers=0，或把数据加载进程的启动方式改为 spawn",
@@ -120,6 +166,11 @@ CAUSES: Mapping[str, tuple[str, str]] = {
         "结束该进程，或换一个端口（训练用 MASTER_PORT）",
     ),
     # 其他库。
+    "bitsandbytes has no native library for this device: none was built for it, or for another CUDA": (
+        "bitsandbytes 没有适用于本设备的原生库：没有为它编译，或编译时面向另一个 CUDA 版本",
+        "`python -m bitsandbytes` 会列出它要找的库；安装带有该库的版本，或自行编译（cmake "
+        "-DCOMPUTE_BACKEND=cuda、npu 或 cpu）；`harness doctor` 会逐一试验各种量化方案；method=lora 不需要它",
+    ),
     "the model sees or hears, and what prepares that cannot be loaded: there is no preprocessor_config.json in its "
     "folder, or torchvision does not fit torch": (
         "这是多模态模型，其预处理器无法加载：目录中没有 preprocessor_config.json，或 torchvision 与 torch 不匹配",
@@ -141,6 +192,38 @@ CAUSES: Mapping[str, tuple[str, str]] = {
     "another rank died or is slow, and this one waited for it": (
         "另一个 rank 已退出或很慢，本 rank 一直在等它",
         "查看最先失败的那个 rank 的日志；HCCL_EXEC_TIMEOUT 可延长等待时间",
+    ),
+    "HCCL's connection to another rank did not come about in time: that rank failed, came late, or the network "
+    "between both is blocked": (
+        "HCCL 未能及时与另一个 rank 建链：该 rank 已失败、来得太晚，或两者之间网络不通",
+        "查看最先失败的那个 rank 的日志；HCCL_CONNECT_TIMEOUT=1200 可等待更久（默认 120 s）；多机时用 "
+        "HCCL_SOCKET_IFNAME 指定网卡，且各机执行 `hccn_tool -i 0 -tls -g` 的结果须一致",
+    ),
+    "the chip was not done within the time limit: mostly another rank died, or is busy (as with preparing the "
+    "data) and all wait for it [inferred]": (
+        "芯片未在时限内完成：多半是另一个 rank 已退出，或正忙于其他工作（如预处理数据）而大家都在等它（推断）",
+        "查看最先失败的那个 rank 的日志；增大 llamafactory.preprocessing_num_workers 可更快预处理数据；"
+        "ACL_DEVICE_SYNC_TIMEOUT=7200 可等待更久（秒）",
+    ),
+    "a rank waited too long for the others: one died, is slow, or still prepares the data": (
+        "某个 rank 等待其他 rank 太久：有的已退出、很慢，或还在预处理数据",
+        "查看最先失败的那个 rank 的日志；llamafactory.ddp_timeout=180000000 可等待更久，增大 "
+        "llamafactory.preprocessing_num_workers 可更快预处理数据",
+    ),
+    "the processes of the run did not all meet in time: one was not started or failed before, or the address of "
+    "node 0 cannot be reached": (
+        "本次运行的各进程未能及时汇合：有的没有启动或已失败，或无法访问节点 0 的地址",
+        "在 launch.join_seconds 之内于每台机器上启动同一条命令，launch.master_addr 均为节点 0 的地址，launch.node_rank "
+        "各不相同，并在防火墙中放行 launch.master_port；否则查看缺席者的日志",
+    ),
+    "NCCL could not connect the GPUs, or lost another rank": (
+        "NCCL 无法连接各 GPU，或与另一个 rank 失去联系",
+        "查看最先失败的那个 rank 的日志；NCCL_DEBUG=INFO 会显示哪个调用失败；用 NCCL_SOCKET_IFNAME 指定网卡，"
+        "NCCL_P2P_DISABLE=1 和 NCCL_IB_DISABLE=1 则不使用 P2P 和 InfiniBand",
+    ),
+    "another process of the run ended, and this one lost the connection to it": (
+        "本次运行的另一个进程已结束，本进程与它失去连接",
+        "查看最先失败的那个 rank 的日志",
     ),
     "something had to be fetched and the network did not answer": (
         "需要下载某些内容，而网络没有响应",
