@@ -134,7 +134,7 @@ def load_runs(path: str | Path) -> pandas.DataFrame:
     device, hardware            cpu, cuda or ascend; the product's name
     stand_in                    what stood in for the hardware, in words
     started_at                  date and time
-    accuracy, base_accuracy     share of right answers, 0 to 1; base: the model without adapter
+    accuracy, base_accuracy     share of right answers, 0 to 1; base: the model before training
     merged_accuracy             of the adapter merged into the unquantized base
     correct, merged_correct, questions              numbers of questions
     evaluation_seconds          generating and scoring the answers

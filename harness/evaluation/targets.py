@@ -19,7 +19,7 @@ from harness.runs.folder import TargetFolder
 from harness.runs.record import MemoryPeak, Record, Reply, Score
 
 NAMES = {
-    BASE: "the base without adapter",
+    BASE: "the base before training",
     ADAPTER: "the adapter",
     MERGED: "the adapter merged into the unquantized base",
 }
@@ -93,6 +93,13 @@ def in_record(record: Record, target: str) -> Answered:
         ADAPTER: Answered(record.score, record.replies),
         MERGED: Answered(record.merged_score, record.merged_replies),
     }[target]
+
+
+def unanswered(record: Record) -> Record:
+    """Return the record of a run of which nothing was asked yet."""
+    empty: dict[str, Any] = dict.fromkeys(("score", "base_score", "base_folder", "merged_score"))
+    empty |= {name: [] for name in ("replies", "base_replies", "merged_replies", "merged_memory")}
+    return record.model_copy(update=empty | {"adapter_check": None, "unscored": {}})
 
 
 def record_fields(

@@ -101,7 +101,7 @@ class RunSpec(BaseModel):
 
     @property
     def base_folder(self) -> TargetFolder:
-        """Where the base without adapter is scored, once for all arms and seeds that share it."""
+        """Where the base is scored as the training finds it, once for all arms and seeds that share it."""
         return self.sweep_folder.base(identity.of_base(self.parts))
 
     @property

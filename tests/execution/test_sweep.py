@@ -126,7 +126,7 @@ def test_prompts_are_put_to_base_and_adapters(sweep: FinishedSweep, lora: Record
         assert [reply.passed for reply in found.replies] == [True, None]
         assert [reply.passed for reply in found.base_replies] == [False, None]
     assert "right, prompts: 1 of 1 passed" in sweep.output.stdout
-    assert "the base without adapter: 0 of 40 right, prompts: 0 of 1 passed" in sweep.output.stdout
+    assert "the base before training: 0 of 40 right, prompts: 0 of 1 passed" in sweep.output.stdout
 
 
 def test_a_completed_run_is_scored_merged_without_training_again(

@@ -51,6 +51,7 @@ TERMS = {
         "evalscope",
         "NPU",
         "QLoRA",
+        "SwanLab",
         "cgroup",
         "harness",
         "torch",
@@ -58,7 +59,7 @@ TERMS = {
     *("Bonett", "Cochran", "Cox", "Holm", "McNemar", "Price", "p", "t", "logits", "token"),
     *("C", "MiB", "UTC", "W", "Wh", "nat", "s"),
     *("Debian", "Fedora", "Ubuntu", "openEuler", "fonts-noto-cjk", "google-noto-sans-cjk-ttc-fonts"),
-    *("comparison", "doctor", "dry_run", "info", "npu-smi", "report", "zh-CN"),
+    *("comparison", "doctor", "dry_run", "info", "npu-smi", "report", "swanlab", "sync", "zh-CN"),
 }
 """Names, units, symbols, and what somebody types: those a Chinese engineer writes in Latin letters."""
 OF_THE_RUNS = (
@@ -71,7 +72,8 @@ OF_THE_RUNS = (
 def constants(language: str) -> Iterator[str]:
     """The texts in the files of a language, without what documents them and the keys of their tables."""
     folder = Path(harness.report.text.__file__).parent / language
-    for path in sorted(set(folder.glob("*.py")) - {folder / "diagnoses.py"}):  # Those quote what is to be typed.
+    # Diagnoses quote what is to be typed.
+    for path in sorted(set(folder.glob("*.py")) - set(folder.glob("*diagnoses.py"))):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         nodes = list(ast.walk(tree))
         no_text = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}

@@ -42,7 +42,7 @@ def test_a_report_holds_every_part_in_the_order_in_which_it_is_read(folder: Path
         *("What was compared, and what differs", "The arms, with every seed's value", "The runs in their order"),
         *("Method", "Hardware and versions", "Limits"),
     ]
-    assert "| Accuracy of the base without adapter (%) | lora | - | 5.0 | - |" in text
+    assert "| Accuracy of the base before training (%) | lora | - | 5.0 | - |" in text
     assert "28 of 28" in text
     assert "arm=qlora seed=1" in text
     assert {"intervals.png", "loss.png", "memory.png"} <= {path.name for path in (output / "figures").iterdir()}

@@ -176,7 +176,7 @@ class Titles(FigureTexts, ChangeTexts, PageTexts, Names):
 
     # Rows of tables that no metric names.
     COMPLETED_RUNS = "Completed runs"
-    BASE_ACCURACY = "Accuracy of the base without adapter (%)"
+    BASE_ACCURACY = "Accuracy of the base before training (%)"
     WALL_SECONDS = "Whole run, as lived (s)"
     EVALUATION_SECONDS = "Generating and scoring the answers (s)"
     ALL_SEEDS = "all"

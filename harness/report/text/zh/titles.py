@@ -155,7 +155,7 @@ class Titles(FigureTexts, ChangeTexts, PageTexts, Names, english.Titles):
 
     # Rows of tables that no metric names.
     COMPLETED_RUNS = "已完成的运行"
-    BASE_ACCURACY = "不挂适配器的基座准确率（%）"
+    BASE_ACCURACY = "训练前的基座准确率（%）"
     WALL_SECONDS = "整次运行实际耗时（s）"
     EVALUATION_SECONDS = "生成并评分耗时（s）"
     ALL_SEEDS = "合计"
