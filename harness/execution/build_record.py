@@ -57,6 +57,7 @@ class Progress:
     reason: str | None = None
     ended: float | None = None
     base_weights: str | None = None
+    trained_weights: str | None = None
     log_tail: list[str] = field(default_factory=list)
     diagnosis: Diagnosis | None = None
     score: Score | None = None
@@ -111,6 +112,7 @@ def build_record(spec: RunSpec, progress: Progress) -> Record:
         wall_seconds=ended - progress.started,
         phase_seconds=phase_seconds(measured.events, ended),
         base_weights=progress.base_weights,
+        trained_weights=progress.trained_weights,
         drawn=spec.drawn,
         rows=_last(measured.events, RowsTokenized),
         trained=_last(measured.events, RowsTrained),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -23,14 +23,15 @@ from harness.launch import torchrun
 from harness.launch.nodes import Nodes
 from harness.models import fingerprint, synthetic
 from harness.plan import device as devices
-from harness.plan import files, machine
+from harness.plan import files, identity, machine
 from harness.plan.planner import Planner
 from harness.plan.spec import RunSpec
 from harness.processes.child import Ended, StopChild
 from harness.processes.environment import added_settings, worker_environment
 from harness.processes.jobs import TrackingJob
 from harness.runs import store
-from harness.runs.events import Event, Evidence
+from harness.runs.events import Event, Evidence, Phase
+from harness.runs.folder import RunFolder
 from harness.runs.record import Outcome, Record, Sampling
 from harness.tracking.tracker import Tracker
 
@@ -64,6 +65,8 @@ def run(spec: RunSpec, shared: Shared) -> Record | None:
         if spec.is_helper and not is_dry and not _joins(spec, shared):
             observer.skipped(label, "node 0 is past it")
             return None
+        if not (spec.is_helper or is_dry) and (trained := _trained_before(spec)):
+            return _score_again(spec, label, trained, shared)
         if aside := store.put_aside(spec.folder):
             observer.note(f"the earlier attempt is kept in {aside}")
         if is_dry:
@@ -170,7 +173,9 @@ def _train_and_score(spec: RunSpec, device: Device, command: list[str], progress
         trained = _train(spec, command, session, shared)
         if trained.outcome is not Outcome.COMPLETED:
             progress.end(trained)
-        elif targets.is_asked(spec, ADAPTER):
+            return
+        progress.trained_weights = fingerprint.of_weights(files.trained(spec).adapter)
+        if targets.is_asked(spec, ADAPTER):
             scored, answered = score(spec, ADAPTER, session, folder.log("evaluation"))
             progress.score, progress.replies = answered.score, answered.replies
             if scored.outcome is not Outcome.COMPLETED:
@@ -238,6 +243,61 @@ def tracking_job(spec: RunSpec) -> TrackingJob:
         readings=folder.readings,
         score=folder.evaluation.score,
     )
+
+
+def _trained_before(spec: RunSpec) -> Record | None:
+    """The record of a run that trained just this, and failed only in what came after; now it is that of `spec`."""
+    same = [folder for folder in spec.sweep_folder.runs_of(spec.name) if folder.path != spec.folder.path]
+    for folder in (spec.folder, *same):
+        with suppress(store.DamagedRecordError):
+            record = store.load(folder)
+            if record is None or not _is_kept(spec, folder, record):
+                continue
+            if folder.path == spec.folder.path:
+                return record
+            own = {"identity": spec.identity, "identity_parts": spec.parts, "position": spec.position}
+            record = targets.unanswered(record).model_copy(update=own)
+            if store.take_over(folder, spec.folder, record):
+                return record
+    return None
+
+
+def _is_kept(spec: RunSpec, folder: RunFolder, record: Record) -> bool:
+    """Whether a run need not be trained again, since what `record` tells of is its training, as it was saved."""
+    if record.status is Outcome.COMPLETED or record.trained_weights is None or record.identity_parts is None:
+        return False
+    if identity.of_training(record.identity_parts) != identity.of_training(spec.parts):
+        return False
+    check = record.adapter_check
+    if check is not None and not check.is_same:
+        return False
+    adapter = folder.path / files.trained(spec).adapter.relative_to(spec.folder.path)
+    return fingerprint.of_weights(adapter) == record.trained_weights
+
+
+def _score_again(spec: RunSpec, label: RunLabel, trained: Record, shared: Shared) -> Record:
+    """Ask what a training left, and return the record of both."""
+    observer = shared.observer
+    product = spec.device.product or spec.device.kind
+    observer.run_started(RunStarted(label, product, spec.precision, spec.folder.path))
+    observer.note(f"{spec.name}: trained before, and only scored now")
+    try:
+        device, rows = _as_planned(spec, shared.planner)
+        files.write(spec, rows, added_settings(spec.config, device))
+        completed = trained.model_copy(deep=True)
+        completed.status, completed.reason, completed.log_tail, completed.diagnosis = Outcome.COMPLETED, None, [], None
+        if completed.score is None:
+            # Of the scoring that failed.
+            completed.memory = [peak for peak in completed.memory if peak.phase is not Phase.EVALUATE]
+        record = _with_all_targets(spec, completed, shared)
+        why = record.unscored.get(ADAPTER)
+    except UserError as error:
+        record, why = trained, str(error)
+    if why is not None:
+        record = record.model_copy(update={"status": Outcome.FAILED, "reason": f"evaluation: {why}"})
+    store.write(spec.folder, record)
+    observer.run_finished(record)
+    return record
 
 
 def _with_all_targets(spec: RunSpec, record: Record, shared: Shared) -> Record:

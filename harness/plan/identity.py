@@ -22,6 +22,7 @@ _NO_RESULT = ("precision", "logging_steps", "save_steps")
 """Keys of `training` that change no weight; the precision stands in the hash as it was resolved."""
 _ASKED_LATER = ("name", "path", "targets", "prompts")
 """Keys of `evaluation` that change no answer; targets and prompts can be asked for later without training again."""
+_ASKED = {"evaluation", "questions"}
 _ANSWERED_BY_THE_BASE = {"model", "template", "evaluation", "questions", "precision", "device", "threads", "versions"}
 _TRAINED_TOGETHER = {"method", "quantization", "rows", "cut", "training", "llamafactory", "template", "seed"}
 
@@ -68,8 +69,13 @@ def of_run(parts: IdentityParts) -> str:
     return _hash(parts.model_dump())
 
 
+def of_training(parts: IdentityParts) -> str:
+    """Return the identity of a run's training, whatever is asked after it."""
+    return _hash(parts.model_dump(exclude=_ASKED))
+
+
 def of_base(parts: IdentityParts) -> str:
-    """Return the identity of an evaluation of the base without adapter: the same for all arms and seeds."""
+    """Return the identity of an evaluation of the base, as a training finds it: the same for all arms and seeds."""
     asked = parts.model_dump(include=_ANSWERED_BY_THE_BASE)
     given = {name: value for name, value in parts.llamafactory.items() if REACH.get(name) is Reach.EVERY_STEP}
     # As the version before named it, where there is nothing of the kind.

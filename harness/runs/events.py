@@ -122,6 +122,11 @@ class AdapterChecked(_Event):
     noise: float
     """How far apart they may be: what precision and kernels explain."""
 
+    @property
+    def is_same(self) -> bool:
+        """Whether it is the same model. Not where a loss is no number."""
+        return abs(self.loaded_loss - self.trained_loss) <= self.noise
+
 
 class ComputeDtypeMeasured(_Event):
     """In what the base's linear layers computed in the first training step."""

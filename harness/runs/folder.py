@@ -14,7 +14,7 @@ outputs/<sweep>/                          SweepFolder
     check.json                            what the trained model made of a few rows, for whoever loads the adapter
     evaluation/  evaluation-merged/       TargetFolder: answers, score, replies
     record.json                           written last
-  base-<identity>/                        TargetFolder of the base without adapter
+  base-<identity>/                        TargetFolder of the base before training
   nodes/                                  what other machines left of runs that they only helped with
   earlier/                                attempts that a later one took the place of
   swanlog/                                SwanLab's own files
@@ -145,6 +145,12 @@ class SweepFolder:
         """Yield every run, with a record or without, by name."""
         for path in sorted(self.path.iterdir()):
             if path.is_dir() and (RunFolder(path).record.exists() or _RUN_NAME.fullmatch(path.name)):
+                yield RunFolder(path)
+
+    def runs_of(self, name: str) -> Iterator[RunFolder]:
+        """Yield the runs of an arm and a seed (`lora-seed0`), whatever their identity, by name."""
+        for path in sorted(self.path.glob(f"{name}-*")):
+            if _RUN_NAME.fullmatch(path.name) and path.is_dir():
                 yield RunFolder(path)
 
     def is_sweep(self) -> bool:

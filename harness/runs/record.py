@@ -396,6 +396,8 @@ class Record(BaseModel):
     """Hash of the weights that the run started from; None: they are not in a folder, or it did not come so far."""
     drawn: RowsDrawn | None = None
     """None: an older version, or an adopted run."""
+    trained_weights: str | None = None
+    """Hash of the weights that the training saved; None: it did not come to its end, or an older version."""
     rows: RowsTokenized | None = None
     """What LLaMA-Factory made of these; None: it read them as it trained, or it did not come so far."""
     trained: RowsTrained | None = None
@@ -414,7 +416,7 @@ class Record(BaseModel):
     divergence: Divergence | None = None
     score: Score | None = None
     base_score: Score | None = None
-    """The base without adapter, scored once for a sweep."""
+    """The base, with the adapters that the training started from if any, scored once for a sweep."""
     base_folder: str | None = None
     """Where the base's answers are, relative to the sweep's folder."""
     merged_score: Score | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -51,6 +52,29 @@ def put_aside(folder: RunFolder) -> Path | None:
     folder.path.rename(aside)
     sync_folder(aside.parent)
     return aside
+
+
+def take_over(former: RunFolder, folder: RunFolder, record: Record) -> bool:
+    """Make the training of another run, `former`, that of `folder`, with `record`; what was asked of it and its own
+    record are kept in `earlier/`. Returns False, and does nothing, where somebody is at it. Raises OSError."""
+    try:
+        lock = FileLock(former.lock).acquire(timeout=0)
+    except Timeout:
+        return False
+    with lock:
+        aside = former.sweep.earlier / f"{former.name}-{_moment()}"
+        aside.mkdir(parents=True)
+        shutil.copy(former.record, aside)
+        for answered in (former.evaluation.path, former.evaluation_merged.path):
+            if answered.exists():
+                answered.rename(aside / answered.name)
+        put_aside(folder)
+        if folder.path.exists():
+            shutil.rmtree(folder.path)  # Of a dry run, which is written anew.
+        former.path.rename(folder.path)
+        write(folder, record)
+        sync_folder(aside.parent)
+    return True
 
 
 @contextmanager

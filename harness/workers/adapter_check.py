@@ -94,7 +94,7 @@ class AdapterCheck(BaseModel):
         """Raise AdapterMismatchError where the two losses are apart by more than noise, one is not finite, or `folders`
         hold other weights than were trained."""
         changed = self._changed(folders)
-        if not changed and abs(checked.loaded_loss - checked.trained_loss) <= checked.noise:
+        if not changed and checked.is_same:
             return
         raise AdapterMismatchError(
             f"what was loaded to be scored is not what was trained: on rows of the training its loss is "

@@ -1,0 +1,147 @@
+"""A training is not done again for what failed after it: mended questions are asked of what was trained."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from harness.cli.display import Display
+from harness.execution import run as story
+from harness.execution.run import Shared, run
+from harness.plan.planner import Planner
+from harness.plan.spec import RunSpec
+from harness.processes.child import Ended
+from harness.runs.events import TrainingFinished, TrainingLoss, report
+from harness.runs.folder import RunFolder
+from harness.runs.record import Outcome, Record
+from tests.conftest import FinishedSweep
+from tests.planning import spec_of
+from tests.running import record_in
+
+
+class Harness:
+    """Runs in a folder of its own. The training is that of the shared sweep, counted; the rest is real."""
+
+    def __init__(self, home: Path, trained: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.trainings = 0
+        self.questions = home / "test.jsonl"
+        self._home, self._trained = home, trained
+        monkeypatch.setattr("harness.execution.run._train", self._train)
+
+    def spec(self, *overrides: str) -> RunSpec:
+        asked = (
+            "evaluation=gsm8k",
+            f"evaluation.path={self.questions}",
+            "evaluation.limit=1",
+            "evaluation.targets=[adapter]",
+        )
+        few = ("evaluation.max_new_tokens=8", "tracking=disabled", f"output={self._home}")
+        return spec_of("method=lora", "device=cpu", *asked, *few, *overrides)
+
+    def ask(self, question: str) -> None:
+        self.questions.write_text(json.dumps({"question": question, "answer": "#### 2"}) + "\n")
+
+    def run(self, spec: RunSpec) -> Record:
+        record = run(spec, Shared(Display(1), Planner(self._home)))
+        assert record is not None
+        assert record_in(spec.folder.path) == record
+        return record
+
+    def _train(self, spec: RunSpec, *_: object) -> Ended:
+        self.trainings += 1
+        shutil.copytree(self._trained.adapter, spec.folder.adapter)
+        shutil.copy(self._trained.check, spec.folder.check)
+        report(spec.folder.events, TrainingLoss(step=1, loss=0.5, learning_rate=0.1))
+        finished = TrainingFinished(train_seconds=1.0, validation_seconds=0.0, steps=1, tokens=10)
+        report(spec.folder.events, finished)
+        return Ended(Outcome.COMPLETED, None, 1.0, [])
+
+
+@pytest.fixture
+def harness(sweep: FinishedSweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Harness:
+    return Harness(tmp_path, RunFolder(sweep.run("lora")), monkeypatch)
+
+
+def test_mended_questions_are_asked_without_training_again(harness: Harness) -> None:
+    harness.ask("1+1?")
+    planned = harness.spec()
+    harness.questions.write_text('{"question": "1+1?"\n')
+    failed = harness.run(planned)
+    assert (failed.status, failed.score) == (Outcome.FAILED, None)
+    assert (failed.reason or "").startswith("evaluation: ")
+
+    harness.ask("What is 1+1?")
+    mended = harness.spec()
+    assert mended.identity != planned.identity
+    scored = harness.run(mended)
+    assert (scored.status, scored.reason, scored.diagnosis, scored.log_tail) == (Outcome.COMPLETED, None, None, [])
+    assert scored.score is not None
+    assert scored.score.questions == 1
+    assert (scored.identity, harness.trainings) == (mended.identity, 1)
+    assert scored.training == failed.training
+    assert scored.training is not None
+    assert scored.adapter_check is not None
+    assert scored.adapter_check.is_same
+    assert not planned.folder.path.exists()
+    assert str(mended.folder.adapter) in mended.folder.train.read_text()
+    (kept,) = mended.sweep_folder.earlier.glob(f"{planned.folder.name}-*/record.json")
+    assert Record.model_validate_json(kept.read_bytes()) == failed
+
+    # It is completed now, and nothing of it is done again.
+    assert harness.run(mended) == scored
+    assert harness.trainings == 1
+
+
+def failed_after_training(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> RunSpec:
+    """A run whose scoring failed, without the time that takes."""
+    harness.ask("1+1?")
+    spec = harness.spec()
+    for where, why in {"run": "out of luck", "scoring": "still out of luck"}.items():
+        ended = Ended(Outcome.FAILED, why, 1.0, [])
+        nothing = ended, story.targets.Answered()
+        monkeypatch.setattr(f"harness.execution.{where}.score", lambda *_, nothing=nothing: nothing)
+    assert harness.run(spec).reason == "evaluation: out of luck"
+    return spec
+
+
+def test_scoring_that_fails_again_is_a_failed_run_again(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = failed_after_training(harness, monkeypatch)
+    again = harness.run(spec)
+    assert (again.status, again.reason) == (Outcome.FAILED, "evaluation: still out of luck")
+    assert harness.trainings == 1
+
+
+@pytest.mark.parametrize("what", ["adapter", "method.rank", "seed"])
+def test_what_is_another_training_is_trained(harness: Harness, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    spec = failed_after_training(harness, monkeypatch)
+    if what == "adapter":
+        file = spec.folder.adapter / "adapter_model.safetensors"
+        weights = load_file(file)
+        save_file({name: np.zeros_like(weight) for name, weight in weights.items()}, file, {"format": "pt"})
+    else:
+        spec = harness.spec(f"{what}=4")
+    assert harness.run(spec).reason == "evaluation: out of luck"
+    assert harness.trainings == 2
+
+
+def test_a_training_that_somebody_is_at_is_left_alone(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    former = failed_after_training(harness, monkeypatch)
+    spec = harness.spec("evaluation.max_new_tokens=9")
+    with story.store.locked(former.folder.lock, lambda: None):
+        harness.run(spec)
+    assert harness.trainings == 2
+    assert former.folder.record.exists()
+
+
+def test_a_dry_run_of_mended_questions_takes_nothing_over(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    former = failed_after_training(harness, monkeypatch)
+    assert (
+        run(harness.spec("evaluation.max_new_tokens=9", "dry_run=true"), Shared(Display(1), Planner(former.started_in)))
+        is None
+    )
+    assert former.folder.record.exists()
