@@ -18,6 +18,7 @@ from harness.compose.adapter_checks import adapter_mistakes
 from harness.compose.data_checks import question_mistakes, row_mistakes
 from harness.compose.keys import OPEN, keys
 from harness.compose.model_checks import model_mistakes
+from harness.compose.tracking_checks import tracking_mistakes
 from harness.config.schema import LANGUAGES, MERGED, TARGETS, Config, LaunchConfig, arm_of
 from harness.data.sources import SourceReader
 from harness.devices.device import Device
@@ -78,6 +79,7 @@ def check(config: Config, device: Device | None, sources: SourceReader, *, repor
         *launch_mistakes(config.launch, device),
         *_llamafactory(config),
         *adapter_mistakes(config, sources),
+        *tracking_mistakes(config, sources),
     ]
 
 

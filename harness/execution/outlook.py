@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +22,7 @@ from harness.comparison.runs import load_sweep
 from harness.data import arithmetic
 from harness.plan.spec import RunSpec
 from harness.processes.jobs import ARITHMETIC
+from harness.tracking import account
 
 _HOW_MEASURED = {
     "device.chips": Fact.CHIP_IDS,
@@ -135,8 +137,8 @@ def refusals(specs: Sequence[RunSpec]) -> list[str]:
 
 
 def warnings(specs: Sequence[RunSpec]) -> list[str]:
-    """Return what is unfair in one sweep that is run all the same."""
-    told: list[str] = []
+    """Return what is unfair in one sweep that is run all the same, and whether its tracking gets nowhere."""
+    told = list(_unreachable(specs))
     for pair in pairs(arms(specs)):
         told += _other_seeds(pair)
         found = [
@@ -150,6 +152,18 @@ def warnings(specs: Sequence[RunSpec]) -> list[str]:
                 "on what that touches; comparison.axes=[...] declares what is meant to be compared"
             )
     return list(dict.fromkeys(told))
+
+
+def _unreachable(specs: Sequence[RunSpec]) -> Iterator[str]:
+    if specs[0].config.dry_run or all(spec.config.tracking.mode != "cloud" for spec in specs):
+        return
+    found = account.find(os.environ, Path.cwd(), Path.home())
+    if found is not None and not account.answers(found.asked):
+        yield (
+            f"tracking.mode=cloud: {found.asked} does not answer; where it does not until a run starts, that one is "
+            "kept on the disk for `swanlab sync`; tracking=local needs no network, and behind a proxy export "
+            "HTTPS_PROXY=http://HOST:PORT"
+        )
 
 
 def _other_seeds(pair: PlannedPair) -> Iterator[str]:

@@ -33,6 +33,7 @@ from harness.runs import store
 from harness.runs.events import Event, Evidence, Phase
 from harness.runs.folder import RunFolder
 from harness.runs.record import Outcome, Record, Sampling
+from harness.tracking.names import experiment_name
 from harness.tracking.tracker import Tracker
 
 
@@ -189,14 +190,20 @@ def _watched(spec: RunSpec, device: Device, progress: Progress, observer: Observ
     sampler = Sampler(device.sensors(interval_seconds), interval_seconds, spec.folder.readings)
     progress.look = machine.Look(spec.config, device, sampler.baseline())
     sampler.start()
-    tracker = Tracker(tracking_job(spec), spec.folder.job("track"), spec.folder.log("tracking"))
+    tracker = Tracker(
+        tracking_job(spec),
+        spec.folder.job("track"),
+        spec.folder.log("tracking"),
+        lambda problem: observer.warn(f"{spec.name}: {problem}"),
+    )
     observer.watch(sampler)
     try:
         yield sampler
     finally:
         progress.baselines, progress.sampling = _stop(sampler, interval_seconds)
-        progress.tracking = tracker.finish()
+        # What SwanLab still takes is not the run's time.
         progress.ended = time.time()
+        progress.tracking = tracker.finish()
 
 
 def _stop(sampler: Sampler, interval_seconds: float) -> tuple[list[Reading], Sampling]:
@@ -229,12 +236,11 @@ def _train(spec: RunSpec, command: list[str], session: Session, shared: Shared) 
 def tracking_job(spec: RunSpec) -> TrackingJob:
     """Return what the tracker of a run is told."""
     tracking, folder = spec.config.tracking, spec.folder
-    experiment = tracking.experiment or f"{spec.config.sweep}/{spec.name}"
     return TrackingJob(
         mode="disabled" if spec.is_helper else tracking.mode,
         project=tracking.project,
         workspace=tracking.workspace,
-        experiment=experiment.format(arm=spec.arm, seed=spec.config.seed),
+        experiment=experiment_name(tracking.experiment, spec.config.sweep, spec.arm, spec.config.seed),
         group=spec.config.sweep,
         tags=[spec.arm],
         config=spec.resolved(),

@@ -31,6 +31,7 @@ from harness.report.numbers import number
 from harness.report.prompts import prompts_table
 from harness.report.text import Text
 from harness.report.verdict import MOST_ARMS, count_tests, lacking, shown, summary
+from harness.runs.record import Tracking
 
 WHOLE_RUN = 0.9
 """The share of a run's seconds that its energy must cover to pass for that of the whole run."""
@@ -307,10 +308,22 @@ def _runs(findings: Findings, text: Text) -> Section | None:
         "runs",
         text,
         fact_tables.runs_table(sweep.runs, text),
+        _bullets(_untracked(sweep.runs, text), text),
         *(_failure(number, run, text) for number, run in enumerate(failed[:MOST_FAILURES], 1)),
         Paragraph(text.LINES_LEFT_OUT.format(count=further)) if further > 0 else None,
         _section("left_out", text, _bullets(left_out, text)),
     )
+
+
+def _untracked(runs: Sequence[Run], text: Text) -> list[str]:
+    """Return a line for each reason why SwanLab did not follow runs to their end."""
+    by_reason: dict[str | None, list[tuple[Run, Tracking]]] = {}
+    for run in runs:
+        tracking = run.record.tracking
+        if tracking is not None and tracking.problem is not None:
+            reason = tracking.problem if tracking.diagnosis is None else tracking.diagnosis.cause
+            by_reason.setdefault(reason, []).append((run, tracking))
+    return [text.untracked(*zip(*found, strict=True)) for found in by_reason.values()]
 
 
 def _failure(place: int, run: Run, text: Text) -> Section:

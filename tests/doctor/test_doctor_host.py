@@ -258,6 +258,14 @@ def test_the_account_of_the_working_folder_comes_before_that_of_the_user(tracked
     assert str(tracked.work) in finding.message
 
 
+def test_a_stored_key_is_not_taken_for_that_of_another_server(tracked: Sandbox) -> None:
+    _log_in(tracked.home, "https://api.swanlab.cn")
+    tracked.set("SWANLAB_API_HOST", "10.0.0.1:8000")
+    finding = only(swanlab.swanlab(tracked.current()))
+    assert finding.state is State.WARNING
+    assert (finding.fix or "").startswith("swanlab login --host https://10.0.0.1:8000")
+
+
 def test_behind_a_proxy_it_is_the_proxy_that_has_to_answer(tracked: Sandbox) -> None:
     tracked.set("SWANLAB_API_KEY", "key4711")
     tracked.set("SWANLAB_API_HOST", "http://swanlab.invalid")

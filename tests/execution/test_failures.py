@@ -175,3 +175,5 @@ def test_a_tracker_that_cannot_work_costs_no_run(tmp_path: Path, harness: Harnes
     assert found.status is Outcome.COMPLETED
     assert found.tracking is not None
     assert found.tracking.problem
+    assert found.tracking.diagnosis is not None
+    assert f"warning: lora-seed0: {found.tracking.problem}\n  cause: {found.tracking.diagnosis.cause}\n" in done.stderr

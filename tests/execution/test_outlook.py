@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -278,3 +279,20 @@ def test_a_display_prints_it_first(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[1].startswith("margins: 2 points of accuracy, ")
     assert lines[2].endswith("allows no verdict on the methods, which takes 5 seeds: seed=42,43,44,45,46")
     assert lines[3].startswith("[1/2] ")
+
+
+# ---- Tracked ----
+
+
+def test_a_cloud_that_does_not_answer_is_told_before_a_sweep_that_runs_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    monkeypatch.setenv("SWANLAB_API_KEY", "key-made-for-tests")
+    monkeypatch.setenv("SWANLAB_API_HOST", url)
+    cloud = (*QUICK[:-1], "tracking=cloud", "seed=0,1")
+    (warning,) = outlook.warnings(specs_of(*cloud))
+    assert warning.startswith(f"tracking.mode=cloud: {url} does not answer; ")
+    assert outlook.warnings(specs_of(*cloud, "dry_run=true")) == []
+    assert outlook.warnings(specs_of(*QUICK, "seed=0,1")) == []

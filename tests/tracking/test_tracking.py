@@ -13,32 +13,16 @@ import pytest
 
 from harness.base.json_lines import append
 from harness.devices.reading import Reading
-from harness.processes.jobs import TrackingJob
 from harness.runs.events import TrainingLoss, ValidationLoss, report
 from harness.runs.folder import RunFolder
 from harness.runs.record import Score
 from harness.tracking.tracker import Tracker
 from harness.workers.track import follow
-
-
-def job(folder: Path, mode: str = "local") -> TrackingJob:
-    return TrackingJob(
-        mode=mode,
-        project="harness",
-        workspace=None,
-        experiment="made/lora-seed0",
-        group="made",
-        tags=["lora"],
-        config={"seed": 0},
-        log_folder=folder / "swanlog",
-        events=RunFolder(folder).events,
-        readings=RunFolder(folder).readings,
-        score=RunFolder(folder).evaluation.score,
-    )
+from tests.tracking.tracked import Tracked, job
 
 
 def tracker(folder: Path, mode: str = "local") -> Tracker:
-    return Tracker(job(folder, mode), RunFolder(folder).job("tracking"), RunFolder(folder).log("tracking"))
+    return Tracked(folder, mode).tracker
 
 
 def test_losses_memory_and_score_are_logged_each_once(tmp_path: Path) -> None:
@@ -102,7 +86,7 @@ def test_a_tracker_that_does_not_finish_is_ended_and_told(tmp_path: Path, monkey
 def test_a_tracker_that_fails_is_a_problem_with_its_last_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "swanlab.py").write_text("raise ImportError('swanlab is broken')\n")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(tmp_path), str(Path(__file__).parents[2]))))
-    assert "status 1: ImportError: swanlab is broken" in (tracker(tmp_path).finish(seconds=120).problem or "")
+    assert "SwanLab failed: ImportError: swanlab is broken" in (tracker(tmp_path).finish(seconds=120).problem or "")
 
 
 def test_a_tracker_whose_disk_is_missing_is_a_problem_and_no_error(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from harness.comparison.needs import Variances
 from harness.comparison.runs import Run, Superseded
 from harness.report.numbers import number
 from harness.report.text.en.opening import OpeningTexts, counted, listed, seed_list
-from harness.runs.record import Diagnosis
+from harness.runs.record import Diagnosis, Tracking
 
 
 class SectionTexts(OpeningTexts):
@@ -150,11 +150,24 @@ class SectionTexts(OpeningTexts):
     def diagnosis(self, diagnosis: Diagnosis) -> str:
         return f"Cause, as far as its log tells: {diagnosis.cause}. Fix: {diagnosis.fix}."
 
+    def untracked(self, runs: Sequence[Run], tracking: Sequence[Tracking]) -> str:
+        """Which runs SwanLab did not follow to the end, all for one reason. `tracking`: of each."""
+        found, problem = tracking[0].diagnosis, tracking[0].problem
+        reason = problem if found is None else f"{found.cause} ({problem})"
+        said = [f"SwanLab did not follow {listed(map(self.run_name, runs), 20, '; ')} to the end: {reason}."]
+        if missing := sum(each.missing_losses or 0 for each in tracking):
+            said.append(f"At least {missing:,} of their losses are missing there; the runs' own files have them all.")
+        if found is not None:
+            said.append(f"Fix: {found.fix}.")
+        if kept := [each.kept_in for each in tracking if each.kept_in is not None]:
+            said.append(f"What it kept is sent by: swanlab sync {listed(kept, 20, ' ')}")
+        return " ".join(said)
+
     def question(self, index: int, seed: int, baseline: tuple[str, bool], arm: tuple[str, bool]) -> str:
         """A heading: which arm answered a question right."""
         outcomes = ", ".join(f"{'right' if correct else 'wrong'} by {label}" for label, correct in (baseline, arm))
         return f"Question {index}, seed {seed}: {outcomes}"
 
     def base_column(self, labels: Sequence[str]) -> str:
-        """Of a base without adapter; `labels`: the arms trained on it, where there are several bases."""
+        """Of a base before training; `labels`: the arms trained on it, where there are several bases."""
         return f"base of {', '.join(labels)}" if labels else "base"

@@ -16,7 +16,8 @@ from harness.report.text.en import sections as english
 from harness.report.text.zh.diagnoses import cause_and_fix
 from harness.report.text.zh.names import bracketed
 from harness.report.text.zh.opening import OpeningTexts, listed, seed_list
-from harness.runs.record import Diagnosis
+from harness.report.text.zh.tracking_diagnoses import CAUSES as TRACKING_CAUSES
+from harness.runs.record import Diagnosis, Tracking
 
 
 class SectionTexts(OpeningTexts, english.SectionTexts):
@@ -130,6 +131,19 @@ class SectionTexts(OpeningTexts, english.SectionTexts):
     def diagnosis(self, diagnosis: Diagnosis) -> str:
         cause, fix = cause_and_fix(diagnosis)
         return f"日志显示的原因：{cause}。解决办法：{fix}。"
+
+    def untracked(self, runs: Sequence[Run], tracking: Sequence[Tracking]) -> str:
+        found, problem = tracking[0].diagnosis, tracking[0].problem
+        cause, fix = (problem, None) if found is None else TRACKING_CAUSES.get(found.cause, (found.cause, found.fix))
+        reason = cause if found is None else f"{cause}（{problem}）"
+        said = [f"SwanLab 没有完整跟踪 {listed(map(self.run_name, runs), 20)}：{reason}。"]
+        if missing := sum(each.missing_losses or 0 for each in tracking):
+            said.append(f"其中至少缺少 {missing:,} 个损失值；运行自身的文件是完整的。")
+        if fix is not None:
+            said.append(f"解决办法：{fix}。")
+        if kept := [each.kept_in for each in tracking if each.kept_in is not None]:
+            said.append(f"已保存的部分可这样上传：swanlab sync {listed(kept, 20, ' ')}")
+        return "".join(said)
 
     def question(self, index: int, seed: int, baseline: tuple[str, bool], arm: tuple[str, bool]) -> str:
         outcomes = "，".join(f"{label} 答{'对' if correct else '错'}" for label, correct in (baseline, arm))
