@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from harness.cli import adopt, compare, data, doctor, report, run, serving, watch
+from harness.cli import adopt, compare, data, doctor, importing, report, run, serving, watch
 from harness.cli.exits import Verbs
 
 app = typer.Typer(
@@ -27,6 +27,6 @@ app.command()(serving.merge)
 app.command()(serving.chat)
 app.command()(serving.serve)
 app.command()(serving.webchat)
-app.command("import")(data.import_file)
+app.command("import", context_settings=_HYDRA)(importing.import_file)
 app.command(context_settings=_HYDRA)(data.data)
 app.command()(watch.watch)

@@ -104,7 +104,7 @@ def arm_and_folder(text: str) -> tuple[str | None, Path]:
 def _training_files(given: Sequence[Path], requests: Sequence[Request]) -> list[TrainingFile]:
     """The files that the user names, and those in the folders and here which can be read. Raises UserError."""
     from harness.adoption.output_folder import TrainingFile
-    from harness.cli.data import load
+    from harness.cli.importing import load
 
     files = [TrainingFile(path.resolve(), *load(path), is_given=True) for path in given]
     for folder in dict.fromkeys((*(request.folder for request in requests), Path.cwd())):

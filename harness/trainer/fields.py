@@ -6,6 +6,7 @@ What is not in it has no key of ours, and goes to LLaMA-Factory as it is given u
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -226,19 +227,41 @@ def holds_secret(argument: str) -> bool:
     return argument.endswith(("token", "api_key", "password", "secret"))
 
 
+@dataclass(frozen=True)
+class Declared:
+    """An argument as LLaMA-Factory's dataclasses declare it."""
+
+    annotation: str
+    default: str | None
+    """The source of its default; None: it is null, or there is none."""
+
+
 @cache
-def training_argument_names() -> frozenset[str]:
-    """Return the names of all arguments that `llamafactory-cli train` takes. Raises ModuleNotFoundError without it.
+def declared_arguments() -> Mapping[str, Declared]:
+    """Return by name all arguments that `llamafactory-cli train` takes. Raises ModuleNotFoundError without it.
 
     Read from the source, since importing its parser takes about ten seconds and a mistake has to be told at once: they
     are the annotated fields of the dataclasses."""
-    names: set[str] = set()
+    found: dict[str, Declared] = {}
     for source in _SOURCES:
         for definition in syntax_tree(source).body:
             for field in definition.body if isinstance(definition, ast.ClassDef) else []:
-                if isinstance(field, ast.AnnAssign) and "init=False" not in (text := ast.unparse(field)):
-                    names.add(text.partition(":")[0])
-    return frozenset(name for name in names if not name.startswith("_"))
+                if isinstance(field, ast.AnnAssign) and "init=False" not in ast.unparse(field):
+                    name = ast.unparse(field.target)
+                    found[name] = Declared(ast.unparse(field.annotation), _default(field.value))
+    return {name: argument for name, argument in found.items() if not name.startswith("_")}
+
+
+def _default(value: ast.expr | None) -> str | None:
+    keywords = {word.arg: ast.unparse(word.value) for word in value.keywords} if isinstance(value, ast.Call) else {}
+    default = keywords.get("default", keywords.get("default_factory"))
+    return None if default == "None" else default
+
+
+@cache
+def training_argument_names() -> frozenset[str]:
+    """Return the names of all arguments that `llamafactory-cli train` takes. Raises ModuleNotFoundError without it."""
+    return frozenset(declared_arguments())
 
 
 def unknown_argument(name: str) -> str:

@@ -18,7 +18,7 @@ from filelock import FileLock
 from harness.adoption.adopt import Adoption, Request, adopt
 from harness.adoption.output_folder import TrainingFile
 from harness.base.paths import PACKAGE
-from harness.cli.data import load
+from harness.cli.importing import load
 from harness.runs.folder import SweepFolder
 from tests.conftest import environment
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import asdict
@@ -17,16 +18,16 @@ from hypothesis import strategies as st
 
 from harness.base.errors import UserError
 from harness.base.yaml_text import to_yaml
-from harness.cli.data import command_line, import_file, load
+from harness.cli.importing import command_line, import_file, load
 from harness.compose import hydra_values
 from harness.compose.hydra_values import written
-from harness.compose.llamafactory_file import Registered, import_training
+from harness.compose.llamafactory_file import Imported, Registered, import_training
 from harness.config.schema import Config
 from harness.data import prepare
 from harness.runs import store
 from harness.runs.folder import RunFolder
 from harness.runs.record import Outcome
-from harness.trainer.fields import FIELDS, training_argument_names
+from harness.trainer.fields import FIELDS, declared_arguments, training_argument_names
 from tests.compose.checked import only
 from tests.compose.trained import arguments_of, precision_of, rows_of
 from tests.conftest import call, environment
@@ -190,6 +191,118 @@ def overrides_of(arguments: dict[str, Any], datasets: Registered | None = None) 
     return dict(text.split("=", 1) for text in import_training(arguments, datasets).overrides)
 
 
+WORDS = st.sampled_from(["a", "b,c", "some/where", "x-1"])
+LIKE: dict[str, st.SearchStrategy[Any]] = {
+    "stage": st.just("sft"),
+    "finetuning_type": st.sampled_from(["lora", "full"]),
+    "quantization_bit": st.sampled_from([None, 4, 8]),
+    "quantization_method": st.just("bnb"),
+    "quantization_type": st.sampled_from(["nf4", "fp4"]),
+    "eval_strategy": st.sampled_from(["no", "steps", "epoch"]),
+    "save_strategy": st.sampled_from(["no", "steps", "epoch", "best"]),
+    "report_to": st.sampled_from(["none", "wandb", "swanlab", ["tensorboard", "swanlab"]]),
+    "bf16": st.just(False),
+}
+"""Of arguments whose values go together; any others, and the import is refused."""
+
+
+def like(name: str) -> st.SearchStrategy[Any]:
+    """Values of the type that LLaMA-Factory declares."""
+    annotation = declared_arguments()[name].annotation
+    if name in LIKE:
+        return LIKE[name]
+    parts = {"bool": st.booleans(), "int": st.integers(1, 64), "float": st.floats(0.01, 0.9), "None": st.none()}
+    found = [strategy for part, strategy in parts.items() if part in annotation.replace("|", " ").split()]
+    return st.one_of(found) if found and "str" not in annotation else WORDS
+
+
+KNOWN = sorted(training_argument_names() - {"interleave_probs"})
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from(KNOWN), unique=True, max_size=25).flatmap(lambda names: arguments_like(names)))
+def test_no_argument_disappears(arguments: dict[str, Any]) -> None:
+    """It is an override, or named with a reason, or among those that say what is so anyway."""
+    imported = import_training(arguments)
+    for name in arguments:
+        assert became(name, imported), (name, imported)
+
+
+def arguments_like(names: list[str]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({name: like(name) for name in names})
+
+
+def became(name: str, imported: Imported) -> list[str]:
+    """All that an import says of an argument."""
+    field = FIELDS.get(name)
+    key = (field.key if field else None) or f"llamafactory.{name}"
+    keys = {key, *([key.partition(".")[0]] if field and field.kind != "same" else []), f"llamafactory.{name}"}
+    # The quantization of QLoRA is the method's own, and steps below 1 are a share of them.
+    keys |= {"method"} if "quantization" in name else {"training.warmup_ratio"} if name == "warmup_steps" else set()
+    carried = [text for text in imported.overrides if text.partition("=")[0] in keys]
+    named = [line for line in (*imported.left_out, *imported.idle) if re.match(rf"(llamafactory\.)?{name}[=:]", line)]
+    return carried + named + [again for again in imported.anyway if again == name]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"eval_steps": 10}, "eval_steps: nothing goes by it, eval_strategy is no"),
+        ({"save_strategy": "no", "save_steps": 10}, "save_steps: nothing goes by it, save_strategy is no"),
+        ({"swanlab_project": "p"}, "swanlab_project: use_swanlab is not given"),
+        ({"finetuning_type": "full", "lora_rank": 8}, "lora_rank: is LoRA's, and every weight is trained"),
+        ({"quantization_type": "fp4"}, "quantization_type: nothing is quantized"),
+        ({"quantization_bit": 8, "double_quantization": True}, "double_quantization: is for 4 bits"),
+        ({"warmup_ratio": 0.1, "warmup_steps": 5}, "warmup_steps=5: transformers takes warmup_ratio"),
+        ({"learning_rate": 1e-4}, "do_train: is not given, so that LLaMA-Factory by itself trains nothing"),
+    ],
+)
+def test_what_llamafactory_would_not_use_either_is_named(arguments: dict[str, Any], named: str) -> None:
+    assert any(line.startswith(named) for line in import_training(arguments).idle)
+
+
+def test_a_null_says_nothing_but_where_llamafactory_means_something_by_it() -> None:
+    """enable_thinking is true by itself, and null trains on both kinds of rows."""
+    imported = import_training({"resume_from_checkpoint": None, "enable_thinking": None, "model_revision": None})
+    assert "resume_from_checkpoint" in imported.anyway
+    assert "llamafactory.enable_thinking=null" in imported.overrides
+    assert "model_revision: null, which it cannot be; LLaMA-Factory's own 'main' is taken" in imported.left_out
+    assert any(line.startswith("learning_rate: null") for line in import_training({"learning_rate": None}).left_out)
+    config = only(*imported.overrides, f"model.path={TINY}", "model.template=qwen", *WITH_ROWS)
+    assert config.llamafactory == {"enable_thinking": None}
+
+
+WITH_ROWS = ["dataset=arithmetic", "device=cpu"]
+
+
+def test_the_best_checkpoint_is_left_out_where_validation_or_checkpoints_are() -> None:
+    """transformers would stop at it."""
+    for strategy in ({"eval_strategy": "epoch"}, {"eval_strategy": "steps", "save_strategy": "epoch"}):
+        imported = import_training({"load_best_model_at_end": True, **strategy})
+        assert not any("load_best" in text for text in imported.overrides)
+        assert any(line.startswith("load_best_model_at_end: needs") for line in imported.left_out)
+    told = overrides_of({"load_best_model_at_end": True, "eval_strategy": "steps"})
+    assert told["llamafactory.load_best_model_at_end"] == "true"
+
+
+def test_probabilities_are_for_as_many_datasets_as_there_are(tmp_path: Path) -> None:
+    """LLaMA-Factory would stop at another number deep in the run."""
+    mixed = {"mix_strategy": "interleave_over", "interleave_probs": "0.5,0.3,0.2"}
+    datasets = Registered(tmp_path, {"a": {"file_name": "a.json"}, "b": {"file_name": "b.json"}})
+    imported = import_training({"dataset": "a,b,c", **mixed}, datasets)
+    assert not any("interleave_probs" in text for text in imported.overrides)
+    (line,) = [line for line in imported.left_out if line.startswith("interleave_probs")]
+    assert "2 of 3 datasets are carried" in line
+    with pytest.raises(UserError, match="one for each dataset is needed, and there are 2"):
+        import_training({"dataset": "a,b", **mixed}, datasets)
+    with pytest.raises(UserError, match="give mix_strategy="):
+        import_training({"dataset": "a,b,c", "interleave_probs": "0.5,0.3,0.2"}, datasets)
+    whole = import_training(
+        {"dataset": "a,b", "mix_strategy": "interleave_under", "interleave_probs": "0.9,0.1"}, datasets
+    )
+    assert "llamafactory.interleave_probs='0.9,0.1'" in whole.overrides
+
+
 def test_what_a_file_leaves_open_is_left_to_llamafactory() -> None:
     """Its 4-bit quantization is double, its seed 42, its batch of validation rows 8."""
     told = overrides_of({"model_name_or_path": "a/b", "template": "qwen", "quantization_bit": 4, "val_size": 0.1})
@@ -212,7 +325,7 @@ def test_datasets_are_found_by_their_names(tmp_path: Path) -> None:
         "talk": {"file_name": "talk.jsonl", "formatting": "sharegpt", "columns": {"messages": "m", "tools": "t"}},
         "far": {"hf_hub_url": "a/b"},
         "ranked": {"file_name": "r.json", "ranking": True},
-        "table": {"file_name": "t.csv"},
+        "table": {"file_name": "t.txt"},
     }
     datasets = Registered(tmp_path, entries)
     told = overrides_of({"dataset": "mine, talk", "eval_dataset": "talk"}, datasets)
@@ -292,7 +405,7 @@ def test_what_cannot_be_carried_is_named_with_its_reason_and_no_secret() -> None
 def test_a_file_that_is_none_is_told_with_its_reason(content: str, told: str, tmp_path: Path) -> None:
     (tmp_path / "train.yaml").write_text(content)
     with pytest.raises(UserError) as raised:
-        import_file(tmp_path / "train.yaml")
+        import_file([str(tmp_path / "train.yaml")])
     assert any(told in mistake for mistake in raised.value.mistakes), raised.value.mistakes
     assert len(raised.value.mistakes) == (2 if "rnk" in content else 1)
 
@@ -301,17 +414,17 @@ def test_the_hub_is_that_of_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "train.yaml").write_text("model_name_or_path: qwen/Qwen1.5-7B\n")
-    import_file(tmp_path / "train.yaml")
+    import_file([str(tmp_path / "train.yaml")])
     monkeypatch.setenv("USE_MODELSCOPE_HUB", "1")
     assert "modelscope" not in capsys.readouterr().out
-    import_file(tmp_path / "train.yaml")
+    import_file([str(tmp_path / "train.yaml")])
     assert "model.hub=modelscope" in capsys.readouterr().out
 
 
 def test_a_file_that_is_not_there_or_of_another_kind_is_told(tmp_path: Path) -> None:
     for name in ("nowhere.yaml", "train.toml"):
         with pytest.raises(UserError, match=name):
-            import_file(tmp_path / name)
+            import_file([str(tmp_path / name)])
 
 
 def test_json_is_read_too(tmp_path: Path) -> None:
@@ -356,8 +469,11 @@ MEANT_TO_DIFFER = {
 }
 
 
-def test_llamafactory_understands_of_the_imported_file_what_it_does_of_the_file(tmp_path: Path) -> None:
+def test_llamafactory_understands_of_the_imported_file_what_it_does_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every field that its parser fills, for files that say much and files that say next to nothing."""
+    monkeypatch.setenv("SWANLAB_API_KEY", "a-key-of-nobody")
     (tmp_path / "dataset_info.json").write_text(json.dumps({name: {"file_name": "rows.json"} for name in "ab"}))
     (tmp_path / "rows.json").write_text(json.dumps([{"instruction": "q", "input": "", "output": "a"}] * 30))
     least = {"model_name_or_path": str(TINY), "template": "qwen", "dataset": "a", "dataset_dir": str(tmp_path)}
@@ -423,7 +539,7 @@ def test_a_file_is_imported_and_trained(tmp_path: Path, cache: Path, capsys: pyt
         "plot_loss": False,
     }
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(arguments))
-    import_file(tmp_path / "mine.yaml")
+    import_file([str(tmp_path / "mine.yaml")])
     script = capsys.readouterr().out
     words = subprocess.run(
         ["sh", "-c", 'harness() { printf "%s\\0" "$@"; }\n' + script], capture_output=True, text=True, check=True

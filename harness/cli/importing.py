@@ -1,0 +1,299 @@
+"""`harness import`: a training of LLaMA-Factory's, from its file or its command line, as a command of this harness."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from posixpath import normpath
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness.base.errors import UserError
+from harness.base.redaction import for_child, redact
+from harness.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from harness.compose.command_line import TrainingCommand
+    from harness.compose.launched import Launched
+    from harness.compose.llamafactory_file import Imported
+    from harness.compose.registered import Registered
+    from harness.data.sources import SourceReader
+
+_FILES = (".yaml", ".yml", ".json")
+_ENABLED = ("1", "y", "true")
+
+
+@dataclass(frozen=True)
+class _Training:
+    """What `llamafactory-cli train` was given."""
+
+    title: str
+    arguments: Mapping[str, Any]
+    datasets: Registered | None
+    launched: Launched | None = None
+    notes: Sequence[str] = ()
+    mistakes: Sequence[str] = ()
+
+
+def import_file(
+    source: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE | COMMAND...",
+            help="YAML or JSON, or a script or document with training commands in it; - reads it from the input.",
+        ),
+    ],
+) -> None:
+    """A training of LLaMA-Factory's as a command of this harness, with what cannot be carried over and why."""
+    from harness.compose.llamafactory_file import import_training
+    from harness.data.sources import SourceReader
+
+    sources = SourceReader(Path.cwd())
+    name, trainings, others = _read(source)
+    imported: list[Imported] = []
+    mistakes: list[str] = []
+    for training in trainings:
+        mistaken = list(training.mistakes)
+        try:
+            imported.append(import_training(training.arguments, training.datasets, training.launched))
+        except UserError as error:
+            mistaken += error.mistakes
+        where = f"{training.title}: " if len(trainings) > 1 else ""
+        mistakes += [mistake if mistake.startswith("line ") else where + mistake for mistake in mistaken]
+    if mistakes:
+        raise UserError(mistakes)
+    overrides = [_with_hub(each.overrides) for each in imported]
+    print(f"# dry_run=true at its end writes {RunFolder.train} and trains nothing.")
+    for training, each, sweep, own in zip(trainings, imported, _sweeps(name, overrides), overrides, strict=True):
+        if len(trainings) > 1:
+            print(f"\n# {training.title}")
+        _tell(each, training.notes, [f"sweep={sweep}", *own], sources)
+    if others:
+        print(f"# Left as they are: {', '.join(others)}")
+
+
+def _tell(imported: Imported, notes: Sequence[str], overrides: list[str], sources: SourceReader) -> None:
+    kind = next((text for text in overrides if text.startswith("quantization=")), None)
+    arms = ["method=lora,qlora"] if kind is None else ["method=lora", f"quantization=none,{kind.partition('=')[2]}"]
+    others = [text for text in overrides if not text.startswith(("method=", "quantization="))]
+    refused = [line for line in _refused(overrides, False, sources) if not _is_named(line, imported.left_out)]
+    refused_arms = [line for line in _refused([*others, *arms], True, sources) if line not in refused]
+    refused_arms = [line for line in refused_arms if not _is_named(line, imported.left_out)]
+    if not refused_arms:
+        print(f"# --multirun, and {' '.join(arms)} in place of what it says of them, trains LoRA and QLoRA.")
+    print(redact(command_line(overrides)))
+    for title, lines in (
+        ("Not carried over:", imported.left_out),
+        ("Named otherwise by now:", imported.renamed),
+        ("Read as LLaMA-Factory reads it:", notes),
+        ("Without effect, for LLaMA-Factory too:", imported.idle),
+        ("`harness run` would refuse it here, as it stands:", refused),
+        ("LoRA beside QLoRA it would refuse:", refused_arms),
+    ):
+        if lines:
+            print(redact(f"# {title}"), *map(redact, lines), sep="\n#   ")
+    if imported.anyway:
+        print(f"# As it is in the harness anyway: {', '.join(imported.anyway)}")
+
+
+def _is_named(mistake: str, left_out: list[str]) -> bool:
+    """Whether what a mistake asks for is asked for already."""
+    key = re.split("[:=]", mistake)[0]
+    return any(f"{key}=" in line for line in left_out)
+
+
+def _refused(overrides: list[str], multirun: bool, sources: SourceReader) -> list[str]:
+    """What `harness run` would say of it, apart from what it says of a device."""
+    from harness.compose import checks, points
+
+    try:
+        points.points(overrides, multirun, lambda config: checks.check(config, None, sources))
+    except UserError as error:
+        return error.mistakes
+    return []
+
+
+def _with_hub(overrides: list[str]) -> list[str]:
+    """LLaMA-Factory is told by its environment."""
+    told = any(text.startswith("model.hub=") for text in overrides)
+    asked = os.environ.get("USE_MODELSCOPE_HUB", "").lower() in _ENABLED
+    return [*overrides, "model.hub=modelscope"] if asked and not told else overrides
+
+
+def _sweeps(name: str, overrides: Sequence[Sequence[str]]) -> list[str]:
+    """The sweep of each training: one for those that are its arms, or the machines of one run; else one each."""
+    runs = [tuple(text for text in own if not text.startswith("launch.node_rank=")) for own in overrides]
+    different = list(dict.fromkeys(runs))
+    arms = [tuple(text for text in run if text.startswith(("method=", "quantization"))) for run in different]
+    if len(set(arms)) == len(arms):
+        return [name] * len(runs)
+    return [f"{name}-{different.index(run) + 1}" for run in runs]
+
+
+def command_line(overrides: list[str]) -> str:
+    """`harness run ...` for a shell, an override a line."""
+    return " \\\n  ".join(["harness run", *map(shlex.quote, overrides)])
+
+
+def _read(source: Sequence[str]) -> tuple[str, list[_Training], list[str]]:
+    """The name of what is given, the trainings in it, and what it does besides. Raises UserError, OSError."""
+    file = Path(source[0])
+    if len(source) == 1 and file.suffix in _FILES:
+        return _name(file), [_Training(str(file), *_here(*load(file), [Path.cwd(), *file.resolve().parents]))], []
+    if list(source) == ["-"]:
+        return _scripted(None, "the input", sys.stdin.read(), [Path.cwd()])
+    if len(source) == 1 and (_exists(file) or not re.search(r"\s", source[0])):
+        return _scripted(_name(file), str(file), _text(file), [Path.cwd(), *file.resolve().parents])
+    text = source[0] if len(source) == 1 else shlex.join(source)
+    return _scripted(None, "the command", text, [Path.cwd()])
+
+
+def _exists(file: Path) -> bool:
+    try:
+        return file.exists()
+    except (OSError, ValueError):  # A command is no name that a file could have.
+        return False
+
+
+def _name(file: Path) -> str:
+    return re.sub(r"[^\w.-]+", "-", file.stem).lstrip("-.") or "imported"
+
+
+def _scripted(name: str | None, place: str, text: str, folders: list[Path]) -> tuple[str, list[_Training], list[str]]:
+    from harness.compose.command_line import read_script
+    from harness.trainer.fields import training_argument_names
+
+    script = read_script(text, for_child(os.environ))
+    if script.trainings:
+        count = len(script.trainings)
+        titles = [f"{number} of {count}, line {command.line}" for number, command in enumerate(script.trainings, 1)]
+        started = [_started(title, each, folders) for title, each in zip(titles, script.trainings, strict=True)]
+        named = {_name(Path(command.file)) for command in script.trainings if command.file is not None}
+        return name or (named.pop() if len(named) == 1 else "imported"), started, script.others
+    names = "|".join(training_argument_names())
+    if not re.search(rf"^\W*({names})\W*:", text, re.MULTILINE):
+        raise UserError(
+            f"{place}: holds no training of LLaMA-Factory's; give one with `llamafactory-cli train ...` or `python "
+            "src/train.py ...` in it, or a training file (YAML or JSON)"
+        )
+    content = _parsed(place, text, "")
+    return name or "imported", [_Training(place, *_here(content, _registered(content, folders, {}, ""), folders))], []
+
+
+def _started(title: str, command: TrainingCommand, folders: list[Path]) -> _Training:
+    """A training command, with the file that it names read."""
+    from harness.compose.command_line import unresolved
+
+    places = [path for folder in folders for path in (folder / command.folder, folder)]
+    arguments, mistakes = command.arguments, list(command.mistakes)
+    if command.file is not None:
+        text = command.files.get(normpath(PurePosixPath(command.folder) / command.file))
+        found = next((place / command.file for place in places if (place / command.file).is_file()), None)
+        if text is None and found is not None:
+            text, places = _text(found), [*places, *found.resolve().parents]
+        elif text is None and command.shown is not None:
+            text, title = command.shown.text, f"{title}, with the file of line {command.shown.line}"
+        try:
+            if text is None:
+                raise UserError(f"{command.file}: is not here, and nothing shows it; import it where it lies")
+            arguments = _parsed(command.file, text, PurePosixPath(command.file).suffix, command.changes)
+        except UserError as error:
+            mistakes += error.mistakes
+    unknown = unresolved(arguments, command.loops)
+    known = {name: value for name, value in arguments.items() if name not in unknown}
+    datasets = _registered(known, places, command.files, command.folder)
+    notes = command.notes
+    return _Training(title, *_here(known, datasets, places), command.launched, notes, [*mistakes, *unknown.values()])
+
+
+def load(file: Path) -> tuple[dict[str, Any], Registered | None]:
+    """A training file, and the datasets that it can name: those of its dataset_dir, looked for in the current folder
+    and then in each that the file lies in, as LLaMA-Factory is started in its own. Raises UserError."""
+    if file.suffix not in _FILES:
+        raise UserError(f"{file}: give a YAML or JSON file, such as `llamafactory-cli train` takes")
+    arguments = _parsed(str(file), _text(file), file.suffix)
+    folders = [Path.cwd(), *file.resolve().parents]
+    return _with_deepspeed(arguments, folders), _registered(arguments, folders, {}, "")
+
+
+def _here(
+    arguments: dict[str, Any], datasets: Registered | None, folders: list[Path]
+) -> tuple[dict[str, Any], Registered | None]:
+    """The arguments with what they name where it is, since `harness run` is started in the current folder."""
+    from harness.trainer.fields import NAMES_FILES
+    from harness.trainer.named_files import parts_of
+
+    arguments = _with_deepspeed(arguments, folders)
+    for name in ("model_name_or_path", *NAMES_FILES):
+        value = arguments.get(name)
+        if isinstance(value, str):
+            arguments[name] = ",".join(_found(part, folders) for part in parts_of(value))
+    return arguments, datasets
+
+
+def _found(name: str, folders: list[Path]) -> str:
+    if _exists(Path(name)):
+        return name
+    return next((str(folder / name) for folder in folders if _exists(folder / name)), name)
+
+
+def _with_deepspeed(arguments: dict[str, Any], folders: list[Path]) -> dict[str, Any]:
+    """DeepSpeed's configuration written out, where its file is here."""
+    deepspeed = arguments.get("deepspeed")
+    if not isinstance(deepspeed, str):
+        return arguments
+    found = next((folder / deepspeed for folder in folders if (folder / deepspeed).is_file()), None)
+    return arguments if found is None else arguments | {"deepspeed": _parsed(str(found), _text(found), found.suffix)}
+
+
+def _registered(
+    arguments: Mapping[str, Any], folders: list[Path], written: Mapping[str, str], folder: str
+) -> Registered | None:
+    """The datasets that are registered where `dataset_dir` says, `written` there by a script or lying there."""
+    from harness.compose.registered import DATASET_INFO, Registered
+
+    named = arguments.get("dataset_dir") or "data"
+    if not isinstance(named, str):
+        return None
+    for path, text in written.items():
+        if path == normpath(PurePosixPath(folder) / named / DATASET_INFO) or path.endswith(f"/{named}/{DATASET_INFO}"):
+            return Registered(Path(path).parent, _parsed(path, text, ".json"))
+    found = next((each / named for each in folders if (each / named / DATASET_INFO).is_file()), None)
+    if found is None:
+        return None
+    return Registered(found, _parsed(str(found / DATASET_INFO), _text(found / DATASET_INFO), ".json"))
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UserError(f"{file}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file}: cannot be read: {error}; save it as UTF-8") from None
+
+
+def _parsed(place: str, text: str, suffix: str, changes: Sequence[str] = ()) -> dict[str, Any]:
+    """The mapping that a text holds, as LLaMA-Factory reads it. Raises UserError."""
+    import yaml
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        content = json.loads(text) if suffix == ".json" else yaml.safe_load(text)
+        if isinstance(content, dict) and (changes or suffix != ".json"):
+            # Plain YAML takes 1e-4 for a word; LLaMA-Factory reads by OmegaConf, which takes it for a number.
+            read = OmegaConf.create(content if suffix == ".json" else text)
+            content = OmegaConf.to_container(OmegaConf.merge(read, OmegaConf.from_cli(list(changes))))
+    except (ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
+        raise UserError(f"{place}: cannot be read: {' '.join(str(error).split())[:200]}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{place}: is no mapping; a training file has lines like `learning_rate: 1.0e-4`")
+    return {str(key): value for key, value in content.items()}
