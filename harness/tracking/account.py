@@ -69,7 +69,7 @@ def _files_of_settings(
     for folder, names in (
         (working_folder, ("swanlab.yaml", "swanlab.yml", ".env")),
         (Path(variables.get("SWANLAB_CONFIG_DIR") or "/etc/swanlab"), ("*.yaml", "*.yml")),
-        *((folder, ("config.yaml", "config.yml")) for folder in folders),
+        *((folder, ("config.y*ml",)) for folder in folders),
     ):
         for name in names:
             yield from folder.glob(name)
