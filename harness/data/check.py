@@ -101,7 +101,15 @@ def row_problems(records: Sequence[Record], source: SourceConfig, append_answer:
         found.append(f"{broken} of {len(records)} rows are wrong")
     if broken and (described := _described(records[0], source)):
         found.append(f"these look like conversations; then describe them: {described}")
+    elif broken and len(records) == 1 and (inside := _inside(records[0])):
+        found.append(f"its {inside} is a list of objects; if those are the rows, save that list alone")
     return found
+
+
+def _inside(record: Record) -> str | None:
+    """The column of a file's one object that may hold its rows."""
+    lists = (name for name, value in record.items() if isinstance(value, list) and value)
+    return next((name for name in lists if all(isinstance(item, dict) for item in record[name])), None)
 
 
 def _described(record: Record, source: SourceConfig) -> str | None:

@@ -217,6 +217,13 @@ def test_conversations_that_are_not_described_are_told_how_to_describe_them() ->
     )
 
 
+def test_rows_inside_of_an_object_are_told() -> None:
+    wrapped = {"version": "1", "data": [{"instruction": "a", "output": "b"}]}
+    assert row_problems([wrapped], SourceConfig())[-1] == (
+        "its data is a list of objects; if those are the rows, save that list alone"
+    )
+
+
 def test_halves_of_characters_are_left_out_as_llamafactorys_reader_does_and_told(tmp_path: Path) -> None:
     """A list with one is read by `datasets` without it; such JSONL it refuses."""
     (tmp_path / "rows.json").write_text(
