@@ -101,7 +101,9 @@ def row_problems(records: Sequence[Record], source: SourceConfig, append_answer:
         found.append(f"{broken} of {len(records)} rows are wrong")
     if broken and (described := _described(records[0], source)):
         found.append(f"these look like conversations; then describe them: {described}")
-    elif broken and len(records) == 1 and (inside := _inside(records[0])):
+    elif (
+        len(records) == 1 and not records[0].keys() & {*columns_of(source).values()} and (inside := _inside(records[0]))
+    ):
         found.append(f"its {inside} is a list of objects; if those are the rows, save that list alone")
     return found
 
