@@ -99,11 +99,10 @@ def row_problems(records: Sequence[Record], source: SourceConfig, append_answer:
         found += [f"row {number}: {problem}" for problem in problems[: max(0, SHOWN - len(found))]]
     if broken > len({problem.partition(":")[0] for problem in found}):
         found.append(f"{broken} of {len(records)} rows are wrong")
-    if broken and (described := _described(records[0], source)):
+    is_mapped = bool(records[0].keys() & {*columns_of(source).values()}) if records else False
+    if broken and not (is_mapped and source.formatting == "alpaca") and (described := _described(records[0], source)):
         found.append(f"these look like conversations; then describe them: {described}")
-    elif (
-        len(records) == 1 and not records[0].keys() & {*columns_of(source).values()} and (inside := _inside(records[0]))
-    ):
+    elif len(records) == 1 and not is_mapped and (inside := _inside(records[0])):
         found.append(f"its {inside} is a list of objects; if those are the rows, save that list alone")
     return found
 
@@ -133,15 +132,18 @@ def row_warnings(records: Sequence[Record], source: SourceConfig) -> list[str]:
 def _unread(records: Sequence[Record], source: SourceConfig) -> Iterator[str]:
     """Columns by a name that LLaMA-Factory gives a meaning, with something in them, which are read by nobody."""
     columns = columns_of(source)
-    for name in sorted(_TELLING - set(columns.values())):
-        filled = sum(bool(record.get(name)) for record in records)
+    meant = {name: name for name in _TELLING} | {
+        file: name for name, file in _DEFAULT_COLUMNS[source.formatting].items()
+    }
+    for name in sorted(meant.keys() - set(columns.values())):
+        filled = sum(record.get(name) not in (None, "", [], {}) for record in records)
         if filled and name in PREFERENCES:
             yield (
                 f"the column {name} is filled in {filled:,} of {len(records):,} rows, and not read: it is of training "
                 "on preferences, and the harness compares supervised fine-tuning"
             )
         elif filled:
-            mapped = ", ".join(f"{key}: {column}" for key, column in {**columns, name: name}.items())
+            mapped = ", ".join(f"{key}: {column}" for key, column in {**columns, meant[name]: name}.items())
             yield (
                 f"the column {name} is filled in {filled:,} of {len(records):,} rows, and not read; map it, "
                 f"columns={{{mapped}}}, or take it out"
@@ -200,7 +202,8 @@ def tags_of(source: SourceConfig) -> dict[str, str]:
 def _alpaca(record: Record, source: SourceConfig) -> Iterator[str]:
     columns = columns_of(source)
     # The two are joined, and either may be all there is.
-    is_asked = columns["prompt"] in record and bool(str(record.get(columns.get("query", "")) or "").strip())
+    asked = record.get(columns["query"]) if "query" in columns else None
+    is_asked = columns["prompt"] in record and bool(str(asked or "").strip())
     yield from _text(record, columns["prompt"], needed=not is_asked)
     yield from _text(record, columns["response"], needed=True)
     yield from _text(record, columns.get("query"))
@@ -291,7 +294,7 @@ def _text(record: Record, name: str | None, needed: bool = False) -> Iterator[st
     value = record.get(name) if name else None
     if value is not None and not isinstance(value, str):
         yield f"{name} is {_kind(value)}, not text"
-    elif needed and not (value or "").strip():
+    elif needed and not without_lone_surrogates(value or "").strip():
         yield _absent(str(name), record)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 _MARKS = {b"\xff\xfe\0\0": "UTF-32", b"\0\0\xfe\xff": "UTF-32", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+_BEGINNING = 1024
 BOM = b"\xef\xbb\xbf"
 """What Windows puts before UTF-8."""
 
@@ -13,8 +14,8 @@ def encoding_problem(data: bytes) -> str | None:
         if data.startswith(mark):
             return f"is {name}; save it as UTF-8 (iconv -f {name} -t UTF-8)"
     # Text has no zeros, and half of what is Latin in UTF-16 are zeros.
-    if b"\0" in data[:4]:
-        name = "UTF-16LE" if data[1:2] == b"\0" else "UTF-16BE"
+    if b"\0" in (beginning := data[:_BEGINNING]):
+        name = "UTF-16LE" if beginning[1::2].count(0) > beginning[::2].count(0) else "UTF-16BE"
         return f"looks like {name}; save it as UTF-8 (iconv -f {name} -t UTF-8)"
     try:
         data.decode("utf-8")

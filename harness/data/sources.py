@@ -183,7 +183,9 @@ def _json(text: str) -> list[Any]:
     """A list of rows, or rows one after another: LLaMA-Factory's reader takes both under either name.
 
     A row may go over several lines. NaN, which is no JSON, is what pandas writes where nothing was."""
-    decoder = json.JSONDecoder(parse_constant=lambda _: None)
+    # In a list, as there, a text may go over several lines.
+    is_list = text.startswith("[", _after_blanks(text, 0))
+    decoder = json.JSONDecoder(parse_constant=lambda _: None, strict=not is_list)
     values: list[Any] = []
     place = _after_blanks(text, 0)
     while place < len(text):

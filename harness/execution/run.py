@@ -26,9 +26,10 @@ from harness.plan import device as devices
 from harness.plan import files, identity, machine
 from harness.plan.planner import Planner
 from harness.plan.spec import RunSpec
-from harness.processes.child import Ended, StopChild
+from harness.processes.child import Ended, StopChild, log_tail
 from harness.processes.environment import added_settings, worker_environment
 from harness.processes.jobs import TrackingJob
+from harness.processes.symptoms import diagnose
 from harness.runs import store
 from harness.runs.events import Event, Evidence, Phase
 from harness.runs.folder import RunFolder
@@ -43,6 +44,8 @@ class Shared:
 
     observer: Observer
     planner: Planner
+    wanted: frozenset[Path] = frozenset()
+    """The folders of all runs that the command asks for."""
     nodes: Nodes = field(default_factory=Nodes)
 
 
@@ -66,7 +69,7 @@ def run(spec: RunSpec, shared: Shared) -> Record | None:
         if spec.is_helper and not is_dry and not _joins(spec, shared):
             observer.skipped(label, "node 0 is past it")
             return None
-        if not (spec.is_helper or is_dry) and (trained := _trained_before(spec)):
+        if not (spec.is_helper or is_dry) and (trained := _trained_before(spec, shared.wanted)):
             return _score_again(spec, label, trained, shared)
         if aside := store.put_aside(spec.folder):
             observer.note(f"the earlier attempt is kept in {aside}")
@@ -152,7 +155,7 @@ def _as_planned(spec: RunSpec, planner: Planner) -> tuple[Device, Rows]:
         changed.append(f"model.path={spec.config.model.path}: holds another model than when the run was planned")
     planner.fetch(spec.config)
     rows, digest = planner.rows(spec.config.dataset)
-    if digest != spec.parts.rows:
+    if planner.content_of(spec.config, rows, digest) != spec.parts.rows:
         changed.append(f"dataset.path={spec.config.dataset.path}: holds other rows than when the run was planned")
     if changed:
         raise UserError(changed)
@@ -251,21 +254,34 @@ def tracking_job(spec: RunSpec) -> TrackingJob:
     )
 
 
-def _trained_before(spec: RunSpec) -> Record | None:
-    """The record of a run that trained just this, and failed only in what came after; now it is that of `spec`."""
-    same = [folder for folder in spec.sweep_folder.runs_of(spec.name) if folder.path != spec.folder.path]
-    for folder in (spec.folder, *same):
-        with suppress(store.DamagedRecordError):
-            record = store.load(folder)
-            if record is None or not _is_kept(spec, folder, record):
-                continue
-            if folder.path == spec.folder.path:
-                return record
-            own = {"identity": spec.identity, "identity_parts": spec.parts, "position": spec.position}
-            record = targets.unanswered(record).model_copy(update=own)
-            if store.take_over(folder, spec.folder, record):
+def _trained_before(spec: RunSpec, wanted: frozenset[Path]) -> Record | None:
+    """The record of a run that trained just this, and failed only in what came after; now it is that of `spec`.
+
+    `wanted`: folders that others will still be made of."""
+    with suppress(store.DamagedRecordError):
+        record = store.load(spec.folder)
+        if record is not None and _is_kept(spec, spec.folder, record):
+            return _asked_anew(spec, record)
+    for folder in spec.sweep_folder.runs_of(spec.name):
+        if folder.path in wanted or folder.path == spec.folder.path:
+            continue
+        # What is true of it is so only while nobody else is at it.
+        with suppress(store.DamagedRecordError), store.locked_at_once(folder.lock) as is_ours:
+            record = store.load(folder) if is_ours else None
+            if record is not None and _is_kept(spec, folder, record):
+                record = _asked_anew(spec, record)
+                store.take_over(folder, spec.folder, record)
                 return record
     return None
+
+
+def _asked_anew(spec: RunSpec, record: Record) -> Record:
+    """The record of a training as that of `spec`, whose answers are of other questions where it had another name."""
+    if record.identity == spec.identity:
+        return record
+    config = record.config | {"evaluation": spec.resolved()["evaluation"]}
+    own = {"identity": spec.identity, "identity_parts": spec.parts, "command": spec.command, "config": config}
+    return targets.unanswered(record).model_copy(update=own)
 
 
 def _is_kept(spec: RunSpec, folder: RunFolder, record: Record) -> bool:
@@ -287,23 +303,37 @@ def _score_again(spec: RunSpec, label: RunLabel, trained: Record, shared: Shared
     product = spec.device.product or spec.device.kind
     observer.run_started(RunStarted(label, product, spec.precision, spec.folder.path))
     observer.note(f"{spec.name}: trained before, and only scored now")
+    record = trained.model_copy(deep=True)
     try:
         device, rows = _as_planned(spec, shared.planner)
         files.write(spec, rows, added_settings(spec.config, device))
-        completed = trained.model_copy(deep=True)
-        completed.status, completed.reason, completed.log_tail, completed.diagnosis = Outcome.COMPLETED, None, [], None
-        if completed.score is None:
-            # Of the scoring that failed.
-            completed.memory = [peak for peak in completed.memory if peak.phase is not Phase.EVALUATE]
-        record = _with_all_targets(spec, completed, shared)
-        why = record.unscored.get(ADAPTER)
+        why = _ask_adapter_again(spec, record, shared)
     except UserError as error:
-        record, why = trained, str(error)
-    if why is not None:
-        record = record.model_copy(update={"status": Outcome.FAILED, "reason": f"evaluation: {why}"})
+        why = str(error)
+    if why is None:
+        record.status, record.reason, record.log_tail, record.diagnosis = Outcome.COMPLETED, None, [], None
+    else:
+        record.status, record.reason = Outcome.FAILED, f"evaluation: {why}"
+        record.log_tail = log_tail(spec.folder.evaluation.log("evaluation"))
+        record.diagnosis = diagnose("\n".join([*record.log_tail, why]))
     store.write(spec.folder, record)
     observer.run_finished(record)
-    return record
+    return _with_all_targets(spec, record, shared)
+
+
+def _ask_adapter_again(spec: RunSpec, record: Record, shared: Shared) -> str | None:
+    """Put into the record what the adapter answers; why it does not."""
+    record.unscored = {}
+    if ADAPTER not in targets.lacking(spec, record):
+        return None
+    # What that took the first time is of a scoring that failed, and may be of one that hung.
+    record.memory = [peak for peak in record.memory if peak.phase is not Phase.EVALUATE]
+    record.phase_seconds.pop(Phase.EVALUATE, None)
+    record.wall_seconds = record.energy = None
+    answered = backfill(spec, ADAPTER, record, shared.observer)
+    for name in type(record).model_fields:
+        setattr(record, name, getattr(answered, name))
+    return record.unscored.pop(ADAPTER, None)
 
 
 def _with_all_targets(spec: RunSpec, record: Record, shared: Shared) -> Record:

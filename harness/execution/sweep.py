@@ -39,7 +39,8 @@ class Sweep:
     def __init__(self, specs: list[RunSpec], make_observer: MakeObserver, planner: Planner | None = None) -> None:
         self.specs = specs
         self._make_observer = make_observer
-        self._shared = Shared(make_observer(len(specs)), planner or Planner(Path.cwd()))
+        wanted = frozenset(spec.folder.path for spec in specs)
+        self._shared = Shared(make_observer(len(specs)), planner or Planner(Path.cwd()), wanted)
         self.failed: list[RunSpec] = []
         """Those that this process ran and that did not complete."""
 

@@ -71,7 +71,7 @@ class Planner:
             config,
             weights=weights,
             questions=self._questions_of(config),
-            rows=self._content_of(config, rows, digest),
+            rows=self.content_of(config, rows, digest),
             precision=precision,
             device=[device.kind, device.product, device.chips, *stand_in],
             versions=versions(),
@@ -120,7 +120,7 @@ class Planner:
             for name, places in named_files.named(given, self.started_in).items()
         }
 
-    def _content_of(self, config: Config, rows: prepare.Rows, digest: str) -> str:
+    def content_of(self, config: Config, rows: prepare.Rows, digest: str) -> str:
         """Return what tells the rows from others: their own `digest`, and that of the images, videos and sounds that
         they name and that are here."""
         # As LLaMA-Factory looks for them (data/converter.py).

@@ -83,12 +83,16 @@ def rows_table(arms: Sequence[Arm], text: Text) -> Table | None:
         cells: list[Sequence[object]] = [
             [record.drawn and f"{record.drawn.in_files:,}" for record in records],
             [record.drawn and f"{_set_aside(record):,}" for record in records],
-            [record.drawn and record.rows and f"{_not_drawn(record.drawn, record.rows):,}" for record in records],
+            [
+                record.drawn and f"{record.drawn.in_files - record.drawn.set_aside - record.drawn.to_train:,}"
+                for record in records
+            ],
+            [record.drawn and record.rows and f"{_not_read(record.drawn, record.rows):,}" for record in records],
             [record.rows and f"{record.rows.rows:,}" for record in records],
             [_packed(record, text) for record in records],
             [record.rows and _cut(record, text) for record in records],
             _span_of([_passes(record) for record in records], lambda value: number(value, 2), text),
-            [record.rows and _validated(record.rows) for record in records],
+            [_validated(record) for record in records],
         ]
         if any(joined(of_runs) for of_runs in cells):
             rows.append([arm.label, *(joined(of_runs) or text.NOT_RECORDED for of_runs in cells)])
@@ -100,9 +104,9 @@ def _set_aside(record: Record) -> int:
     return (drawn.set_aside if drawn else 0) + (rows.held_out if rows else 0)
 
 
-def _not_drawn(drawn: RowsDrawn, rows: RowsTokenized) -> int:
+def _not_read(drawn: RowsDrawn, rows: RowsTokenized) -> int:
     """Below 0 where LLaMA-Factory drew some several times, as it mixed the files."""
-    return drawn.in_files - drawn.set_aside - rows.held_out - rows.rows
+    return drawn.to_train - rows.held_out - rows.rows
 
 
 def _packed(record: Record, text: Text) -> str | None:
@@ -121,8 +125,10 @@ def _passes(record: Record) -> float | None:
     return trained.rows * parts.processes / (rows.sequences or rows.rows)
 
 
-def _validated(rows: RowsTokenized) -> str:
-    return f"{rows.validation or 0:,}"
+def _validated(record: Record) -> str | None:
+    if record.rows is None or record.drawn is None:
+        return None
+    return f"{record.rows.validation or 0:,}"
 
 
 def _cut(record: Record, text: Text) -> str | None:

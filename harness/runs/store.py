@@ -54,27 +54,36 @@ def put_aside(folder: RunFolder) -> Path | None:
     return aside
 
 
-def take_over(former: RunFolder, folder: RunFolder, record: Record) -> bool:
+def take_over(former: RunFolder, folder: RunFolder, record: Record) -> None:
     """Make the training of another run, `former`, that of `folder`, with `record`; what was asked of it and its own
-    record are kept in `earlier/`. Returns False, and does nothing, where somebody is at it. Raises OSError."""
+    record are kept in `earlier/`. Whoever calls holds both locks. Raises OSError."""
+    aside = former.sweep.earlier / f"{former.name}-{_moment()}"
+    aside.mkdir(parents=True)
+    shutil.copy(former.record, aside)
+    for answered in (former.evaluation.path, former.evaluation_merged.path):
+        if answered.exists():
+            answered.rename(aside / answered.name)
+    put_aside(folder)
+    if folder.path.exists():
+        shutil.rmtree(folder.path)  # Of a dry run, which is written anew.
+    former.path.rename(folder.path)
+    write(folder, record)
+    sync_folder(aside.parent)
+
+
+@contextmanager
+def locked_at_once(file: Path) -> Iterator[bool]:
+    """Hold the lock `file` if nobody has it; whether it is held. Raises OSError."""
+    lock = FileLock(file)
     try:
-        lock = FileLock(former.lock).acquire(timeout=0)
+        lock.acquire(timeout=0)
     except Timeout:
-        return False
-    with lock:
-        aside = former.sweep.earlier / f"{former.name}-{_moment()}"
-        aside.mkdir(parents=True)
-        shutil.copy(former.record, aside)
-        for answered in (former.evaluation.path, former.evaluation_merged.path):
-            if answered.exists():
-                answered.rename(aside / answered.name)
-        put_aside(folder)
-        if folder.path.exists():
-            shutil.rmtree(folder.path)  # Of a dry run, which is written anew.
-        former.path.rename(folder.path)
-        write(folder, record)
-        sync_folder(aside.parent)
-    return True
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 import traceback
+from collections.abc import Sized
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from harness.workers import adapter_check, evidence
 from harness.workers.adapter_check import CheckedRow
 from harness.workers.first_step import FirstStepMeter, holds_the_whole_model
 from harness.workers.peaks import PeakMeter
-from harness.workers.row_account import RowAccount
+from harness.workers.row_account import RowAccount, RowsLostError
 from harness.workers.rows_trained import RowWatch
 
 
@@ -29,6 +30,8 @@ class Reporter(TrainerCallback):
         """`events` is appended to. `account`: of the rows that the training is given."""
         self.checked_rows: list[CheckedRow] = []
         """In the end, what the trained model makes of a few of its rows; none where that cannot be told."""
+        self.lost: RowsLostError | None = None
+        """In the end, what is to be raised once the adapter is saved."""
         self._events = events
         self._account = account
         self._phase = Phase.LOAD
@@ -96,7 +99,7 @@ class Reporter(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float], **_: Any
     ) -> None:
         if "loss" in logs:
-            loss, rate, norm = logs["loss"], logs.get("learning_rate", 0.0), logs.get("grad_norm")
+            loss, rate, norm = logs["loss"], logs["learning_rate"], logs.get("grad_norm")
             step = state.global_step
             self._report(told.TrainingLoss(step=step, loss=loss, learning_rate=rate, gradient_norm=norm))
 
@@ -112,7 +115,7 @@ class Reporter(TrainerCallback):
         # With predict_with_generate there is none; with eval_on_each_dataset each has its own, eval_NAME_loss.
         for name, loss in metrics.items():
             if name.startswith("eval_") and name.endswith("_loss"):
-                self._validated(state.global_step, loss, len(eval_dataloader.dataset))
+                self._validated(state.global_step, loss, eval_dataloader.dataset)
         if self._ended:
             self._enter(Phase.SAVE)
             return
@@ -144,7 +147,7 @@ class Reporter(TrainerCallback):
                 validation_seconds=self._validation_seconds,
                 steps=state.global_step,
                 tokens=int(state.num_input_tokens_seen),
-                kept_step=state.best_global_step if args.load_best_model_at_end else None,
+                kept_step=_kept_step(state) if args.load_best_model_at_end else None,
             )
         )
         self._ended = True
@@ -152,9 +155,8 @@ class Reporter(TrainerCallback):
             self._report(self._step_meter.finish(optimizer))
         if self._rows is not None and (rows := self._rows.finish()):
             self._report(rows)
-            batch = args.per_device_train_batch_size * args.gradient_accumulation_steps
-            drops = args.dataloader_drop_last
-            self._account.require_trained(rows.rows, state.epoch or 0, batch, args.world_size, drops)
+            batch, drops = args.per_device_train_batch_size, args.dataloader_drop_last
+            self.lost = self._account.lost(rows.rows, state.epoch or 0, batch, args.world_size, drops)
         # What follows is the harness's own: it belongs to no phase.
         self.end_phase(time.time())
         self._try_rows(model)
@@ -175,11 +177,13 @@ class Reporter(TrainerCallback):
         if self._rows is not None:
             self._rows.batch_trained()
 
-    def _validated(self, step: int, loss: float, rows: int) -> None:
+    def _validated(self, step: int, loss: float, dataset: Any) -> None:
         # LLaMA-Factory evaluates once more after the training, often at a step that was evaluated just before.
         if self._validated_step == step:
             return
-        self._losses.append((loss, rows))
+        if self._account.validation_sets > 1 and not isinstance(dataset, Sized):
+            return  # Of several sets that are read as they come, nobody knows how much each counts.
+        self._losses.append((loss, len(dataset) if isinstance(dataset, Sized) else 1))
         if len(self._losses) < self._account.validation_sets:
             return
         together = sum(rows for _, rows in self._losses)
@@ -212,3 +216,9 @@ class Reporter(TrainerCallback):
         self._phase = phase
         self._phase_started = time.perf_counter()
         self._meter.restart()
+
+
+def _kept_step(state: TrainerState) -> int | None:
+    """The step whose weights transformers has loaded: the best of those that were saved."""
+    _, _, step = (state.best_model_checkpoint or "").rpartition("checkpoint-")
+    return int(step) if step.isdigit() else None

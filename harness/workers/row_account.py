@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 from collections.abc import Sequence
 from functools import wraps
 from typing import Any
@@ -62,6 +63,7 @@ class RowAccount:
 
         @wraps(preprocess)
         def preprocess_watched(dataset: Any, *arguments: Any, is_eval: bool = False, **named: Any) -> Any:
+            self.validation_sets += is_eval
             if not isinstance(dataset, Dataset):
                 return preprocess(dataset, *arguments, is_eval=is_eval, **named)
             _require_whole(dataset)
@@ -72,7 +74,6 @@ class RowAccount:
                     f"LLaMA-Factory tokenized {len(lengths)} of the {len(dataset)} rows that it was given"
                 )
             if is_eval:
-                self.validation_sets += 1
                 self._validation = (self._validation or 0) + len(lengths)
             else:
                 self._take(lengths, made)
@@ -86,17 +87,18 @@ class RowAccount:
             return None
         return self._tokenized.model_copy(update={"held_out": self._held_out, "validation": self._validation})
 
-    def require_trained(self, rows: int, epochs: float, batch: int, processes: int, drops_last: bool) -> None:
-        """Raise RowsLostError where a process was not given its share of the rows in so many epochs.
+    def lost(self, rows: int, epochs: float, batch: int, processes: int, drops_last: bool) -> RowsLostError | None:
+        """Return what is wrong where a process was not given its share of the rows in so many epochs.
 
-        `rows`: those that it was given; `batch`: its rows for an optimizer step, of which a training ends with a whole
-        number. `drops_last`: the trainer leaves out what fills no batch."""
+        `rows`: those that it was given; `batch`: its rows at once, of which a training ends with a whole number.
+        `drops_last`: the trainer leaves out what fills no batch."""
         if self.sequences is None or drops_last:
-            return
+            return None
         due = epochs * self.sequences / processes
         # Of several, each is given rows of the beginning to fill up its last batch of an epoch.
-        if abs(rows - due) > batch * (1 + (epochs if processes > 1 else 0)):
-            raise RowsLostError(f"the trainer was given {rows} rows in {epochs:g} epochs, where {due:g} were due")
+        if abs(rows - due) <= batch * (math.ceil(epochs) if processes > 1 else 1):
+            return None
+        return RowsLostError(f"the trainer was given {rows} rows in {epochs:g} epochs, where {due:g} were due")
 
     def _require_read(self, to: str, datasets: Sequence[Any]) -> None:
         drawn = self._drawn[to]

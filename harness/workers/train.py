@@ -51,6 +51,8 @@ def main(job: TrainJob) -> None:
         run_exp(arguments, callbacks=[reporter] if reporter else [])
         if reporter is not None:
             reporter.end_phase(time.time())
+            if reporter.lost is not None:
+                raise reporter.lost
             if job.check is not None:
                 trained = Trained(arguments, Path(arguments["output_dir"]))
                 folders = Folders(trained.adapter, Path(trained.base))

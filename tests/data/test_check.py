@@ -278,6 +278,15 @@ def test_columns_of_training_on_preferences_are_named_and_cannot_be_mapped(name:
     assert refused.startswith(f"columns.{name}: is of training on preferences")
 
 
+def test_what_llamafactory_reads_by_itself_is_named_where_nobody_maps_it() -> None:
+    rows = [{"instruction": "q", "input": "x", "output": "a"}]
+    (told,) = row_warnings(rows, SourceConfig(columns={"prompt": "instruction", "response": "output"}))
+    assert told.startswith(
+        "the column input is filled in 1 of 1 rows, and not read; map it, columns={prompt: instruction"
+    )
+    assert "query: input" in told
+
+
 def test_other_columns_and_empty_ones_are_nobodys_matter() -> None:
     rows = [{"instruction": "q", "output": "a", "id": 3, "answer": "4", "system": "", "history": []}]
     assert row_warnings(rows, SourceConfig()) == []

@@ -78,6 +78,11 @@ def test_a_table_with_a_column_of_lists_is_read(tmp_path: Path) -> None:
     assert row_problems(read(tmp_path / "rows.parquet"), SourceConfig()) == []
 
 
+def test_a_text_in_a_list_may_go_over_several_lines_as_there(tmp_path: Path) -> None:
+    (tmp_path / "rows.json").write_text('[{"instruction": "a\tb\nc", "output": "d"}]')
+    assert read(tmp_path / "rows.json") == [{"instruction": "a\tb\nc", "output": "d"}]
+
+
 def test_nan_in_json_is_nothing(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text('{"instruction": "a", "input": NaN, "output": "b"}')
     assert read(tmp_path / "rows.jsonl") == [{"instruction": "a", "input": None, "output": "b"}]
@@ -99,6 +104,7 @@ def test_cells_of_a_spreadsheet_are_texts_whatever_is_in_them(tmp_path: Path) ->
         ("rows.csv", CSV.encode("utf-16-be"), "looks like UTF-16BE; "),
         ("rows.json", LIST.encode("utf-16-le"), "looks like UTF-16LE; save it as UTF-8 (iconv -f UTF-16LE -t UTF-8)"),
         ("rows.json", LIST.encode("utf-16-be"), "looks like UTF-16BE; save it as UTF-8 (iconv -f UTF-16BE -t UTF-8)"),
+        ("rows.csv", CSV.partition("\n")[2].encode("utf-16-le"), "looks like UTF-16LE; "),
         ("rows.json", LIST.encode("utf-32"), "is UTF-32; save it as UTF-8 (iconv -f UTF-32 -t UTF-8)"),
         (
             "rows.jsonl",
@@ -170,6 +176,8 @@ def test_one_row_is_a_file(tmp_path: Path, content: str) -> None:
 def test_an_instruction_may_be_empty_where_an_input_asks() -> None:
     asked = {"instruction": "", "input": "What is 2+2?", "output": "4"}
     assert row_problems([asked], SourceConfig()) == []
+    unnamed = {"prompt": "instruction", "response": "output"}
+    assert row_problems([{"": "0", **asked}], SourceConfig(columns=unnamed)) == ["row 1: instruction is empty"]
     assert row_problems([{**asked, "input": " "}], SourceConfig()) == ["row 1: instruction is empty"]
     assert row_problems([{"input": "What?", "output": "4"}], SourceConfig()) == [
         "row 1: there is no column instruction; there is input, output"

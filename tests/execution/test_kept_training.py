@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from harness.base.errors import UserError
 from harness.cli.display import Display
 from harness.execution import run as story
 from harness.execution.run import Shared, run
@@ -21,7 +22,7 @@ from harness.runs.folder import RunFolder
 from harness.runs.record import Outcome, Record
 from tests.conftest import FinishedSweep
 from tests.planning import spec_of
-from tests.running import record_in
+from tests.running import TINY, record_in
 
 
 class Harness:
@@ -84,6 +85,8 @@ def test_mended_questions_are_asked_without_training_again(harness: Harness) -> 
     assert scored.score.questions == 1
     assert (scored.identity, harness.trainings) == (mended.identity, 1)
     assert scored.training == failed.training
+    # What it took is not known: the first time counts a scoring that failed.
+    assert (scored.wall_seconds, scored.energy) == (None, None)
     assert scored.training is not None
     assert scored.adapter_check is not None
     assert scored.adapter_check.is_same
@@ -127,6 +130,42 @@ def test_what_is_another_training_is_trained(harness: Harness, monkeypatch: pyte
         spec = harness.spec(f"{what}=4")
     assert harness.run(spec).reason == "evaluation: out of luck"
     assert harness.trainings == 2
+
+
+def test_a_run_of_the_same_command_is_not_robbed(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    former = failed_after_training(harness, monkeypatch)
+    spec = harness.spec("evaluation.max_new_tokens=9")
+    run(spec, Shared(Display(1), Planner(former.started_in), frozenset((former.folder.path, spec.folder.path))))
+    assert harness.trainings == 2
+    assert former.folder.record.exists()
+
+
+def test_what_is_no_longer_asked_fails_no_run(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed_after_training(harness, monkeypatch)
+    spec = harness.spec("evaluation=none", "evaluation.path=null", "evaluation.limit=null")
+    record = harness.run(spec)
+    assert (record.status, record.unscored, harness.trainings) == (Outcome.COMPLETED, {}, 1)
+    assert (record.identity, record.config["evaluation"]["name"]) == (spec.identity, "none")
+    assert record.command == spec.command
+
+
+def test_rows_with_images_are_those_that_were_planned(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(TINY, model)
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "vision_config": {}}))
+    (tmp_path / "1.png").write_bytes(b"an image")
+    turns = [{"from": "human", "value": "<image>?"}, {"from": "gpt", "value": "a"}]
+    (tmp_path / "rows.json").write_text(json.dumps([{"conversations": turns, "images": ["1.png"]}] * 4))
+    spec = spec_of(
+        *("dataset=local", f"dataset.path={tmp_path}/rows.json", "dataset.formatting=sharegpt"),
+        *("dataset.columns={messages: conversations, images: images}", "training.validation_steps=null"),
+        *(f"llamafactory.media_dir={tmp_path}", f"model.path={model}", "device=cpu"),
+    )
+    assert story._as_planned(spec, Planner(tmp_path))[1].media() == ["1.png"]
+    (tmp_path / "1.png").write_bytes(b"another")
+    with pytest.raises(UserError, match="holds other rows than when the run was planned"):
+        story._as_planned(spec, Planner(tmp_path))
 
 
 def test_a_training_that_somebody_is_at_is_left_alone(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:

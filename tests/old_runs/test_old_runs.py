@@ -94,7 +94,7 @@ def test_what_the_version_before_derived_from_the_configuration_is_not_called_me
     assert record["evidence"]["compute_dtype"] == "float32"
     (row,) = [line for line in report.splitlines() if line.startswith(f"| {LORA} | 0 of 29")]
     assert set(row.split(" | ")[3:8]) == {"not recorded"}
-    nothing = " | ".join(["not recorded"] * 3)
+    nothing = " | ".join(["not recorded"] * 4)
     assert f"| {LORA} | {nothing} | 1,600 | not packed | " in report
     trained = next(line for line in report.split("| Arm | Steps |")[1].splitlines() if line.startswith(f"| {LORA} "))
     assert trained.split(" | ")[-1] == "not recorded |", "whether it diverged"

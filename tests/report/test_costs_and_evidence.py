@@ -110,9 +110,9 @@ def test_what_became_of_the_rows_adds_up(folder: Path) -> None:
     packed = rows.model_copy(update={"sequences": 10})
     write(run(folder, "qlora", 0), drawn=drawn, rows=packed, trained=trained.model_copy(update={"rows": 15}))
     lora, qlora = ([str(cell) for cell in row] for row in table(folder, "rows").rows)
-    assert lora[1:] == ["200", "45", "55", "100", "not packed", "3 at 512 tokens", "2.00", "25"]
-    assert qlora[4:8] == ["100", "10", "3 at 512 tokens", "1.50"]
-    assert 200 - 45 - 55 == 100
+    assert lora[1:] == ["200", "45", "30", "25", "100", "not packed", "3 at 512 tokens", "2.00", "25"]
+    assert qlora[5:9] == ["100", "10", "3 at 512 tokens", "1.50"]
+    assert 200 - 45 - 30 - 25 == 100
 
 
 def test_another_order_of_rows_is_a_difference(folder: Path) -> None:

@@ -127,7 +127,7 @@ class Trained:
     """Trains 6 rows for 2 steps by `run_exp`, LLaMA-Factory's own, validated and saved at each."""
 
     def __init__(self, folder: Path, model: Path) -> None:
-        self._folder, self._model = folder, model
+        self.folder, self._model = folder, model
         rows = [{"instruction": f"add {n} and 1", "input": "", "output": f"{n + 1}"} for n in range(6)]
         sets = {"train": rows, "validation": rows[:3], "another": [*rows[:1], *rows[4:]] * 2}
         for name, given in sets.items():
@@ -136,7 +136,7 @@ class Trained:
         (folder / "dataset_info.json").write_text(json.dumps(info))
 
     def __call__(self, watched: bool, name: str, **given: Any) -> Ended:
-        output = self._folder / name
+        output = self.folder / name
         arguments = {
             "model_name_or_path": str(self._model),
             "template": "qwen3_nothink",
@@ -146,7 +146,7 @@ class Trained:
             "lora_rank": 4,
             "dataset": "train",
             "eval_dataset": "validation",
-            "dataset_dir": str(self._folder),
+            "dataset_dir": str(self.folder),
             "output_dir": str(output),
             "cutoff_len": 64,
             "per_device_train_batch_size": 2,
@@ -162,7 +162,7 @@ class Trained:
             "max_new_tokens": 4,
             **given,
         }
-        events = self._folder / f"{name}.jsonl"
+        events = self.folder / f"{name}.jsonl"
         account = RowAccount(64, 6, None)
         if watched:
             account.watch()
@@ -216,6 +216,25 @@ def test_what_changes_llamafactorys_reports_changes_no_outcome(trained: Trained,
     if name == "load_best_model_at_end":
         finished = only(watched.events, TrainingFinished)
         assert finished.kept_step == min(losses, key=lambda event: event.loss).step
+
+
+def test_the_step_that_is_kept_is_one_that_was_saved(trained: Trained) -> None:
+    """The best of all may be one that was not, which transformers then cannot load."""
+    given = {"load_best_model_at_end": True, "greater_is_better": True, "max_steps": 4, "save_steps": 2}
+    watched = trained(True, "watched", **given)
+    assert watched.outcome == "completed"
+    losses = {event.step: event.loss for event in watched.events if isinstance(event, ValidationLoss)}
+    assert max(losses, key=losses.__getitem__) == 1
+    state = json.loads((trained.folder / "watched" / "trainer_state.json").read_text())
+    kept = state["best_model_checkpoint"]
+    assert only(watched.events, TrainingFinished).kept_step == (kept and int(kept.rpartition("-")[2]))
+
+
+def test_rows_that_are_read_as_they_come_are_validated_on(trained: Trained) -> None:
+    streamed = {"streaming": True, "dataloader_num_workers": 1}
+    alone, watched = trained(False, "alone", **streamed), trained(True, "watched", **streamed)
+    assert (watched.outcome, watched.log) == (alone.outcome, alone.log)
+    assert [event.step for event in watched.events if isinstance(event, ValidationLoss)] == [1, 2]
 
 
 def test_the_validation_loss_of_several_sets_is_that_of_all_their_rows(trained: Trained) -> None:

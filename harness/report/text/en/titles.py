@@ -96,9 +96,9 @@ class Titles(FigureTexts, ChangeTexts, PageTexts, Names):
             "values of an arm's runs are parted by a slash."
         ),
         "rows": (
-            "What became of the rows: those in the files, less those set aside for validation and those not drawn "
-            "(fewer were asked for; below 0: mixing drew some several times), are trained on. A run in which "
-            "LLaMA-Factory would leave one out fails."
+            "What became of the rows: those in the files, less those set aside for validation, those not drawn (fewer "
+            "were asked for) and those that LLaMA-Factory did not read (max_samples; below 0: mixing drew some several "
+            "times), are trained on. A run in which it would leave one out fails."
         ),
         "trained": (
             "What the trainer was given. The hash is that of every row in the order of training; of several seeds "
@@ -149,7 +149,17 @@ class Titles(FigureTexts, ChangeTexts, PageTexts, Names):
         *("Adapter in", "Optimizer in", "Checkpointing set", "Recomputed", "Trainable parameters"),
     )
     ROWS_HEADERS: Sequence[str] = (
-        *("Arm", "In the files", "Set aside", "Not drawn", "Trained on", "Packed into", "Cut off", "Passes"),
+        *(
+            "Arm",
+            "In the files",
+            "Set aside",
+            "Not drawn",
+            "Not read",
+            "Trained on",
+            "Packed into",
+            "Cut off",
+            "Passes",
+        ),
         "Validated on",
     )
     TRAINED_HEADERS: Sequence[str] = (
