@@ -34,6 +34,7 @@ def main(job: ChatJob) -> None:
                 print(f"error: {error}", file=sys.stderr)
                 raise SystemExit(NO_DEVICE) from None
             compat.patch_bitsandbytes()
+            compat.patch_merging()
             from llamafactory import cli
             from llamafactory.chat import chat_model
 

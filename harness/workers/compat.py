@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from functools import wraps
 from importlib.machinery import ModuleSpec
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 
@@ -37,14 +38,92 @@ def prepare_imports() -> None:
 
 
 def patch_bitsandbytes() -> None:
-    """Keep bitsandbytes from packing 4-bit weights for inference in the midst of training.
+    """Keep bitsandbytes from packing 4-bit weights in the midst of training, and from losing the scales of 8-bit ones.
 
     bitsandbytes 0.50.2 on a CPU with avx512_bf16: the first evaluation repacks the weights, and the next training step
     fails with `a view of a leaf Variable that requires grad is being used in an in-place operation`. Unnecessary once
-    Linear4bit.forward leaves a model alone that goes back to training. Call before the model is loaded.
+    Linear4bit.forward leaves a model alone that goes back to training.
+
+    On a CPU PEFT 0.18.1 moves an 8-bit weight to where it is whenever DoRA takes its norm, and bitsandbytes believes of
+    a weight that was moved that it has scales of its own: training it fails with `'NoneType' object has no attribute
+    'unsqueeze'`, asking it with `... 'dtype'`. Unnecessary once Linear8bitLt.init_8bit_state takes over no scales where
+    there are none. Call before the model is loaded.
     """
     modules = importlib.import_module("bitsandbytes.nn.modules")
     modules.has_avx512bf16 = lambda: False  # type: ignore[attr-defined]
+    take_over = modules.Linear8bitLt.init_8bit_state
+    if hasattr(take_over, "__wrapped__"):
+        return
+
+    @wraps(take_over)
+    def take_over_what_is_there(self: Any) -> None:
+        if self.weight.SCB is None:
+            self.weight.SCB = self.state.SCB
+        take_over(self)
+
+    modules.Linear8bitLt.init_8bit_state = take_over_what_is_there
+
+
+def patch_dora() -> None:
+    """Let DoRA be trained on a base that bitsandbytes quantized.
+
+    LLaMA-Factory 0.9.5 refuses it (`DoRA is not compatible with PTQ-quantized models`): it looks for `bnb`, its own
+    name, where transformers says `bitsandbytes`. Unnecessary once model/adapter.py compares with that. Call before the
+    model is loaded.
+    """
+    methods = importlib.import_module("transformers.utils.quantization_config").QuantizationMethod
+    # That module asks for this one name alone.
+    adapter = importlib.import_module("llamafactory.model.adapter")
+    adapter.QuantizationMethod = SimpleNamespace(BNB=methods.BITS_AND_BYTES)  # type: ignore[attr-defined]
+
+
+def patch_merging() -> None:
+    """Have an adapter that is merged change the layers that it was trained on, and no other.
+
+    PEFT 0.18.1 adds it to the weight in place, and the two embeddings of many a base share one: an adapter on the last
+    (`lora_target: lm_head`) changes the first as well, which is another model (huggingface/peft#2018). LLaMA-Factory
+    merges to load an adapter on a base that is not quantized, so what was scored was that. Unnecessary once PEFT parts
+    them. Call before the model is loaded.
+    """
+    tuners = importlib.import_module("peft.tuners.tuners_utils")
+    merge = tuners.BaseTuner._unload_and_optionally_merge
+    if hasattr(merge, "__wrapped__"):
+        return
+
+    @wraps(merge)
+    def merge_apart(self: Any, *arguments: Any, **named: Any) -> Any:
+        owners = Counter(id(weight) for _, weight in self.model.named_parameters(remove_duplicate=False))
+        for layer in self.model.modules():
+            base = layer.get_base_layer() if isinstance(layer, tuners.BaseTunerLayer) else None
+            if base is not None and owners[id(getattr(base, "weight", None))] > 1:
+                base.weight = type(base.weight)(base.weight.detach().clone(), requires_grad=False)
+        return merge(self, *arguments, **named)
+
+    tuners.BaseTuner._unload_and_optionally_merge = merge_apart
+
+
+def patch_tied_embeddings() -> None:
+    """Have a merged model say that its two embeddings are apart, where they are.
+
+    A base with one weight for both gets two by `additional_target: embed_tokens,lm_head`, and what LLaMA-Factory 0.9.5
+    exports still says `tie_word_embeddings`: transformers before 5 and vLLM take one of them for both, which is another
+    model (huggingface/transformers#45127, huggingface/peft#2777). Unnecessary once PEFT says it when it merges. Call
+    before the export.
+    """
+    tuner = importlib.import_module("llamafactory.train.tuner")
+    load = tuner.load_model
+
+    @wraps(load)
+    def load_and_tell(*arguments: Any, **named: Any) -> Any:
+        model = load(*arguments, **named)
+        first, last = model.get_input_embeddings(), model.get_output_embeddings()
+        if last is not None and last.weight is not first.weight:
+            for config in (model.config, model.config.get_text_config()):
+                if getattr(config, "tie_word_embeddings", False):
+                    config.tie_word_embeddings = False
+        return model
+
+    tuner.load_model = load_and_tell  # type: ignore[attr-defined]
 
 
 def patch_loss_sum() -> None:
@@ -110,6 +189,9 @@ def main() -> None:
     """Be llamafactory-cli, with the arguments of this process."""
     prepare_imports()
     patch_bitsandbytes()
+    patch_dora()
+    patch_merging()
+    patch_tied_embeddings()
     importlib.import_module("llamafactory.cli").main()
 
 

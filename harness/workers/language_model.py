@@ -14,7 +14,7 @@ from llamafactory.hparams import get_infer_args
 from llamafactory.model import load_model, load_tokenizer
 from transformers import GenerationConfig
 
-from harness.workers.compat import patch_bitsandbytes
+from harness.workers.compat import patch_bitsandbytes, patch_merging
 from harness.workers.evidence import is_quantized
 
 if TYPE_CHECKING:
@@ -107,6 +107,7 @@ def load(arguments: dict[str, Any], max_new_tokens: int) -> LanguageModel:
     model_arguments, data_arguments, finetuning_arguments, _ = get_infer_args(arguments)
     if model_arguments.quantization_bit is not None:
         patch_bitsandbytes()
+    patch_merging()
     tokenizer = load_tokenizer(model_arguments)["tokenizer"]
     template = get_template_and_fix_tokenizer(tokenizer, data_arguments)
     model = load_model(tokenizer, model_arguments, finetuning_arguments, is_trainable=False)

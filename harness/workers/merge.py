@@ -16,6 +16,8 @@ def main(job: MergeJob) -> None:
         arguments: dict[str, Any] = yaml.safe_load(job.arguments.read_text(encoding="utf-8"))
         with lifecycle.collector_paused():
             compat.prepare_imports()
+            compat.patch_merging()
+            compat.patch_tied_embeddings()
             from llamafactory.train.tuner import export_model
         export_model(arguments)
 

@@ -30,6 +30,8 @@ def main(job: TrainJob) -> None:
             proof.require(job.device)
             proof.prove(arguments, job.device)
             compat.patch_bitsandbytes()
+            compat.patch_dora()
+            compat.patch_merging()
             compat.patch_loss_sum()
             compat.patch_token_count()
             from llamafactory.train.tuner import run_exp
