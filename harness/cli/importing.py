@@ -292,6 +292,11 @@ def _parsed(place: str, text: str, suffix: str, changes: Sequence[str] = ()) -> 
             # Plain YAML takes 1e-4 for a word; LLaMA-Factory reads by OmegaConf, which takes it for a number.
             read = OmegaConf.create(content if suffix == ".json" else text)
             content = OmegaConf.to_container(OmegaConf.merge(read, OmegaConf.from_cli(list(changes))))
+    except yaml.MarkedYAMLError as error:
+        # Without the line itself, which may hold a secret.
+        mark = error.problem_mark
+        where = "" if mark is None else f" in line {mark.line + 1}, column {mark.column + 1}"
+        raise UserError(f"{place}: cannot be read: {error.problem}{where}") from None
     except (ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
         raise UserError(f"{place}: cannot be read: {' '.join(str(error).split())[:200]}") from None
     if not isinstance(content, dict):

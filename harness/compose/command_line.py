@@ -40,6 +40,8 @@ _WITHIN = re.compile(rf"({'|'.join(_CLI)})\s+train\b|{_SCRIPT.pattern}\s")
 """A command in a text that another shell reads, as in bash -c "..."."""
 _OF_THE_SHELL = ("done", "fi", "esac", "test", "set", "shopt", "trap", "wait", "true", "exit", "echo")
 _TRUE, _FALSE = ("yes", "true", "t", "y", "1"), ("no", "false", "f", "n", "0")
+_SECRET = re.compile(r"(hf_|sk-|ms-|ghp_)\w")
+"""How keys of hubs and servers begin."""
 _DASHES = ("–", "—", "−", "－")  # noqa: RUF001
 
 
@@ -179,7 +181,8 @@ def _training(command: Command, start: int, first: int, by_cli: bool) -> Trainin
     if given and given[0].endswith((".yaml", ".yml", ".json")):
         training.file, training.changes = given[0], given[1:]
         training.mistakes += [
-            f"{word}: behind a file LLaMA-Factory takes KEY=VALUE; give {word.lstrip('-').replace('-', '_')}=VALUE"
+            f"{word.partition('=')[0]}: behind a file LLaMA-Factory takes KEY=VALUE; give "
+            f"{word.partition('=')[0].lstrip('-').replace('-', '_')}=VALUE"
             for word in training.changes
             if word.startswith("-")
         ]
@@ -228,7 +231,8 @@ def _stray(word: str) -> str:
         return f"{word}: nothing gives {found[1] or 'it'} a value; write the arguments in its place"
     if re.match(r"-[A-Za-z]", word):
         return f"{word}: LLaMA-Factory's arguments begin with two hyphens"
-    return f"{word}: stands alone; an argument is --NAME VALUE, and a value with blanks stands in quotes"
+    shown = f"{word[:3]}..." if _SECRET.match(word) else word
+    return f"{shown}: stands alone; an argument is --NAME VALUE, and a value with blanks stands in quotes"
 
 
 def _named(name: str) -> tuple[str, bool]:

@@ -45,7 +45,7 @@ def _names(config: Config) -> Iterator[str]:
         )
     try:
         name = experiment_name(tracking.experiment, config.sweep, arm_of(config), config.seed)
-    except (LookupError, ValueError, TypeError, AttributeError):
+    except (LookupError, ValueError, TypeError, AttributeError, OverflowError, MemoryError):
         return  # Told among the values.
     if tracking.experiment and not is_experiment(name):
         yield (

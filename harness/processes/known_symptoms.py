@@ -274,7 +274,7 @@ SYMPTOMS: tuple[Symptom, ...] = (
         "torch-npu's own message; vllm-ascend#4502; LlamaFactory#7447",
     ),
     Symptom(
-        r"errno: ?98\b|EADDRINUSE|Address already in use|\bEI0019\b|\bEI0020\b",
+        r"errno: ?98\b|EADDRINUSE|Address already in use|but another process is utilizing it|\bEI0019\b|\bEI0020\b",
         "the port is taken, often by a process of an earlier run",
         "end that process, or choose another port (MASTER_PORT for a training)",
         "Ascend/pytorch's troubleshooting (port_number_distributed_task_in_use); Linux (EADDRINUSE)",
@@ -319,8 +319,8 @@ SYMPTOMS: tuple[Symptom, ...] = (
         "the dynamic loader's own message (glibc)",
     ),
     Symptom(
-        r"HTTPSConnectionPool|MaxRetryError|\bConnectionError: |LocalEntryNotFoundError|couldn't connect to "
-        r"|OfflineModeIsEnabled|Temporary failure in name resolution",
+        r"HTTPSConnectionPool|MaxRetryError|\bConnectionError: (?!Tried to launch)|LocalEntryNotFoundError"
+        r"|couldn't connect to |OfflineModeIsEnabled|Temporary failure in name resolution",
         "something had to be fetched and the network did not answer",
         "fetch the model or data beforehand and give its local path; behind a mirror set HF_ENDPOINT",
         "the messages of requests, huggingface_hub and datasets",

@@ -71,7 +71,9 @@ _LAUNCHERS = re.compile(
 _TRACEBACK = "Traceback (most recent call last):"
 _CAUSED = "The above exception was the direct cause of the following exception"
 _CONTEXT = "During handling of the above exception, another exception occurred"
-_ELSEWHERE = re.compile(r"Exception ignored in|Exception in thread|.*\bNPU warning, error code is")
+_ELSEWHERE = re.compile(
+    r"Exception ignored in|Exception in thread|Error in (?:sys\.excepthook|atexit)|.*\bNPU warning, error code is"
+)
 _OF_CANN = re.compile(r"\[Error\]|E[A-Z0-9]\d{4}\b")
 _OTHER_FAILURES = "Failures:"
 """In torchrun's report, of processes that it may have ended itself; what it saw first stands below `Root Cause`."""
@@ -134,7 +136,7 @@ class _Reader:
         if words.startswith(_TRACEBACK) or words.strip() == _OTHER_FAILURES:
             return Kind.NOTE
         if _ELSEWHERE.match(words):
-            self._aside = words.startswith("Exception")
+            self._aside = words.startswith(("Exception", "Error in"))
             return Kind.ASIDE
         if not _EXCEPTION.match(words):
             if _MINOR.match(words) or is_tip(words):
@@ -169,6 +171,7 @@ def _begins(words: str) -> bool:
     """Whether a line cannot belong to the message of an exception."""
     return (
         words.startswith((_TRACEBACK, _CAUSED, _CONTEXT))
-        or is_tip(words)
+        # torch-npu says in the midst of a message how to find the operator.
+        or (is_tip(words) and not words.startswith("Note: ASCEND_LAUNCH_BLOCKING"))
         or any(pattern.match(words) for pattern in (_EXCEPTION, _ELSEWHERE, _MINOR, _MAJOR))
     )

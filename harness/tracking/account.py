@@ -79,7 +79,10 @@ def _files_of_settings(
 
 def server(host: str) -> str:
     """Return a host as SwanLab makes it a URL: `https://` where it names no scheme, and no path."""
-    url = urlsplit(host if "://" in host else f"https://{host}")
+    try:
+        url = urlsplit(host if "://" in host else f"https://{host}")
+    except ValueError:
+        return host  # No URL: it is told as it stands.
     return f"{url.scheme}://{url.netloc}"
 
 

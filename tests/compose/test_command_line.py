@@ -286,3 +286,10 @@ def test_every_training_of_the_tutorials_is_read() -> None:
     assert all(
         each.arguments or each.shown or each.file in ("/app/config.yaml", "qwen1_5_lora_sft_ds.yaml") for each in every
     )
+
+
+def test_what_looks_like_a_key_is_not_repeated() -> None:
+    for line in ("train -hf_hub_token hf_X1", "train --stage sft hf_X1", "train a.yaml --hf_hub_token=hf_X1"):
+        (training,) = read_script(f"llamafactory-cli {line}", {}).trainings
+        assert training.mistakes
+        assert not any("hf_X1" in mistake for mistake in training.mistakes), training.mistakes

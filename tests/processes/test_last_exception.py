@@ -289,3 +289,28 @@ def test_what_did_not_decide_is_marked() -> None:
     told = diagnoses(raised(OOM) + raised("RuntimeError: Cannot find valid samples, check it."))
     assert [one.decisive for one in told] == [True, False]
     assert [one.cause[:6] for one in told] == ["no row", FULL[:6]]
+
+
+def test_what_goes_wrong_at_the_end_of_a_process_is_not_why_it_ended() -> None:
+    for last in ("Error in sys.excepthook:", "Error in atexit._run_exitfuncs:"):
+        told = diagnose(raised(OOM) + f"{last}\n" + raised("ValueError: I/O operation on closed file"))
+        assert told is not None
+        assert told.cause == FULL
+
+
+def test_torch_npus_note_is_within_its_message() -> None:
+    log = raised(
+        "RuntimeError: The Inner error is reported as above.",
+        "Note: ASCEND_LAUNCH_BLOCKING=1 will force ops to run in synchronous mode.",
+        "EI0006: Getting socket times out.",
+    )
+    told = diagnose(log)
+    assert told is not None
+    assert told.cause.startswith("HCCL's connection to another rank")
+
+
+def test_a_port_that_is_taken_is_no_network_that_does_not_answer() -> None:
+    words = "Tried to launch distributed communication on port `29500`, but another process is utilizing it."
+    told = diagnose(raised(f"ConnectionError: {words}"))
+    assert told is not None
+    assert told.cause.startswith("the port is taken")
