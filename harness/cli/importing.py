@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from harness.data.sources import SourceReader
 
 _FILES = (".yaml", ".yml", ".json")
-_ENABLED = ("1", "y", "true")
 
 
 @dataclass(frozen=True)
@@ -122,8 +121,10 @@ def _refused(overrides: list[str], multirun: bool, sources: SourceReader) -> lis
 
 def _with_hub(overrides: list[str]) -> list[str]:
     """LLaMA-Factory is told by its environment."""
+    from harness.compose.launched import is_enabled
+
     told = any(text.startswith("model.hub=") for text in overrides)
-    asked = os.environ.get("USE_MODELSCOPE_HUB", "").lower() in _ENABLED
+    asked = is_enabled(os.environ.get("USE_MODELSCOPE_HUB", ""))
     return [*overrides, "model.hub=modelscope"] if asked and not told else overrides
 
 

@@ -108,6 +108,11 @@ class Launched:
         return self.chips[: self.processes]
 
 
+def is_enabled(value: str) -> bool:
+    """Return whether a variable of the environment says yes, as LLaMA-Factory reads it (extras/misc.py)."""
+    return value.lower() in ("true", "y", "1")
+
+
 def launched(variables: Mapping[str, str], before: Sequence[str], by_cli: bool) -> Launched:
     """Return what a command's environment says, and the words before its training.
 
@@ -132,8 +137,7 @@ def _environment(found: Launched, variables: Mapping[str, str], by_cli: bool) ->
     keyless: list[str] = []
     secrets: list[str] = []
     for name, value in variables.items():
-        # As LLaMA-Factory reads them (extras/misc.py, is_env_enabled).
-        enabled = value.lower() in ("true", "y", "1")
+        enabled = is_enabled(value)
         if name in _VISIBLE:
             _visible(found, name, _VISIBLE[name], value)
         elif name == "FORCE_TORCHRUN" and by_cli:

@@ -85,7 +85,8 @@ class _Reader:
     def __init__(self, text: str, line: int, state: _State) -> None:
         self._text = _WINDOWS.sub(" \\\\\n", _NOTEBOOK.sub("", _PROMPT.sub("", text)))
         self._line = line
-        self._at = 0
+        """That of `_counted`."""
+        self._at = self._counted = 0
         self._state = state
         self._piped = ""
         self._mistakes: list[str] = []
@@ -97,7 +98,9 @@ class _Reader:
                 yield command
 
     def _here(self) -> int:
-        return self._line + self._text.count("\n", 0, self._at)
+        self._line += self._text.count("\n", self._counted, self._at)
+        self._counted = self._at
+        return self._line
 
     def _command(self) -> Command | None:
         """The next simple command that is no assignment, export or writing of a file, which change the state."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from harness.base.errors import UserError
 from harness.config.schema import ADAPTER
@@ -303,37 +304,40 @@ def _score_again(spec: RunSpec, label: RunLabel, trained: Record, shared: Shared
     product = spec.device.product or spec.device.kind
     observer.run_started(RunStarted(label, product, spec.precision, spec.folder.path))
     observer.note(f"{spec.name}: trained before, and only scored now")
-    record = trained.model_copy(deep=True)
     try:
         device, rows = _as_planned(spec, shared.planner)
         files.write(spec, rows, added_settings(spec.config, device))
-        why = _ask_adapter_again(spec, record, shared)
+        record = _ask_adapter_again(spec, trained, shared)
+        why = record.unscored.pop(ADAPTER, None)
     except UserError as error:
-        why = str(error)
-    if why is None:
-        record.status, record.reason, record.log_tail, record.diagnosis = Outcome.COMPLETED, None, [], None
-    else:
-        record.status, record.reason = Outcome.FAILED, f"evaluation: {why}"
-        record.log_tail = log_tail(spec.folder.evaluation.log("evaluation"))
-        record.diagnosis = diagnose("\n".join([*record.log_tail, why]))
+        record, why = trained, str(error)
+    outcome: dict[str, Any] = {"status": Outcome.COMPLETED, "reason": None, "log_tail": [], "diagnosis": None}
+    if why is not None:
+        tail = log_tail(spec.folder.evaluation.log("evaluation"))
+        diagnosis = diagnose("\n".join([*tail, why]))
+        reason = f"evaluation: {why}"
+        outcome = {"status": Outcome.FAILED, "reason": reason, "log_tail": tail, "diagnosis": diagnosis}
+    record = record.model_copy(update=outcome)
     store.write(spec.folder, record)
     observer.run_finished(record)
     return _with_all_targets(spec, record, shared)
 
 
-def _ask_adapter_again(spec: RunSpec, record: Record, shared: Shared) -> str | None:
-    """Put into the record what the adapter answers; why it does not."""
-    record.unscored = {}
-    if ADAPTER not in targets.lacking(spec, record):
-        return None
+def _ask_adapter_again(spec: RunSpec, trained: Record, shared: Shared) -> Record:
+    """The record with what the adapter answers, where that is asked; `unscored` says why it does not."""
+    if ADAPTER not in targets.lacking(spec, trained):
+        return trained.model_copy(update={"unscored": {}})
     # What that took the first time is of a scoring that failed, and may be of one that hung.
-    record.memory = [peak for peak in record.memory if peak.phase is not Phase.EVALUATE]
-    record.phase_seconds.pop(Phase.EVALUATE, None)
-    record.wall_seconds = record.energy = None
-    answered = backfill(spec, ADAPTER, record, shared.observer)
-    for name in type(record).model_fields:
-        setattr(record, name, getattr(answered, name))
-    return record.unscored.pop(ADAPTER, None)
+    without: dict[str, Any] = {
+        "memory": [peak for peak in trained.memory if peak.phase is not Phase.EVALUATE],
+        "phase_seconds": {
+            phase: spent for phase, spent in trained.phase_seconds.items() if phase is not Phase.EVALUATE
+        },
+        "wall_seconds": None,
+        "energy": None,
+        "unscored": {},
+    }
+    return backfill(spec, ADAPTER, trained.model_copy(update=without), shared.observer)
 
 
 def _with_all_targets(spec: RunSpec, record: Record, shared: Shared) -> Record:

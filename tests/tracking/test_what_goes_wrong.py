@@ -192,13 +192,19 @@ def test_a_server_that_takes_the_call_and_stays_silent_holds_up_nobody(
     assert len(tracked.told) == 1
 
 
-def test_a_server_that_goes_away_is_told_when_it_does_and_in_the_end(tmp_path: Path, account: Cloud) -> None:
-    tracked = Tracked(tmp_path, "cloud")
-    tracked.train(3)
+def whose_server_fails(folder: Path, account: Cloud, before: int, meanwhile: int) -> Tracked:
+    """A run whose server takes the losses of some steps, and fails at those of others, until that is told."""
+    tracked = Tracked(folder, "cloud")
+    tracked.train(before)
     wait_until(lambda: account.metrics)
     account.status = 503
-    tracked.train(100)
+    tracked.train(meanwhile)
     wait_until(lambda: tracked.told)
+    return tracked
+
+
+def test_a_server_that_goes_away_is_told_when_it_does_and_in_the_end(tmp_path: Path, account: Cloud) -> None:
+    tracked = whose_server_fails(tmp_path, account, before=3, meanwhile=100)
     assert tracked.told[0].startswith("SwanLab goes on trying: ")
     tracking = tracked.finish(seconds=60)
     assert "SwanLab took over 5 s to finish and was ended" in (tracking.problem or "")
@@ -208,12 +214,7 @@ def test_a_server_that_goes_away_is_told_when_it_does_and_in_the_end(tmp_path: P
 
 
 def test_a_server_that_comes_back_gets_everything(tmp_path: Path, account: Cloud) -> None:
-    tracked = Tracked(tmp_path, "cloud")
-    tracked.train(1)
-    wait_until(lambda: account.metrics)
-    account.status = 503
-    tracked.train(4)
-    wait_until(lambda: tracked.told)
+    tracked = whose_server_fails(tmp_path, account, before=1, meanwhile=4)
     account.status = None
     wait_until(lambda: sum(metric["key"] == "train/loss" for metric in account.metrics) == 5)
     assert tracked.finish(seconds=60) == Tracking(mode="cloud")

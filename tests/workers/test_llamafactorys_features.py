@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import json
 import math
 from dataclasses import dataclass
@@ -19,14 +18,13 @@ from llamafactory.hparams import (
     TrainingArguments,
 )
 from llamafactory.train.tuner import run_exp
-from transformers import Trainer
 
 from harness.runs.events import Event, RowsTokenized, TrainingFinished, ValidationLoss, read
 from harness.trainer.fields import FIELDS, LEFT_OUT, REFUSED
 from harness.workers import compat
 from harness.workers.reporter import Reporter
 from harness.workers.row_account import RowAccount
-from tests.workers.trainings import only
+from tests.workers.trainings import kept_as_they_are, only
 
 CLASSES = (ModelArguments, DataArguments, FinetuningArguments, GeneratingArguments, TrainingArguments)
 REPORTS_OTHERWISE = ("predict_with_generate", "eval_on_each_dataset", "load_best_model_at_end", "compute_accuracy")
@@ -181,11 +179,7 @@ class Trained:
 
 @pytest.fixture
 def trained(tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> Trained:
-    loader: Any = importlib.import_module("llamafactory.data.loader")
-    for name in ("split_dataset", "_get_preprocessed_dataset"):
-        monkeypatch.setattr(loader, name, getattr(loader, name))
-    monkeypatch.setattr(Trainer, "_maybe_log_save_evaluate", Trainer._maybe_log_save_evaluate)
-    monkeypatch.setattr(Trainer, "_track_num_input_tokens", Trainer._track_num_input_tokens)
+    kept_as_they_are(monkeypatch)
     compat.patch_loss_sum()
     compat.patch_token_count()
     return Trained(tmp_path, checkpoint)

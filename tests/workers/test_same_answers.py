@@ -5,7 +5,6 @@ is promised of both."""
 
 from __future__ import annotations
 
-import importlib
 import json
 import shutil
 import socket
@@ -23,7 +22,6 @@ import openai
 import pytest
 import yaml
 from safetensors.torch import load_file, save_file
-from transformers import Trainer
 
 from benchmarks.in_memory import (
     KINDS,
@@ -48,6 +46,7 @@ from harness.workers import merge
 from harness.workers.language_model import load
 from tests.conftest import command, environment
 from tests.planning import spec_of
+from tests.workers.trainings import kept_as_they_are
 
 QUANTIZATIONS = ("none", "nf4_double", "int8")
 EMBEDDED = "rsLoRA with embeddings"
@@ -98,17 +97,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
         return run
 
     with pytest.MonkeyPatch.context() as kept:
-        # The workers change these for good: their processes do nothing else.
-        for module, names in (
-            ("llamafactory.data.loader", ("split_dataset", "_get_preprocessed_dataset")),
-            ("llamafactory.model.adapter", ("QuantizationMethod",)),
-            ("llamafactory.train.tuner", ("load_model",)),
-        ):
-            changed: Any = importlib.import_module(module)
-            for name in names:
-                kept.setattr(changed, name, getattr(changed, name))
-        for name in ("_maybe_log_save_evaluate", "_track_num_input_tokens"):
-            kept.setattr(Trainer, name, getattr(Trainer, name))
+        kept_as_they_are(kept)
         yield made
 
 

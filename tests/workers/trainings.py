@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, DataCollatorForSeq2Seq, Trainer, TrainingArguments
@@ -87,6 +89,20 @@ class Training:
     def _note(self, model: nn.Module, _: Any, given: dict[str, Any]) -> None:
         if model.training:
             self.given.append((given["input_ids"], given["attention_mask"]))
+
+
+def kept_as_they_are(kept: pytest.MonkeyPatch) -> None:
+    """Have `kept` put back what the workers change of libraries for good: their processes do nothing else."""
+    for module, names in {
+        "llamafactory.data.loader": ("split_dataset", "_get_preprocessed_dataset"),
+        "llamafactory.model.adapter": ("QuantizationMethod",),
+        "llamafactory.train.tuner": ("load_model",),
+    }.items():
+        changed: Any = importlib.import_module(module)
+        for name in names:
+            kept.setattr(changed, name, getattr(changed, name))
+    for name in ("_maybe_log_save_evaluate", "_track_num_input_tokens"):
+        kept.setattr(Trainer, name, getattr(Trainer, name))
 
 
 def only(events: Sequence[Event], kind: type[Found]) -> Found:
