@@ -59,7 +59,7 @@ TERMS = {
     *("Bonett", "Cochran", "Cox", "Holm", "McNemar", "Price", "p", "t", "logits", "token"),
     *("C", "MiB", "UTC", "W", "Wh", "nat", "s"),
     *("Debian", "Fedora", "Ubuntu", "openEuler", "fonts-noto-cjk", "google-noto-sans-cjk-ttc-fonts"),
-    *("comparison", "doctor", "dry_run", "info", "npu-smi", "report", "swanlab", "sync", "zh-CN"),
+    *("comparison", "doctor", "dry_run", "info", "max_samples", "npu-smi", "report", "swanlab", "sync", "zh-CN"),
 }
 """Names, units, symbols, and what somebody types: those a Chinese engineer writes in Latin letters."""
 OF_THE_RUNS = (
