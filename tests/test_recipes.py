@@ -516,9 +516,9 @@ def test_deepspeed_that_cannot_be_started_is_refused_before_anything_starts(monk
             "llamafactory.deepspeed: DeepSpeed is started by torchrun alone; add launch="
         )
         assert told(given, "launch=cards", "dry_run=true") == []
-        monkeypatch.setattr("harness.compose.checks.find_spec", lambda name: None)
+        monkeypatch.setattr("harness.compose.llamafactory_checks._is_installed", lambda requirement: False)
         (not_installed,) = told(given, "launch=cards")
-        assert not_installed.startswith("llamafactory.deepspeed: it is not installed; pip install deepspeed")
+        assert not_installed.startswith("llamafactory.deepspeed: deepspeed is not installed; pip install deepspeed")
 
 
 def test_a_dry_run_of_a_whole_tutorial_needs_no_network(files: Path, tmp_path: Path, harness: Harness) -> None:

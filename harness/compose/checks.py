@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
-from importlib.util import find_spec
 from operator import attrgetter
 from typing import Any
 
@@ -17,12 +16,12 @@ from harness.base.paths import NAME_RULE, is_name, obstacle
 from harness.compose.adapter_checks import adapter_mistakes
 from harness.compose.data_checks import question_mistakes, row_mistakes
 from harness.compose.keys import OPEN, keys
+from harness.compose.llamafactory_checks import llamafactory_mistakes
 from harness.compose.model_checks import model_mistakes
 from harness.compose.tracking_checks import tracking_mistakes
 from harness.config.schema import LANGUAGES, MERGED, TARGETS, Config, LaunchConfig, arm_of
 from harness.data.sources import SourceReader
 from harness.devices.device import Device
-from harness.trainer.fields import FIELDS, REFUSED, holds_secret, training_argument_names, unknown_argument
 
 _LAUNCHES = ("single", "cards", "nodes")
 _POSITIVE = (
@@ -77,7 +76,7 @@ def check(config: Config, device: Device | None, sources: SourceReader, *, repor
         *_evaluation(config),
         *_precision(config, device),
         *launch_mistakes(config.launch, device),
-        *_llamafactory(config),
+        *llamafactory_mistakes(config, device, sources),
         *adapter_mistakes(config, sources),
         *tracking_mistakes(config, sources),
     ]
@@ -87,6 +86,17 @@ def check_rows(config: Config, sources: SourceReader) -> list[str]:
     """Return those of them that concern the rows alone."""
     all_mistakes = (*_values(config), *_validation(config), *row_mistakes(config, sources))
     return [mistake for mistake in all_mistakes if mistake.startswith(("dataset.", "model.hub="))]
+
+
+def check_memory(config: Config, sources: SourceReader) -> list[str]:
+    """Return those of them that a forecast of memory hangs on: neither weights nor rows nor a device."""
+    return [
+        *_values(config),
+        *_quantization(config),
+        *model_mistakes(config, sources, with_weights=False),
+        *launch_mistakes(config.launch, None),
+        *llamafactory_mistakes(config, None, sources),
+    ]
 
 
 def _values(config: Config) -> Iterator[str]:
@@ -234,34 +244,3 @@ def _port(launch: LaunchConfig, this_machine: bool) -> Iterator[str]:
     listens = this_machine and launch.name != "single" and launch.node_rank == 0
     if listens and launch.master_port is not None and (error := ports.refusal(launch.master_port)):
         yield f"launch.master_port={launch.master_port}: {error.strerror}; choose another, the same on every node"
-
-
-def _llamafactory(config: Config) -> Iterator[str]:
-    known = training_argument_names()
-    for name in config.llamafactory:
-        key = f"llamafactory.{name}"
-        if holds_secret(name):
-            yield (
-                f"{key}: a secret does not belong in a configuration; "
-                "set it as an environment variable (HF_TOKEN, SWANLAB_API_KEY)"
-            )
-        elif (field := FIELDS.get(name)) and field.key:
-            yield f"{key}: the harness sets this itself; use {field.key}"
-        elif name in REFUSED:
-            yield f"{key}: {REFUSED[name]}; leave it out"
-        elif name not in known:
-            yield f"{key}: {unknown_argument(name)}"
-    if config.llamafactory.get("streaming"):
-        if not config.llamafactory.get("dataloader_num_workers"):
-            # data/loader.py there makes as many shards as there are such processes.
-            yield (
-                "llamafactory.streaming: without a process that reads, LLaMA-Factory finds no row; "
-                "add llamafactory.dataloader_num_workers=1"
-            )
-        if config.training.max_steps is None:
-            yield "llamafactory.streaming: nobody knows where the rows end; give training.max_steps"
-    if config.llamafactory.get("deepspeed"):
-        if config.launch.name == "single":
-            yield "llamafactory.deepspeed: DeepSpeed is started by torchrun alone; add launch=cards, or launch=nodes"
-        if not config.dry_run and find_spec("deepspeed") is None:
-            yield "llamafactory.deepspeed: it is not installed; pip install deepspeed, or leave out the arms with it"

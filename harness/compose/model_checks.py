@@ -15,8 +15,10 @@ from harness.models.checkpoint import DamagedError
 from harness.trainer.templates import template_names
 
 
-def model_mistakes(config: Config, sources: SourceReader) -> Iterator[str]:
-    """Yield what is wrong with `model`, and with what else is asked of it."""
+def model_mistakes(config: Config, sources: SourceReader, *, with_weights: bool = True) -> Iterator[str]:
+    """Yield what is wrong with `model`, and with what else is asked of it.
+
+    `with_weights`: whether its folder is to hold more than what describes the model."""
     model = config.model
     yield from _template(model.template)
     if model.path is None:
@@ -29,7 +31,8 @@ def model_mistakes(config: Config, sources: SourceReader) -> Iterator[str]:
     owner = sources.path(model.path.partition("/")[0])
     looks_like_hub_id = re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model.path) and not owner.exists()
     if folder.is_dir():
-        yield from _folder(config, folder, sources)
+        if with_weights:
+            yield from _folder(config, folder, sources)
     elif folder.exists():
         yield f"model.path={model.path}: is a file; give the folder that holds config.json and the weights"
     elif not looks_like_hub_id or model.hub == "local":

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from harness.config.schema import SourceConfig
@@ -88,7 +89,8 @@ def row_problems(records: Sequence[Record], source: SourceConfig, append_answer:
         return [f"append_answer: formatting={source.formatting} has no output to append an answer to; set it to false"]
     found: list[str] = []
     broken = 0
-    look = _sharegpt if source.formatting == "sharegpt" else _alpaca
+    named = frozenset(name for record in records for name in record)
+    look = _sharegpt if source.formatting == "sharegpt" else partial(_alpaca, named=named)
     output = columns_of(source).get("response")
     for number, record in enumerate(records, start=1):
         # Where the answer is appended, an output that is empty does not stay so; Math10K's kind has some.
@@ -199,11 +201,12 @@ def tags_of(source: SourceConfig) -> dict[str, str]:
     return {**_DEFAULT_TAGS, **source.tags}
 
 
-def _alpaca(record: Record, source: SourceConfig) -> Iterator[str]:
+def _alpaca(record: Record, source: SourceConfig, named: Collection[str]) -> Iterator[str]:
+    """`named`: the columns of the file. LLaMA-Factory's reader makes null of one that a row lacks and another has."""
     columns = columns_of(source)
     # The two are joined, and either may be all there is.
     asked = record.get(columns["query"]) if "query" in columns else None
-    is_asked = columns["prompt"] in record and bool(str(asked or "").strip())
+    is_asked = columns["prompt"] in named and bool(str(asked or "").strip())
     yield from _text(record, columns["prompt"], needed=not is_asked)
     yield from _text(record, columns["response"], needed=True)
     yield from _text(record, columns.get("query"))

@@ -63,6 +63,13 @@ def problems(file: Path, benchmark: str | None, least: int) -> list[str]:
     return found[:SHOWN] + ([f"{len(found)} such mistakes in {len(rows)} questions"] if len(found) > SHOWN else [])
 
 
+def texts(file: Path, benchmark: str | None) -> list[str]:
+    """Return the questions in a file, without what a benchmark adds to them; none where it is not known which column
+    they are in. Raises OSError and ValueError."""
+    asking, _ = _COLUMNS.get(benchmark or "", (None, None))
+    return [] if asking is None else [str(row.get(asking) or "") for _, row in _rows(file)]
+
+
 def _rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield each question with its place. Raises ValueError with what evalscope would stop at."""
     if file.suffix == ".parquet":

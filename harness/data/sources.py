@@ -8,6 +8,7 @@ import json
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -217,6 +218,9 @@ def _csv(text: str) -> Iterator[Record]:
     limit = csv.field_size_limit(sys.maxsize)
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
+        if doubled := sorted(name for name, count in Counter(reader.fieldnames or ()).items() if name and count > 1):
+            # LLaMA-Factory's reader would take the first of them, and the csv module the last.
+            raise _NoRowsError(f"line 1: names {', '.join(doubled)} more than once; give each column a name of its own")
         for number, row in enumerate(reader, start=1):
             if None in row or None in row.values():
                 columns = len(reader.fieldnames or ())

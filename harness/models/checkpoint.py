@@ -27,7 +27,7 @@ def dtype_of(folder: Path) -> str | None:
     """Return what transformers loads the weights as, as LLaMA-Factory's `infer_dtype` names it.
 
     None: config.json does not tell."""
-    config = _config(folder)
+    config = config_of(folder)
     # The language model of one that sees or hears has a part of its own.
     for part in (config, config.get("text_config") or {}):
         # transformers 5 writes `dtype`, older ones `torch_dtype`.
@@ -39,7 +39,7 @@ def dtype_of(folder: Path) -> str | None:
 
 def max_positions(folder: Path) -> int | None:
     """Return how many tokens a model was made for, before any stretching; None: config.json does not tell."""
-    config = _config(folder)
+    config = config_of(folder)
     for part in (config, config.get("text_config") or {}):
         rope = part.get("rope_scaling") or part.get("rope_parameters") or {}
         told = rope.get("original_max_position_embeddings") or part.get("max_position_embeddings")
@@ -50,7 +50,7 @@ def max_positions(folder: Path) -> int | None:
 
 def is_quantized(folder: Path) -> bool:
     """Return whether the weights on the disk are packed, so that their shapes are not the layers' own."""
-    return bool(_config(folder).get("quantization_config"))
+    return bool(config_of(folder).get("quantization_config"))
 
 
 def is_model(folder: Path) -> bool:
@@ -87,7 +87,7 @@ def missing_shards(folder: Path) -> list[str]:
 
 def quantized_as(folder: Path) -> str | None:
     """Return how the weights on the disk are quantized, in a word; None: they are not."""
-    described = _config(folder).get("quantization_config")
+    described = config_of(folder).get("quantization_config")
     if not isinstance(described, dict):
         return None
     method = str(described.get("quant_method") or "quantized")
@@ -99,7 +99,7 @@ def quantized_as(folder: Path) -> str | None:
 def has_senses(folder: Path) -> bool:
     """Return whether a model takes more than text, by what its config.json has parts for."""
     return any(
-        part in key for key in _config(folder) for part in ("vision", "visual", "image", "video", "audio", "thinker")
+        part in key for key in config_of(folder) for part in ("vision", "visual", "image", "video", "audio", "thinker")
     )
 
 
@@ -136,7 +136,8 @@ def misfit(adapter: Path, base: Path) -> str | None:
     return next(_misfits(shapes_of(adapter), shapes_of(base)), None)
 
 
-def _config(folder: Path) -> dict[str, Any]:
+def config_of(folder: Path) -> dict[str, Any]:
+    """Return what config.json says; nothing where there is none, or a damaged one."""
     try:
         config = json.loads((folder / CONFIG).read_bytes())
     except (OSError, ValueError):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import netrc
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
 from urllib.parse import urlsplit
+
+import yaml
 
 HOST = "https://api.swanlab.cn"
 """SwanLab's own; that of a server of one's own is in SWANLAB_API_HOST, or what `swanlab login --host` wrote."""
@@ -21,7 +22,7 @@ class Account:
     """A key that was found."""
 
     source: str
-    """The variable, or the file."""
+    """The variable, the file, or the folder of secrets."""
     host: str
     """Of the server that it is for."""
     asked: str
@@ -34,56 +35,105 @@ class Account:
 
 
 def find(environment: Mapping[str, str], working_folder: Path, home: Path) -> Account | None:
-    """Return the account as SwanLab would find it; None where there is no key.
-
-    Of the files of settings it is only known whether they name a key."""
-    variables = {name.upper(): value.strip("'\"") for name, value in environment.items()}
-    asked = server(host) if (host := variables.get("SWANLAB_API_HOST")) else None
-    if "SWANLAB_API_KEY" in variables:
+    """Return the account as SwanLab would find it; None where there is no key."""
+    own = _variable(environment, "SWANLAB_ROOT") or _variable(environment, "SWANLAB_SAVE_DIR")
+    folders = (working_folder / ".swanlab", working_folder / own if own else home / ".swanlab")
+    settings = list(_settings(environment, working_folder, folders))
+    host = next((given["api_host"] for _, given in settings if "api_host" in given), None)
+    asked = server(host) if isinstance(host, str) and host else None
+    source, key = next(((source, given["api_key"]) for source, given in settings if "api_key" in given), ("", None))
+    if key is not None:
         # One that is empty hides those that are stored.
-        return Account("SWANLAB_API_KEY", asked or HOST, asked or HOST) if variables["SWANLAB_API_KEY"] else None
-    own = variables.get("SWANLAB_ROOT") or variables.get("SWANLAB_SAVE_DIR")
-    folders = (working_folder / ".swanlab", Path(own) if own else home / ".swanlab")
-    for file in _files_of_settings(variables, working_folder, folders):
-        with suppress(OSError):
-            text = f"{file.name}\n{file.read_text(encoding='utf-8', errors='replace')}"
-            if re.search("api_key", text, re.IGNORECASE):
-                named = re.search(r"""api_host["']? *[:=] *["']?([^\s"']+)""", text, re.IGNORECASE)
-                host = server(named[1]) if named else asked or HOST
-                return Account(str(file), host, host)
+        return Account(source, asked or HOST, asked or HOST) if isinstance(key, str) and key.strip() else None
     for folder in folders:
         file = folder / ".netrc"
         try:
-            hosts = netrc.netrc(str(file)).hosts
-        except (OSError, netrc.NetrcParseError):
+            (machine, (login, _, key)), *_ = netrc.netrc(str(file)).hosts.items()
+        except (OSError, netrc.NetrcParseError, ValueError):
             continue
-        for host, (_, _, key) in list(hosts.items())[:1]:
-            if key:
-                return Account(str(file), server(host), asked or server(host))
+        if login.strip() and key:
+            stored = _address(machine.removesuffix("/api"))
+            return Account(str(file), stored, asked or stored)
     return None
 
 
-def _files_of_settings(
-    variables: Mapping[str, str], working_folder: Path, folders: tuple[Path, Path]
-) -> Iterator[Path]:
-    for folder, names in (
-        (working_folder, ("swanlab.yaml", "swanlab.yml", ".env")),
-        (Path(variables.get("SWANLAB_CONFIG_DIR") or "/etc/swanlab"), ("*.yaml", "*.yml")),
-        *((folder, ("config.y*ml",)) for folder in folders),
-    ):
-        for name in names:
-            yield from folder.glob(name)
-    if secrets := variables.get("SWANLAB_SECRETS_DIR"):
-        yield from Path(secrets).glob("*")
+def _settings(
+    environment: Mapping[str, str], working_folder: Path, folders: tuple[Path, Path]
+) -> Iterator[tuple[str, Mapping[str, object]]]:
+    """Yield what each source sets, and its name, the one that wins first (Settings.settings_customise_sources)."""
+    machine = Path(_variable(environment, "SWANLAB_CONFIG_DIR") or "/etc/swanlab")
+    files = [working_folder / "swanlab.yaml", working_folder / "swanlab.yml"]
+    yield from _in_yaml([*files, *sorted([*machine.glob("*.yaml"), *machine.glob("*.yml")], reverse=True)])
+    variables = working_folder / ".env"
+    with suppress(OSError, UnicodeDecodeError, ImportError):  # SwanLab brings it along.
+        from dotenv import dotenv_values
+
+        if variables.is_file():
+            yield str(variables), _prefixed(dotenv_values(variables, encoding="utf-8"))
+    if folder := _variable(environment, "SWANLAB_SECRETS_DIR"):
+        secrets = _secrets(Path(folder).expanduser())
+        yield folder, secrets
+        yield folder, _prefixed(secrets)
+    for name, value in environment.items():
+        yield name.upper(), _prefixed({name: _unquoted(value)})
+    yield from _in_yaml([folder / f"config.{ending}" for folder in folders for ending in ("yaml", "yml")])
+
+
+def _in_yaml(files: Iterable[Path]) -> Iterator[tuple[str, Mapping[str, object]]]:
+    for file in files:
+        # SwanLab itself stops at a damaged one.
+        with suppress(OSError, UnicodeDecodeError, yaml.YAMLError):
+            given = yaml.safe_load(file.read_text(encoding="utf-8"))
+            if isinstance(given, dict):
+                # Of names that differ in their case alone the first counts.
+                yield str(file), {str(name).lower(): value for name, value in reversed(given.items())}
+
+
+def _secrets(folder: Path) -> dict[str, str]:
+    """What a folder of secrets holds, a file each."""
+    found = {}
+    with suppress(OSError):
+        for file in folder.iterdir():
+            with suppress(OSError, UnicodeDecodeError):
+                if file.is_file():
+                    found[file.name.lower()] = file.read_text(encoding="utf-8").strip()
+    return found
+
+
+def _prefixed(given: Mapping[str, str | None]) -> dict[str, object]:
+    """The settings among variables, whose names have a prefix and no case."""
+    prefix = "swanlab_"
+    lowered = {name.lower(): value for name, value in given.items()}
+    return {
+        name.removeprefix(prefix): value
+        for name, value in lowered.items()
+        if name.startswith(prefix) and value is not None
+    }
+
+
+def _variable(environment: Mapping[str, str], name: str) -> str | None:
+    value = environment.get(name)
+    return None if value is None else _unquoted(value)
+
+
+def _unquoted(value: str) -> str:
+    """Without the pair of quotes that a shell left around a value."""
+    return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value
 
 
 def server(host: str) -> str:
     """Return a host as SwanLab makes it a URL: `https://` where it names no scheme, and no path."""
+    address = _address(host)
+    return HOST if address == HOST.replace("https", "http") else address
+
+
+def _address(host: str) -> str:
     try:
-        url = urlsplit(host if "://" in host else f"https://{host}")
+        url = urlsplit(host.strip() if "://" in host else f"//{host.strip()}")
+        port = "" if url.port is None else f":{url.port}"
     except ValueError:
         return host  # No URL: it is told as it stands.
-    return f"{url.scheme}://{url.netloc}"
+    return f"{url.scheme or 'https'}://{url.hostname}{port}" if url.hostname else host
 
 
 def answers(url: str) -> bool:

@@ -40,6 +40,7 @@ class Reporter(TrainerCallback):
         self._phase_started = 0.0
         self._validation_seconds = 0.0
         self._ended = False
+        self._kept_step: int | None = None
         self._validated_step: int | None = None
         self._losses: list[tuple[float, int]] = []
         """Of the sets that were validated on at this step, with their rows."""
@@ -114,7 +115,8 @@ class Reporter(TrainerCallback):
     ) -> None:
         # With predict_with_generate there is none; with eval_on_each_dataset each has its own, eval_NAME_loss.
         for name, loss in metrics.items():
-            if name.startswith("eval_") and name.endswith("_loss"):
+            # After the training they are of the step that is kept, and of that one they were reported.
+            if name.startswith("eval_") and name.endswith("_loss") and self._kept_step is None:
                 self._validated(state.global_step, loss, eval_dataloader.dataset)
         if self._ended:
             self._enter(Phase.SAVE)
@@ -141,13 +143,14 @@ class Reporter(TrainerCallback):
         optimizer: Optimizer,
         **_: Any,
     ) -> None:
+        self._kept_step = _kept_step(state) if args.load_best_model_at_end else None
         self._report(
             told.TrainingFinished(
                 train_seconds=time.perf_counter() - self._training_started - self._validation_seconds,
                 validation_seconds=self._validation_seconds,
                 steps=state.global_step,
                 tokens=int(state.num_input_tokens_seen),
-                kept_step=_kept_step(state) if args.load_best_model_at_end else None,
+                kept_step=self._kept_step,
             )
         )
         self._ended = True

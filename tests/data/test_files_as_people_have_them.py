@@ -22,6 +22,10 @@ ROWS = [
 LINES = "\n".join(json.dumps(row, ensure_ascii=False) for row in ROWS)
 LIST = json.dumps(ROWS, ensure_ascii=False, indent=2)
 OVER_LINES = "\n".join(json.dumps(row, ensure_ascii=False, indent=2) for row in ROWS)
+GBK_OR_BIG5 = (
+    "line 2: is not UTF-8, but may be GBK or Big5; "
+    "save it as UTF-8 (iconv -f GB18030 -t UTF-8, or iconv -f CP950 -t UTF-8)"
+)
 CSV = 'instruction,input,output\n算一算 0+1?,,等于 1。😀\n"a\u2028b",x,d\n'
 
 
@@ -109,7 +113,17 @@ def test_cells_of_a_spreadsheet_are_texts_whatever_is_in_them(tmp_path: Path) ->
         (
             "rows.jsonl",
             b'{"instruction": "a"}\n' + '{"instruction": "你好"}'.encode("gbk"),
-            "line 2: is not UTF-8, but may be GBK; save it as UTF-8 (iconv -f GB18030 -t UTF-8)",
+            GBK_OR_BIG5,
+        ),
+        (
+            "rows.csv",
+            "instruction,output\n請問一加一等於多少,等於二。\n".encode("big5"),
+            GBK_OR_BIG5,
+        ),
+        (
+            "rows.json",
+            '[{"instruction": "😀"}]'.encode("gb18030"),
+            "line 1: is not UTF-8, but may be GBK; save it as UTF-8 (iconv -f GB18030 -t UTF-8)",
         ),
         ("rows.json", b'[\n{"instruction": "caf\xff"}]', "line 2: is not UTF-8 (byte 0xff); save it as UTF-8"),
         (
@@ -137,6 +151,11 @@ def test_cells_of_a_spreadsheet_are_texts_whatever_is_in_them(tmp_path: Path) ->
             "ends in double quotes",
         ),
         ("rows.csv", b"instruction,input,output\na,b\n", "row 1 (to line 2): has not the 3 cells"),
+        (
+            "rows.csv",
+            b"instruction,output,input,output\na,b,c,d\n",
+            "line 1: names output more than once; give each column a name of its own",
+        ),
         ("rows.csv", b'instruction,output\n"a,b', "line 2: is no CSV: unexpected end of data"),
         ("rows.txt", b"a", "unknown kind of file; it must end in .json, .jsonl, .csv, .parquet, .arrow"),
         ("rows", b"a", "unknown kind of file; it must end in .json, .jsonl, .csv, .parquet, .arrow"),
@@ -182,6 +201,19 @@ def test_an_instruction_may_be_empty_where_an_input_asks() -> None:
     assert row_problems([{"input": "What?", "output": "4"}], SourceConfig()) == [
         "row 1: there is no column instruction; there is input, output"
     ]
+
+
+def test_a_row_may_lack_the_instruction_that_another_has() -> None:
+    rows: list[dict[str, Any]] = [{"instruction": "q", "output": "a"}, {"input": "What is 2+2?", "output": "4"}]
+    assert row_problems(rows, SourceConfig()) == []
+    assert row_problems([*rows, {"output": "4"}], SourceConfig()) == [
+        "row 3: there is no column instruction; there is output"
+    ]
+
+
+def test_columns_of_a_spreadsheet_that_have_no_name_may_be_many(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("instruction,output,,\na,b,,\n")
+    assert row_problems(read(tmp_path / "rows.csv"), SourceConfig()) == []
 
 
 def test_a_function_may_return_nothing_and_nobody_else() -> None:

@@ -54,7 +54,10 @@ FILES = {
     ),
     "GBK": (
         lines(*GOOD) + '{"question": "一加一", "answer": "2"}'.encode("gbk"),
-        ["line 5: is not UTF-8, but may be GBK; save it as UTF-8 (iconv -f GB18030 -t UTF-8)"],
+        [
+            "line 5: is not UTF-8, but may be GBK or Big5; "
+            "save it as UTF-8 (iconv -f GB18030 -t UTF-8, or iconv -f CP950 -t UTF-8)"
+        ],
     ),
     "UTF-16": (lines(*GOOD).decode().encode("utf-16"), ["is UTF-16; save it as UTF-8 (iconv -f UTF-16 -t UTF-8)"]),
     "a list": (

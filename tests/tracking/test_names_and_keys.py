@@ -93,6 +93,47 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "a user's file": ({}, {"home/.swanlab/config.yml": "api_key: given\n"}),
     "the machine's file": ({}, {"etc/swanlab.yaml": "api_key: given\n"}),
     "a secret": ({}, {"secrets/swanlab_api_key": "given"}),
+    "a secret without a prefix": ({}, {"secrets/API_KEY": "given\n"}),
+    "a secret that is empty": ({}, {"secrets/api_key": "", "home/.swanlab/.netrc": NETRC}),
+    "a comment about a key": ({}, {"work/swanlab.yaml": "# api_key: yours\nlog_dir: here\n"}),
+    "a key of something else": ({}, {"work/.env": "OPENAI_API_KEY=given\n", "home/.swanlab/.netrc": NETRC}),
+    "a comment in .env": ({}, {"work/.env": "# SWANLAB_API_KEY=given\n"}),
+    "an exported key in .env": ({}, {"work/.env": "export SWANLAB_API_KEY='given'\nSWANLAB_API_HOST=10.0.0.1:8000\n"}),
+    "a name without a value in .env": ({}, {"work/.env": "SWANLAB_API_KEY\n"}),
+    "a key below another name": ({}, {"work/swanlab.yaml": "integration:\n  api_key: given\n"}),
+    "a key in capitals": ({}, {"work/swanlab.yaml": "API_KEY: given\n"}),
+    "a key that is null": ({"SWANLAB_API_KEY": "given"}, {"work/swanlab.yaml": "api_key: null\n"}),
+    "a key that is empty": ({}, {"work/swanlab.yaml": "api_key: ''\n", "home/.swanlab/.netrc": NETRC}),
+    "a variable and a file's server": (
+        {"SWANLAB_API_KEY": "given"},
+        {"work/swanlab.yml": "api_host: http://10.0.0.1:8000\n"},
+    ),
+    "a file's server before a variable's": (
+        {"SWANLAB_API_KEY": "given", "SWANLAB_API_HOST": "10.0.0.2"},
+        {"work/swanlab.yaml": "api_host: HTTP://Ten.Example:8000/api\n"},
+    ),
+    "a variable's server before a user's file's": (
+        {"SWANLAB_API_HOST": "10.0.0.2"},
+        {"home/.swanlab/config.yaml": "api_key: given\napi_host: 10.0.0.1\n"},
+    ),
+    "a stored key and a file's server": (
+        {},
+        {"work/swanlab.yaml": "api_host: 10.0.0.1\n", "home/.swanlab/.netrc": NETRC},
+    ),
+    "the machine's last file": (
+        {},
+        {"etc/a.yaml": "api_key: a\napi_host: 10.0.0.1\n", "etc/b.yml": "api_key: b\napi_host: 10.0.0.2\n"},
+    ),
+    "half a pair of quotes": ({"SWANLAB_API_KEY": '"\'"', "SWANLAB_API_HOST": "'10.0.0.1'"}, {}),
+    "quotes around nothing": ({"SWANLAB_API_KEY": "''"}, {"home/.swanlab/.netrc": NETRC}),
+    "blanks": ({"SWANLAB_API_KEY": "  "}, {}),
+    "the official server without s": ({"SWANLAB_API_KEY": "given", "SWANLAB_API_HOST": "http://api.swanlab.cn"}, {}),
+    "a stored key without a login": (
+        {},
+        {"home/.swanlab/.netrc": "machine https://api.swanlab.cn\n\tpassword key4711\n"},
+    ),
+    "a stored key that is empty": ({}, {"home/.swanlab/.netrc": ""}),
+    "another kind of file in .swanlab": ({}, {"home/.swanlab/config.yxml": "api_key: given\n"}),
     "other settings": ({}, {"work/swanlab.yaml": "log_dir: here\n", "secrets/else": "x"}),
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from llamafactory.hparams import (
     TrainingArguments,
 )
 from llamafactory.train.tuner import run_exp
+from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from harness.runs.events import Event, RowsTokenized, TrainingFinished, ValidationLoss, read
 from harness.trainer.fields import FIELDS, LEFT_OUT, REFUSED
@@ -113,6 +115,16 @@ def test_every_switch_of_the_installed_version_is_thrown_or_has_a_reason_not_to_
     assert not thrown & (REFUSED.keys() | NEED_MORE.keys())
 
 
+class Stop(TrainerCallback):
+    """Ends a training after a step that is not the last, as a callback of the user's may."""
+
+    def __init__(self, step: int) -> None:
+        self._step = step
+
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        control.should_training_stop = state.global_step >= self._step
+
+
 @dataclass
 class Ended:
     outcome: str
@@ -133,7 +145,7 @@ class Trained:
         info = {name: {"file_name": f"{name}.json"} for name in sets}
         (folder / "dataset_info.json").write_text(json.dumps(info))
 
-    def __call__(self, watched: bool, name: str, **given: Any) -> Ended:
+    def __call__(self, watched: bool, name: str, callbacks: Sequence[TrainerCallback] = (), **given: Any) -> Ended:
         output = self.folder / name
         arguments = {
             "model_name_or_path": str(self._model),
@@ -165,7 +177,7 @@ class Trained:
         if watched:
             account.watch()
         try:
-            run_exp(arguments, callbacks=[Reporter(events, account)] if watched else [])
+            run_exp(arguments, callbacks=[*callbacks, *([Reporter(events, account)] if watched else [])])
             outcome = "completed"
         except Exception as error:
             outcome = f"{type(error).__name__}: {error}"
@@ -222,6 +234,18 @@ def test_the_step_that_is_kept_is_one_that_was_saved(trained: Trained) -> None:
     state = json.loads((trained.folder / "watched" / "trainer_state.json").read_text())
     kept = state["best_model_checkpoint"]
     assert only(watched.events, TrainingFinished).kept_step == (kept and int(kept.rpartition("-")[2]))
+
+
+@pytest.mark.parametrize(("keeps", "validated"), [(True, [2]), (False, [2, 3])])
+def test_what_the_kept_weights_make_of_the_validation_rows_stands_at_their_step_alone(
+    trained: Trained, keeps: bool, validated: list[int]
+) -> None:
+    """LLaMA-Factory evaluates once more after the last step, with the weights that it has loaded again."""
+    given = {"load_best_model_at_end": keeps, "max_steps": 9, "eval_steps": 2, "save_steps": 2}
+    watched = trained(True, "watched", [Stop(3)], **given)
+    assert watched.outcome == "completed"
+    assert [event.step for event in watched.events if isinstance(event, ValidationLoss)] == validated
+    assert only(watched.events, TrainingFinished).kept_step == (2 if keeps else None)
 
 
 def test_rows_that_are_read_as_they_come_are_validated_on(trained: Trained) -> None:
