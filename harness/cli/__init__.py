@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from harness.cli import adopt, compare, data, doctor, importing, report, run, serving, watch
+from harness.cli import adopt, compare, data, doctor, forecast, importing, report, run, serving, watch
 from harness.cli.exits import Verbs
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ _HYDRA = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option
 
 app.command(context_settings=_HYDRA)(run.run)
 app.command(context_settings=_HYDRA)(run.sweep)
+app.command(context_settings=_HYDRA)(forecast.forecast)
 app.command()(report.report)
 app.command()(adopt.adopt)
 app.command()(compare.compare)

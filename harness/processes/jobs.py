@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, StringC
 from harness.base.files import write_atomically
 from harness.config.schema import PromptConfig, Shape
 from harness.devices.request import TorchDevice
+from harness.runs.forecasted import ForecastPhase, MemoryPart
 
 ARITHMETIC = "arithmetic"
 """The benchmark that is the project's own; every other name is evalscope's."""
@@ -205,3 +206,74 @@ class RandomWeightsJob(Job):
     """Not there yet."""
     tokenizer: Path
     """The folder of a model whose tokenizer the checkpoint gets."""
+
+
+class ToTrace(BaseModel):
+    """An arm whose memory is asked for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    arguments: dict[str, Any]
+    """Its train.yaml."""
+    described: dict[str, Any] | None = None
+    """The config.json of the model, in place of a folder or a hub id among the arguments."""
+    hub: Literal["huggingface", "modelscope"] | None = None
+    """Where the arguments name a model; None: it is here."""
+    kind: Literal["cpu", "cuda", "ascend"]
+    """Of the device that it is to run on."""
+    tokens: PositiveInt | None
+    """Of every row; None: the dataset of the arguments is read, and its longest row counts."""
+    validated: bool = False
+    """Whether rows are held out to validate on."""
+    questions: PositiveInt | None = None
+    """How many are answered at once when it is scored; None: none is."""
+    question_texts: list[str] = []
+    """Those that may be the longest; none: a question is taken to be as long as a row."""
+    new_tokens: PositiveInt = 1
+    processes: PositiveInt = 1
+    """That train together, each on a device of its own."""
+    limits_bytes: list[int] = []
+    """What torch may take of devices of the kind."""
+    expandable: bool = False
+    """Whether its allocator is told to make segments that grow."""
+
+
+class TracedPhase(BaseModel):
+    """What a phase of a run takes, in bytes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    phase: ForecastPhase
+    peak_allocated_bytes: int
+    peak_reserved_bytes: int
+    """By torch's caching allocator; as allocated on a CPU."""
+    parts: dict[MemoryPart, int]
+    """At the peak of what is allocated."""
+
+
+class Traced(BaseModel):
+    """What came of it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    tokens: int = 0
+    """Of the longest row of a batch, filler included."""
+    phases: list[TracedPhase] = []
+    full: list[ForecastPhase | None] = []
+    """For each limit, the phase that there is no room for; None: all of them fit."""
+    untraced: list[str] = []
+    """What was left out, and why."""
+    problem: str | None = None
+    """Why there is nothing else."""
+
+
+class ForecastJob(Job):
+    """Follow the steps of arms without weights and without their device, and say what memory they take."""
+
+    worker = "forecast"
+
+    arms: list[ToTrace]
+    tokenizer: Path
+    """The folder of a model whose tokenizer serves where there is a shape instead of a model."""
+    answer: Path
+    """Where the worker writes a Traced for each arm, a line each."""

@@ -1,0 +1,1 @@
+"""What memory a run will need, before it runs."""

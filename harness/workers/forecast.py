@@ -1,0 +1,120 @@
+"""Says what memory arms take: their own steps, followed without weights and without their device."""
+
+from __future__ import annotations
+
+import importlib
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.base.files import write_atomically
+from harness.base.garbage import uncollected
+from harness.processes.jobs import ForecastJob, ToTrace, Traced, TracedPhase
+from harness.workers import compat, lifecycle
+
+if TYPE_CHECKING:
+    from harness.devices.allocator import CachingAllocator
+    from harness.runs.forecasted import ForecastPhase
+    from harness.workers.tracing.steps import Process
+
+
+def main(job: ForecastJob) -> None:
+    """Trace each arm; one that cannot be traced says why. Raises OSError where the answer cannot be written."""
+    with lifecycle.collector_paused():
+        compat.prepare_imports()
+        compat.patch_bitsandbytes()
+        compat.patch_dora()
+        importlib.import_module("harness.workers.tracing.steps")
+    with tempfile.TemporaryDirectory() as folder:
+        traced = [_traced(arm, job.tokenizer, Path(folder) / str(number)) for number, arm in enumerate(job.arms)]
+    write_atomically(job.answer, "".join(each.model_dump_json() + "\n" for each in traced))
+
+
+def _traced(arm: ToTrace, tokenizer: Path, folder: Path) -> Traced:
+    from harness.workers.tracing import model_files
+
+    try:
+        arguments = arm.arguments | model_files.place(arm, tokenizer, folder)
+        if problem := model_files.problem(arguments):
+            return Traced(problem=problem)
+        with uncollected():
+            return _trace(arm, arguments)
+    except model_files.UnreachableError as error:
+        return Traced(problem=str(error))
+    except (Exception, SystemExit) as error:
+        return Traced(problem=f"could not be traced: {type(error).__name__}: {' '.join(str(error).split())[:500]}")
+
+
+def _trace(arm: ToTrace, arguments: dict[str, Any]) -> Traced:
+    from harness.workers.tracing import rows
+    from harness.workers.tracing.steps import Batch, Questions, Tracer
+
+    tracer = Tracer(arguments, arm.kind)
+    per_device = int(arguments["per_device_train_batch_size"])
+    longest = rows.longest(arguments) if arm.tokens is None else None
+    tokens, padded = (longest.tokens, longest.differ) if longest else (arm.tokens or 1, False)
+    batch = Batch(per_device, tokens, padded)
+    validation = None
+    if arm.validated:
+        held_out = longest.validation_tokens if longest else tokens
+        validation = Batch(int(arguments.get("per_device_eval_batch_size", per_device)), held_out, padded)
+    processes = [tracer.train(batch, validation, several=arm.processes > 1)]
+    if arm.questions is not None:
+        asked = rows.prompt_tokens(arguments, arm.question_texts) if arm.question_texts else tokens
+        processes.append(tracer.answer(Questions(arm.questions, asked, arm.new_tokens)))
+    return Traced(
+        tokens=-(-tokens // 8) * 8,
+        phases=[phase for process in processes for phase in _phases(process, arm)],
+        full=[_full(processes, limit, arm.expandable) for limit in arm.limits_bytes],
+        untraced=tracer.untraced,
+    )
+
+
+def _phases(process: Process, arm: ToTrace) -> list[TracedPhase]:
+    from harness.devices.allocator import CachingAllocator
+
+    allocator = CachingAllocator(expandable=arm.expandable)
+    phases: list[TracedPhase] = []
+
+    def ended(phase: ForecastPhase) -> None:
+        booked = process.steps[len(phases)].booked
+        cached = arm.kind != "cpu"
+        phases.append(
+            TracedPhase(
+                phase=phase,
+                peak_allocated_bytes=allocator.peak_allocated_bytes if cached else booked.peak_bytes,
+                peak_reserved_bytes=allocator.peak_reserved_bytes if cached else booked.peak_bytes,
+                parts=booked.parts,
+            )
+        )
+
+    _replay(process, allocator, ended)
+    return phases
+
+
+def _full(processes: list[Process], limit_bytes: int, expandable: bool) -> ForecastPhase | None:
+    """The phase that does not fit; None: all do."""
+    from harness.devices.allocator import CachingAllocator, OutOfMemoryError
+
+    for process in processes:
+        over: list[ForecastPhase] = []
+        try:
+            _replay(process, CachingAllocator(limit_bytes, expandable), over.append)
+        except OutOfMemoryError:
+            return process.steps[len(over)].phase
+    return None
+
+
+def _replay(process: Process, allocator: CachingAllocator, ended: Callable[[ForecastPhase], None]) -> None:
+    """Play the events of a process, and tell of each phase that is over. Raises OutOfMemoryError."""
+    begin = 0
+    for step in process.steps:
+        allocator.replay(process.events[begin : step.until])
+        ended(step.phase)
+        allocator.restart()
+        begin = step.until
+
+
+if __name__ == "__main__":
+    main(lifecycle.begin(ForecastJob))

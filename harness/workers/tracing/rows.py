@@ -1,0 +1,56 @@
+"""How long the rows of a training are, once LLaMA-Factory has made tokens of them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llamafactory.data import get_dataset, get_template_and_fix_tokenizer
+from llamafactory.hparams import get_train_args
+from llamafactory.model import load_tokenizer
+
+
+@dataclass(frozen=True)
+class Longest:
+    """The longest rows, in tokens. Each batch is as long as its longest row, and each row is in one."""
+
+    tokens: int
+    differ: bool
+    """Whether there are shorter ones."""
+    validation_tokens: int
+
+
+def longest(arguments: Mapping[str, Any]) -> Longest:
+    """Return how long the longest rows of the datasets are that the arguments name. Raises what LLaMA-Factory does."""
+    model_arguments, data_arguments, training_arguments, _, _ = get_train_args(for_the_parser(arguments))
+    module = load_tokenizer(model_arguments)
+    template = get_template_and_fix_tokenizer(module["tokenizer"], data_arguments)
+    found = get_dataset(template, model_arguments, data_arguments, training_arguments, stage="sft", **module)
+    lengths = [len(ids) for ids in found["train_dataset"]["input_ids"]]
+    held_out = found.get("eval_dataset")
+    sets = held_out.values() if isinstance(held_out, dict) else [] if held_out is None else [held_out]
+    validation = [len(ids) for each in sets for ids in each["input_ids"]]
+    return Longest(max(lengths), min(lengths) < max(lengths), max(validation, default=1))
+
+
+def prompt_tokens(arguments: Mapping[str, Any], texts: Sequence[str]) -> int:
+    """Return how many tokens the longest of the questions has in the template of the training."""
+    model_arguments, data_arguments, _, _, _ = get_train_args(for_the_parser(arguments))
+    tokenizer = load_tokenizer(model_arguments)["tokenizer"]
+    template = get_template_and_fix_tokenizer(tokenizer, data_arguments)
+    answer = {"role": "assistant", "content": ""}
+    prompts = [template.encode_oneturn(tokenizer, [{"role": "user", "content": text}, answer])[0] for text in texts]
+    return max(map(len, prompts))
+
+
+def for_the_parser(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a training so that LLaMA-Factory takes them without its device."""
+    given = {name: value for name, value in arguments.items() if name not in ("deepspeed", "ddp_backend", "fp16")}
+    half = bool(arguments.get("bf16") or arguments.get("fp16"))
+    # Mixed precision with fp16 takes what it takes with bf16, but for its scaler's few numbers.
+    given |= {"use_cpu": True, "bf16": half, "report_to": "none", "output_dir": tempfile.gettempdir()}
+    if "optim" in given:
+        given["optim"] = str(given["optim"]).removeprefix("paged_")
+    return given
