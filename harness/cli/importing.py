@@ -8,7 +8,7 @@ import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from posixpath import normpath
 from typing import TYPE_CHECKING, Annotated, Any
@@ -36,17 +36,28 @@ class _Training:
     title: str
     arguments: Mapping[str, Any]
     datasets: Registered | None
-    launched: Launched | None = None
+    launched: Launched
     notes: Sequence[str] = ()
     mistakes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What a source of trainings holds."""
+
+    name: str
+    trainings: Sequence[_Training]
+    others: Sequence[str] = ()
+    """The programs that it starts besides."""
 
 
 def import_file(
     source: Annotated[
         list[str],
         typer.Argument(
-            metavar="FILE | COMMAND...",
-            help="YAML or JSON, or a script or document with training commands in it; - reads it from the input.",
+            metavar="FILE... [KEY=VALUE...] | COMMAND...",
+            help="YAML or JSON, its changes behind it; a script, document or notebook with training commands in it; - "
+            "reads one from the input.",
         ),
     ],
 ) -> None:
@@ -55,27 +66,30 @@ def import_file(
     from harness.data.sources import SourceReader
 
     sources = SourceReader(Path.cwd())
-    name, trainings, others = _read(source)
-    imported: list[Imported] = []
+    content = _read(source)
+    imported: list[tuple[_Training, Imported]] = []
     mistakes: list[str] = []
-    for training in trainings:
+    for training in content.trainings:
         mistaken = list(training.mistakes)
         try:
-            imported.append(import_training(training.arguments, training.datasets, training.launched))
+            found = import_training(training.arguments, training.datasets, training.launched)
         except UserError as error:
             mistaken += error.mistakes
-        where = f"{training.title}: " if len(trainings) > 1 else ""
-        mistakes += [mistake if mistake.startswith("line ") else where + mistake for mistake in mistaken]
+        where = f"{training.title}: " if len(content.trainings) > 1 else ""
+        mistakes += [text if text.startswith(("line ", training.title)) else where + text for text in mistaken]
+        if not mistaken:
+            imported.append((training, found))
+    if imported:
+        print(f"# dry_run=true at its end writes {RunFolder.train} and trains nothing.")
+    sweeps = _sweeps(content.name, [each.overrides for _, each in imported])
+    for (training, each), sweep in zip(imported, sweeps, strict=True):
+        if len(content.trainings) > 1:
+            print(f"\n# {training.title}")
+        _tell(each, training.notes, [f"sweep={sweep}", *each.overrides], sources)
+    if content.others and imported:
+        print(f"# Left as they are: {', '.join(content.others)}")
     if mistakes:
         raise UserError(mistakes)
-    overrides = [_with_hub(each.overrides) for each in imported]
-    print(f"# dry_run=true at its end writes {RunFolder.train} and trains nothing.")
-    for training, each, sweep, own in zip(trainings, imported, _sweeps(name, overrides), overrides, strict=True):
-        if len(trainings) > 1:
-            print(f"\n# {training.title}")
-        _tell(each, training.notes, [f"sweep={sweep}", *own], sources)
-    if others:
-        print(f"# Left as they are: {', '.join(others)}")
 
 
 def _tell(imported: Imported, notes: Sequence[str], overrides: list[str], sources: SourceReader) -> None:
@@ -105,7 +119,8 @@ def _tell(imported: Imported, notes: Sequence[str], overrides: list[str], source
 def _is_named(mistake: str, left_out: list[str]) -> bool:
     """Whether what a mistake asks for is asked for already."""
     key = re.split("[:=]", mistake)[0]
-    return any(f"{key}=" in line for line in left_out)
+    keys = ("dataset.path", "dataset.repository") if key == "dataset.path" else (key,)
+    return any(f"{each}=" in line for line in left_out for each in keys)
 
 
 def _refused(overrides: list[str], multirun: bool, sources: SourceReader) -> list[str]:
@@ -119,13 +134,13 @@ def _refused(overrides: list[str], multirun: bool, sources: SourceReader) -> lis
     return []
 
 
-def _with_hub(overrides: list[str]) -> list[str]:
-    """LLaMA-Factory is told by its environment."""
-    from harness.compose.launched import is_enabled
+def _with_hub(launched: Launched | None = None) -> Launched:
+    """LLaMA-Factory is told its hub by the environment, where the command does not say it."""
+    from harness.compose.launched import Launched, is_enabled
 
-    told = any(text.startswith("model.hub=") for text in overrides)
-    asked = is_enabled(os.environ.get("USE_MODELSCOPE_HUB", ""))
-    return [*overrides, "model.hub=modelscope"] if asked and not told else overrides
+    launched = launched or Launched()
+    asked = launched.hub is None and is_enabled(os.environ.get("USE_MODELSCOPE_HUB", ""))
+    return replace(launched, hub="modelscope") if asked else launched
 
 
 def _sweeps(name: str, overrides: Sequence[Sequence[str]]) -> list[str]:
@@ -143,17 +158,59 @@ def command_line(overrides: list[str]) -> str:
     return " \\\n  ".join(["harness run", *map(shlex.quote, overrides)])
 
 
-def _read(source: Sequence[str]) -> tuple[str, list[_Training], list[str]]:
-    """The name of what is given, the trainings in it, and what it does besides. Raises UserError, OSError."""
-    file = Path(source[0])
-    if len(source) == 1 and file.suffix in _FILES:
-        return _name(file), [_Training(str(file), *_here(*load(file), [Path.cwd(), *file.resolve().parents]))], []
+def _read(source: Sequence[str]) -> _Content:
+    """What is given. Raises UserError, OSError."""
     if list(source) == ["-"]:
         return _scripted(None, "the input", sys.stdin.read(), [Path.cwd()])
-    if len(source) == 1 and (_exists(file) or not re.search(r"\s", source[0])):
-        return _scripted(_name(file), str(file), _text(file), [Path.cwd(), *file.resolve().parents])
+    if Path(source[0]).suffix in _FILES or all(_exists(Path(word)) for word in source):
+        return _joined(source)
+    if len(source) == 1 and not re.search(r"\s", source[0]):
+        return _file(source[0], ())
     text = source[0] if len(source) == 1 else shlex.join(source)
     return _scripted(None, "the command", text, [Path.cwd()])
+
+
+def _joined(words: Sequence[str]) -> _Content:
+    """Files, each with the changes that stand behind it. Raises UserError."""
+    given: list[tuple[str, list[str]]] = []
+    for word in words:
+        is_file = _exists(Path(word)) or (Path(word).suffix in _FILES and "=" not in word)
+        if is_file or not given:
+            given.append((word, []))
+        else:
+            given[-1][1].append(word)
+    if len(given) == 1:
+        return _file(*given[0])
+    trainings, others = list[_Training](), list[str]()
+    for name, changes in given:
+        try:
+            content = _file(name, changes)
+        except UserError as error:
+            trainings.append(_Training(name, {}, None, _with_hub(), mistakes=error.mistakes))
+            continue
+        others += content.others
+        for each in content.trainings:
+            title = each.title if each.title.startswith(name) else f"{name}: {each.title}"
+            mistakes = [f"{name}: {text}" if text.startswith("line ") else text for text in each.mistakes]
+            trainings.append(replace(each, title=title, mistakes=mistakes))
+    return _Content("imported", trainings, list(dict.fromkeys(others)))
+
+
+def _file(name: str, changes: Sequence[str]) -> _Content:
+    from harness.compose.command_line import changes_refused
+
+    file = Path(name)
+    folders = [Path.cwd(), *file.resolve().parents]
+    if mistakes := changes_refused(changes):
+        raise UserError(mistakes)
+    if file.suffix in _FILES:
+        arguments = _parsed(name, _text(file), file.suffix, changes)
+        changed = ", ".join(change.partition("=")[0] for change in changes)
+        title = f"{name} with {changed}" if changed else name
+        return _Content(_name(file), [_training(title, arguments, folders)])
+    if changes:
+        raise UserError(f"{changes[0].partition('=')[0]}: stands behind {name}, which is no YAML or JSON; leave it out")
+    return _scripted(_name(file), name, _text(file), folders)
 
 
 def _exists(file: Path) -> bool:
@@ -163,55 +220,88 @@ def _exists(file: Path) -> bool:
         return False
 
 
+def _is_file(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def _name(file: Path) -> str:
     return re.sub(r"[^\w.-]+", "-", file.stem).lstrip("-.") or "imported"
 
 
-def _scripted(name: str | None, place: str, text: str, folders: list[Path]) -> tuple[str, list[_Training], list[str]]:
+def _scripted(name: str | None, place: str, text: str, folders: list[Path]) -> _Content:
     from harness.compose.command_line import read_script
     from harness.trainer.fields import training_argument_names
 
-    script = read_script(text, for_child(os.environ))
-    if script.trainings:
-        count = len(script.trainings)
-        titles = [f"{number} of {count}, line {command.line}" for number, command in enumerate(script.trainings, 1)]
-        started = [_started(title, each, folders) for title, each in zip(titles, script.trainings, strict=True)]
+    def find(file: str, written: Mapping[str, str], folder: str) -> str | None:
+        return _lying(file, written, folder, folders)[0]
+
+    script = read_script(text, for_child(os.environ), find)
+    count = len(script.trainings)
+    titles = [f"{number} of {count}, line {command.line}" for number, command in enumerate(script.trainings, 1)]
+    trainings = [_started(title, each, folders) for title, each in zip(titles, script.trainings, strict=True)]
+    for block in script.unnamed:
+        title = f"the file of line {block.line}"
+        try:
+            trainings.append(_training(title, _parsed(title, block.text, ".yaml"), folders))
+        except UserError as error:
+            trainings.append(_Training(title, {}, None, _with_hub(), mistakes=error.mistakes))
+    if trainings:
         named = {_name(Path(command.file)) for command in script.trainings if command.file is not None}
-        return name or (named.pop() if len(named) == 1 else "imported"), started, script.others
+        return _Content(name or (named.pop() if len(named) == 1 else "imported"), trainings, script.others)
     names = "|".join(training_argument_names())
-    if not re.search(rf"^\W*({names})\W*:", text, re.MULTILINE):
+    if not re.search(rf"^[^\w\n]*({names})[^\w\n]*:", text, re.MULTILINE):
         raise UserError(
             f"{place}: holds no training of LLaMA-Factory's; give one with `llamafactory-cli train ...` or `python "
             "src/train.py ...` in it, or a training file (YAML or JSON)"
         )
-    content = _parsed(place, text, "")
-    return name or "imported", [_Training(place, *_here(content, _registered(content, folders, {}, ""), folders))], []
+    return _Content(name or "imported", [_training(place, _parsed(place, text, ""), folders)])
+
+
+def _training(title: str, arguments: dict[str, Any], folders: list[Path]) -> _Training:
+    """A training file's."""
+    datasets = _registered(arguments, folders, {}, "")
+    return _Training(title, _here(arguments, folders), datasets, _with_hub())
+
+
+def _lying(file: str, written: Mapping[str, str], folder: str, folders: list[Path]) -> tuple[str | None, list[Path]]:
+    """The text of a file that a command names, and where what that names lies. Raises UserError."""
+    places = [path for each in folders for path in (each / folder, each)]
+    text = written.get(normpath(PurePosixPath(folder) / file))
+    found = next((place / file for place in places if _is_file(place / file)), None)
+    if text is None and found is not None:
+        return _text(found), [*places, *found.resolve().parents]
+    return text, places
 
 
 def _started(title: str, command: TrainingCommand, folders: list[Path]) -> _Training:
     """A training command, with the file that it names read."""
     from harness.compose.command_line import unresolved
 
-    places = [path for folder in folders for path in (folder / command.folder, folder)]
     arguments, mistakes = command.arguments, list(command.mistakes)
+    places = [path for each in folders for path in (each / command.folder, each)]
     if command.file is not None:
-        text = command.files.get(normpath(PurePosixPath(command.folder) / command.file))
-        found = next((place / command.file for place in places if (place / command.file).is_file()), None)
-        if text is None and found is not None:
-            text, places = _text(found), [*places, *found.resolve().parents]
-        elif text is None and command.shown is not None:
-            text, title = command.shown.text, f"{title}, with the file of line {command.shown.line}"
         try:
+            text, places = _lying(command.file, command.files, command.folder, folders)
+            if text is None and command.shown is not None:
+                text, title = command.shown.text, f"{title}, with the file of line {command.shown.line}"
             if text is None:
                 raise UserError(f"{command.file}: is not here, and nothing shows it; import it where it lies")
             arguments = _parsed(command.file, text, PurePosixPath(command.file).suffix, command.changes)
         except UserError as error:
             mistakes += error.mistakes
-    unknown = unresolved(arguments, command.loops)
-    known = {name: value for name, value in arguments.items() if name not in unknown}
-    datasets = _registered(known, places, command.files, command.folder)
-    notes = command.notes
-    return _Training(title, *_here(known, datasets, places), command.launched, notes, [*mistakes, *unknown.values()])
+    unresolvable = unresolved(arguments, command.loops)
+    known = {name: value for name, value in arguments.items() if name not in unresolvable}
+    mistakes += unresolvable.values()
+    datasets = None
+    try:
+        datasets = _registered(known, places, command.files, command.folder)
+        known = _here(known, places)
+    except UserError as error:
+        mistakes += error.mistakes
+    return _Training(title, known, datasets, _with_hub(command.launched), command.notes, mistakes)
 
 
 def load(file: Path) -> tuple[dict[str, Any], Registered | None]:
@@ -224,9 +314,7 @@ def load(file: Path) -> tuple[dict[str, Any], Registered | None]:
     return _with_deepspeed(arguments, folders), _registered(arguments, folders, {}, "")
 
 
-def _here(
-    arguments: dict[str, Any], datasets: Registered | None, folders: list[Path]
-) -> tuple[dict[str, Any], Registered | None]:
+def _here(arguments: dict[str, Any], folders: list[Path]) -> dict[str, Any]:
     """The arguments with what they name where it is, since `harness run` is started in the current folder."""
     from harness.trainer.fields import NAMES_FILES
     from harness.trainer.named_files import parts_of
@@ -236,7 +324,7 @@ def _here(
         value = arguments.get(name)
         if isinstance(value, str):
             arguments[name] = ",".join(_found(part, folders) for part in parts_of(value))
-    return arguments, datasets
+    return arguments
 
 
 def _found(name: str, folders: list[Path]) -> str:
@@ -301,5 +389,8 @@ def _parsed(place: str, text: str, suffix: str, changes: Sequence[str] = ()) -> 
     except (ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
         raise UserError(f"{place}: cannot be read: {' '.join(str(error).split())[:200]}") from None
     if not isinstance(content, dict):
-        raise UserError(f"{place}: is no mapping; a training file has lines like `learning_rate: 1.0e-4`")
+        what = 'dataset_info.json has `{"NAME": {"file_name": "FILE"}}`'
+        if PurePosixPath(place).name != "dataset_info.json":
+            what = "a training file has lines like `learning_rate: 1.0e-4`"
+        raise UserError(f"{place}: is no mapping; {what}")
     return {str(key): value for key, value in content.items()}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from harness.compose.document import Block, blocks
 from harness.compose.launched import STARTERS, Launched, launched
 from harness.compose.old_names import as_written, is_known
-from harness.compose.shell_script import UNKNOWN, Command, commands
+from harness.compose.shell_script import UNKNOWN, Command, commands, commands_in_word, unknown
 from harness.trainer.fields import FIELDS, LEFT_OUT, Declared, declared_arguments, holds_secret
 
 _CLI = ("llamafactory-cli", "lmf")
@@ -38,7 +39,7 @@ _USUAL = (
 )
 _WITHIN = re.compile(rf"({'|'.join(_CLI)})\s+train\b|{_SCRIPT.pattern}\s")
 """A command in a text that another shell reads, as in bash -c "..."."""
-_OF_THE_SHELL = ("done", "fi", "esac", "test", "set", "shopt", "trap", "wait", "true", "exit", "echo")
+_OF_THE_SHELL = ("test", "set", "shopt", "trap", "wait", "true", "exit", "echo")
 _TRUE, _FALSE = ("yes", "true", "t", "y", "1"), ("no", "false", "f", "n", "0")
 _SECRET = re.compile(r"(hf_|sk-|ms-|ghp_)\w")
 """How keys of hubs and servers begin."""
@@ -76,37 +77,69 @@ class Script:
     trainings: list[TrainingCommand]
     others: list[str]
     """The programs that it starts besides."""
+    unnamed: list[Block]
+    """Training files that a document shows, and that no command names."""
 
 
-def read_script(text: str, variables: Mapping[str, str]) -> Script:
+Finder = Callable[[str, Mapping[str, str], str], str | None]
+"""Gives the text of a file by its name, what the script has written, and the folder that it has gone to; None: it is
+not here."""
+
+
+def read_script(text: str, variables: Mapping[str, str], find: Finder = lambda *_: None) -> Script:
     """Return what a script, a command line or the code in a document says; without a training where it has none.
 
     `variables`: those of the environment."""
-    code = blocks(text.removeprefix("\ufeff").replace("\r\n", "\n"))
-    shown = [block for block in code if not block.is_shell]
-    trainings, others = list[TrainingCommand](), list[str]()
-    was_training = False
-    for command in commands([block for block in code if block.is_shell], variables):
-        entry = _entry(command.words)
-        if entry is not None:
-            training = _training(command, *entry)
-            training.shown = _shown(training, shown)
-            trainings.append(training)
-        elif inner := next((word for word in command.words[1:] if _is_script(word, command)), None):
-            within = read_script(inner, {**variables, **command.environment})
-            trainings += within.trainings
-            others += within.others
-        elif was_training and command.words[0].startswith(("--", *_DASHES)):
-            trainings[-1].mistakes.append(
-                f"line {command.line}: {command.words[0]}: stands behind the end of the command, so that LLaMA-Factory "
-                "does not get it; end the line before it in a backslash, without a comment or an empty line between"
-            )
-            continue
-        elif len(code) == 1 or PurePosixPath(command.words[0]).name in (*_CLI, *_USUAL):
-            # In a document much looks like a command that is none.
-            others.append(_program(command.words))
-        was_training = entry is not None
-    return Script(trainings, list(dict.fromkeys(name for name in others if name)))
+    code = blocks(text)
+    files = [block for block in code if not block.is_shell]
+    reading = _Reading(variables, find, is_document=len(code) > 1, files=files)
+    reading.read(commands([block for block in code if block.is_shell], variables))
+    named = {PurePosixPath(training.file or "").name for training in reading.trainings}
+    unnamed = [block for block in files if not block.names & named and _is_training(block.text, alone=not named)]
+    return Script(reading.trainings, list(dict.fromkeys(name for name in reading.others if name)), unnamed)
+
+
+@dataclass
+class _Reading:
+    """Goes through commands, and takes those that train."""
+
+    variables: Mapping[str, str]
+    find: Finder
+    is_document: bool
+    """In which much looks like a command that is none."""
+    files: Sequence[Block]
+    trainings: list[TrainingCommand] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+
+    def read(self, found: Iterable[Command]) -> None:
+        was_training = False
+        for command in found:
+            entry = _entry(command.words)
+            if entry is not None:
+                training = _training(command, *entry, self.find)
+                training.shown = _shown(training, self.files)
+                self.trainings.append(training)
+            elif inner := [place for place in range(1, len(command.words)) if _is_script(place, command)]:
+                for place in inner:
+                    self.read(commands_in_word(command, place, self.variables))
+            elif was_training and command.words[0].startswith(("--", *_DASHES)):
+                self.trainings[-1].mistakes.append(
+                    f"line {command.line}: {command.words[0]}: stands behind the end of the command, so that "
+                    "LLaMA-Factory does not get it; end the line before it in a backslash, without a comment or an "
+                    "empty line between"
+                )
+                continue
+            elif not self.is_document or PurePosixPath(command.words[0]).name in (*_CLI, *_USUAL):
+                # What stands for a value, as `date` often does, starts nothing.
+                self.others += [] if command.is_captured else [_program(command.words)]
+            was_training = entry is not None
+
+
+def _is_training(text: str, alone: bool) -> bool:
+    """Whether a file is meant to be trained with: beside others it names a model and rows; `alone` a part is enough."""
+    keys = set(re.findall(r"^[\"']?(\w+)[\"']?[ \t]*:", textwrap.dedent(text), re.MULTILINE))
+    whole = {"model_name_or_path", "dataset"} <= keys
+    return whole or (alone and bool(keys & {"stage", "do_train", "dataset", "num_train_epochs", "learning_rate"}))
 
 
 def _shown(training: TrainingCommand, shown: Sequence[Block]) -> Block | None:
@@ -120,23 +153,26 @@ def unresolved(arguments: Mapping[str, Any], loops: Mapping[str, str]) -> dict[s
     """Return by name what is wrong with arguments that hold a variable without a value; what is left out may."""
     mistakes = {}
     for name, value in arguments.items():
-        found = UNKNOWN.search(str(value))
-        if found is None or name in LEFT_OUT or holds_secret(name):
+        why = unknown(value)
+        if why is None or name in LEFT_OUT or holds_secret(name):
             continue
-        variable = found[1]
+        found = UNKNOWN.search(str(value))
+        variable = (found[1] or found[2] or "") if found else ""
         if variable in loops:
             key = (FIELDS[name].key if name in FIELDS else None) or f"llamafactory.{name}"
             values = ",".join(loops[variable].split())
-            fix = f"a loop goes through {values}; write one of them, and train them all by --multirun {key}={values}"
-        elif variable:
-            fix = f"nothing gives {variable} a value; write it in its place, or export {variable}=... before the import"
+            why = f"a loop goes through {values}"
+            fix = f"write one of them, and train them all by --multirun {key}={values}"
+        elif re.match(r"[A-Za-z_]", variable):
+            fix = f"write it in its place, or export {variable}=... before the import"
         else:
-            fix = "is known only once it runs; write what it gives in its place"
-        mistakes[name] = f"{name}={value}: {fix}"
+            fix = "write what it gives in its place"
+        mistakes[name] = f"{name}={value}: {why}; {fix}"
     return mistakes
 
 
-def _is_script(word: str, command: Command) -> bool:
+def _is_script(place: int, command: Command) -> bool:
+    word = command.words[place]
     return command.words[0] not in _SPEAKING and " " in word and _WITHIN.search(word) is not None
 
 
@@ -161,8 +197,9 @@ def _entry(words: Sequence[str]) -> tuple[int, int, bool] | None:
             verb = at + 1 + is_module
             return (at, verb + 1, True) if words[verb : verb + 1] == ["train"] and not _asks_help(words) else None
         is_launcher = path.name == "launcher.py" or (word == "-m" and following == "llamafactory.launcher")
-        started = at == 0 or any(STARTERS.fullmatch(PurePosixPath(before).name) for before in words[:at])
-        if started and (_SCRIPT.fullmatch(path.name) or is_launcher):
+        if (_SCRIPT.fullmatch(path.name) or is_launcher) and (
+            at == 0 or any(STARTERS.fullmatch(PurePosixPath(before).name) for before in words[:at])
+        ):
             return None if _asks_help(words) else (at, at + 1 + (word == "-m"), False)
     return None
 
@@ -171,24 +208,34 @@ def _asks_help(words: Sequence[str]) -> bool:
     return words[-1] in ("-h", "--help")
 
 
-def _training(command: Command, start: int, first: int, by_cli: bool) -> TrainingCommand:
-    before, given = command.words[:start], command.words[first:]
+def _training(command: Command, start: int, first: int, by_cli: bool, find: Finder) -> TrainingCommand:
+    before, given = [*command.starters, *command.words[:start]], command.words[first:]
     assigned = [word.partition("=")[::2] for word in before if re.match(r"[A-Za-z_]\w*=", word)]
     starting = [word for word in before if not re.match(r"[A-Za-z_]\w*=", word)]
-    how = launched({**command.environment, **dict(assigned)}, starting, by_cli)
+    environment = {**command.environment, **dict(assigned)}
+    how = launched(environment, starting, by_cli, lambda name: find(name, command.files, command.folder))
+    how.left_out += command.conditions
     training = TrainingCommand(command.line, command.folder, command.files, how, command.loops)
     training.mistakes += command.mistakes
     if given and given[0].endswith((".yaml", ".yml", ".json")):
         training.file, training.changes = given[0], given[1:]
-        training.mistakes += [
-            f"{word.partition('=')[0]}: behind a file LLaMA-Factory takes KEY=VALUE; give "
-            f"{word.partition('=')[0].lstrip('-').replace('-', '_')}=VALUE"
-            for word in training.changes
-            if word.startswith("-")
-        ]
+        training.mistakes += changes_refused(training.changes)
     else:
         _take(training, given)
     return training
+
+
+def changes_refused(changes: Sequence[str]) -> list[str]:
+    """Return what is wrong with the words behind a training file."""
+    mistakes = []
+    for before, word in zip(("", *changes), changes, strict=False):
+        name, equals, _ = word.partition("=")
+        if word.startswith("-"):
+            fix = f"{name.lstrip('-').replace('-', '_')}=VALUE"
+            mistakes.append(f"{name}: behind a file LLaMA-Factory takes KEY=VALUE; give {fix}")
+        elif not equals and not before.startswith("-"):
+            mistakes.append(_stray(word).replace("--NAME VALUE", "KEY=VALUE behind a file"))
+    return mistakes
 
 
 def _take(training: TrainingCommand, words: Sequence[str]) -> None:
@@ -227,8 +274,8 @@ def _is_option(word: str) -> bool:
 def _stray(word: str) -> str:
     if word.startswith(_DASHES):
         return f"{word}: begins with a dash that is no hyphen; give --{word.lstrip('-' + ''.join(_DASHES))}"
-    if found := UNKNOWN.search(word):
-        return f"{word}: nothing gives {found[1] or 'it'} a value; write the arguments in its place"
+    if UNKNOWN.search(word):
+        return f"{word}: {unknown(word)}; write the arguments in its place"
     if re.match(r"-[A-Za-z]", word):
         return f"{word}: LLaMA-Factory's arguments begin with two hyphens"
     shown = f"{word[:3]}..." if _SECRET.match(word) else word

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from typing import Any
 
+import yaml
+
+from harness.compose.hydra_values import written
+from harness.compose.shell_script import unknown
 from harness.trainer.fields import holds_secret
 
 STARTERS = re.compile(r"python[\d.]*|torchrun|deepspeed|accelerate")
 _LAUNCHERS = ("torchrun", "torch.distributed.run", "torch.distributed.launch", "deepspeed", "accelerate")
-_WRAPPERS = ("nohup", "env", "exec", "sudo", "command", "stdbuf", "setsid", "time")
-"""Programs that start another one and change nothing of it."""
+_WRAPPERS: Mapping[str, Sequence[str]] = {
+    "env": ("-u", "--unset", "-C", "--chdir"),
+    "sudo": ("-u", "--user", "-g", "--group", "-h", "-p", "-C", "-D", "-r", "-t", "-T", "-U"),
+    "exec": ("-a",),
+    "stdbuf": ("-i", "-o", "-e"),
+    "nice": ("-n",),
+    "time": ("-f", "-o"),
+    **dict.fromkeys(("nohup", "command", "setsid", "bash", "sh", "zsh"), ()),
+}
+"""Programs that start another one and change nothing of it, and which options of theirs take a value."""
 _VISIBLE = {
     "ASCEND_RT_VISIBLE_DEVICES": "ascend",
     "ASCEND_VISIBLE_DEVICES": "ascend",
@@ -20,11 +33,11 @@ _VISIBLE = {
     "CUDA_VISIBLE_DEVICES": "cuda",
 }
 _KEYS = {
-    "processes": "device.chips",
-    "machines": "launch.nnodes",
-    "rank": "launch.node_rank",
-    "port": "launch.master_port",
-    "threads": "device.threads",
+    "machines": "launch=nodes launch.nnodes=N",
+    "rank": "launch.node_rank=N",
+    "address": "launch.master_addr=ADDRESS",
+    "port": "launch.master_port=N",
+    "threads": "device.threads=N",
 }
 _OF_THE_CLI = {
     "NPROC_PER_NODE": "processes",
@@ -42,8 +55,13 @@ _OF_LAUNCHERS = {
     **dict.fromkeys(("master_addr", "main_process_ip"), "address"),
     **dict.fromkeys(("master_port", "main_process_port"), "port"),
 }
-_NEEDLESS = ("standalone", "use_env", "multi_gpu", "same_network", "m", "u")
+_NEEDLESS = (
+    *("standalone", "use_env", "multi_gpu", "same_network", "m", "u", "module", "rdzv_backend", "rdzv_id"),
+    *("compute_environment", "main_training_function", "debug", "role", "num_cpu_threads_per_process"),
+)
 """Options of launchers that say what is so in the harness anyway."""
+_SHARDING = ("zero_stage", "fsdp", "zero3", "offload", "deepspeed")
+"""How options of accelerate's that part the model among the processes begin, with `use_` before some."""
 _ENGINES = {
     "USE_RAY": "the harness starts its processes itself",
     "USE_MCA": "Megatron's trainer knows none of the harness's callbacks",
@@ -71,35 +89,50 @@ class Launched:
     port: int | None = None
     threads: int | None = None
     hub: str | None = None
+    """huggingface, modelscope or openmind; None: nothing is said."""
+    has_unknown_machines: bool = False
+    """Whether their number is said, in a way that cannot be told."""
     by_torchrun: bool = False
     """Whether torchrun starts them, or what does the same."""
     left_out: list[str] = field(default_factory=list)
     mistakes: list[str] = field(default_factory=list)
 
-    def overrides(self, on_cpu: bool, by_torchrun: bool) -> list[str]:
-        """Return them, for a training that is told to use the CPU, or that torchrun alone can start."""
-        return list(self._overrides(on_cpu or self.device == "cpu", by_torchrun or self.by_torchrun))
+    @property
+    def launch(self) -> str:
+        """What starts several processes: `cards` of this machine, or `nodes`."""
+        return "nodes" if (self.machines or 1) > 1 or self.has_unknown_machines else "cards"
 
-    def _overrides(self, on_cpu: bool, by_torchrun: bool) -> Iterator[str]:
-        if on_cpu or self.device is not None:
-            yield f"device={'cpu' if on_cpu else self.device}"
+    def overrides(self, on_cpu: bool, by_torchrun: bool) -> tuple[list[str], list[str]]:
+        """Return them, for a training that is told to use the CPU, or that torchrun alone can start; and what of it
+        they do not say, as `left_out`."""
+        on_cpu, left_out = on_cpu or self.device == "cpu", list[str]()
         chips = [] if on_cpu else self._used()
-        if chips:
-            yield f"device.chips=[{','.join(map(str, chips))}]"
-        if self.threads is not None:
-            yield f"device.threads={self.threads}"
-        if self.hub is not None:
-            yield f"model.hub={self.hub}"
-        if (self.machines or 1) > 1:
-            yield from ("launch=nodes", f"launch.nnodes={self.machines}")
-        elif by_torchrun or len(chips) > 1 or (self.processes or 1) > 1:
-            yield "launch=cards"
-        else:
-            return
-        if on_cpu and self.processes is not None:
-            yield f"launch.nproc={self.processes}"
+        made: list[tuple[str, Any]] = []
+        if on_cpu or self.device is not None:
+            made.append(("device", "cpu" if on_cpu else self.device))
+        elif chips:
+            left_out.append(
+                "device: nothing says what kind the chips are, and the harness takes the kind that is here; give "
+                "device=cuda or device=ascend for one"
+            )
+        made += [("device.chips", chips)] if chips else []
+        made += [("device.threads", self.threads)] if self.threads is not None else []
+        made += [("model.hub", self.hub)] if self.hub == "modelscope" else []
         named = {"node_rank": self.rank or None, "master_addr": self.address, "master_port": self.port}
-        yield from (f"launch.{key}={value}" for key, value in named.items() if value is not None)
+        joined = [(f"launch.{key}", value) for key, value in named.items() if value is not None]
+        if self.machines is not None and self.machines > 1:
+            made += [("launch", "nodes"), ("launch.nnodes", self.machines)]
+        elif self.has_unknown_machines:
+            pass  # The user gives launch=nodes, as `left_out` says.
+        elif by_torchrun or self.by_torchrun or len(chips) > 1 or (self.processes or 1) > 1:
+            made.append(("launch", "cards"))
+        else:
+            alone = "one process is started, which meets no other; give it with launch=cards or launch=nodes"
+            left_out += [f"{key}={value}: {alone}" for key, value in joined]
+            joined = []
+        if made[-1:] and made[-1][0].startswith("launch") and on_cpu and self.processes is not None:
+            made.append(("launch.nproc", self.processes))
+        return [f"{key}={_written(value)}" for key, value in made + joined], left_out
 
     def _used(self) -> list[int]:
         """The chips of this machine, one a process; none where nothing says more than the first."""
@@ -108,18 +141,34 @@ class Launched:
         return self.chips[: self.processes]
 
 
+def _written(value: Any) -> str:
+    # Hydra takes an IPv4 address for a text without quotes too.
+    return value if isinstance(value, str) and re.fullmatch(r"[\w-]+(\.[\w-]+){2,}", value) else written(value)
+
+
 def is_enabled(value: str) -> bool:
     """Return whether a variable of the environment says yes, as LLaMA-Factory reads it (extras/misc.py)."""
     return value.lower() in ("true", "y", "1")
 
 
-def launched(variables: Mapping[str, str], before: Sequence[str], by_cli: bool) -> Launched:
+def launched(
+    variables: Mapping[str, str],
+    before: Sequence[str],
+    by_cli: bool,
+    read: Callable[[str], str | None] = lambda _: None,
+) -> Launched:
     """Return what a command's environment says, and the words before its training.
 
-    `by_cli`: whether that is LLaMA-Factory's own command, which starts a process for each of several chips."""
+    `by_cli`: whether that is LLaMA-Factory's own command, which starts a process for each of several chips.
+    `read`: gives the text of a file that the words name; None: it is not here."""
     found = Launched()
-    _environment(found, variables, by_cli)
-    _launcher(found, before)
+    launcher, options, unset = _before(found, before)
+    variables = {name: value for name, value in variables.items() if name not in unset}
+    # Whether there are several machines decides what is advised for the others.
+    _environment(found, dict(sorted(variables.items(), key=lambda item: item[0] != "NNODES")), by_cli)
+    if launcher is not None:
+        found.by_torchrun = True
+        _options(found, launcher, options, read)
     if found.all_processes is not None:
         found.processes = found.all_processes // (found.machines or 1)
     chips, processes = found.chips, found.processes
@@ -128,7 +177,7 @@ def launched(variables: Mapping[str, str], before: Sequence[str], by_cli: bool) 
     elif chips is None and processes is None and found.device != "cpu" and (by_cli or found.by_torchrun):
         found.left_out.append(
             "device.chips: no chip is named, and LLaMA-Factory takes all that are visible, the harness the first; for "
-            "more give device.chips=[0,1] launch=cards"
+            f"more give device.chips=[0,1] launch={found.launch}"
         )
     return found
 
@@ -148,9 +197,12 @@ def _environment(found: Launched, variables: Mapping[str, str], by_cli: bool) ->
             found.left_out.append(f"{name}: llamafactory-cli alone reads it, and the command is another")
         elif name == "OMP_NUM_THREADS":
             _take(found, "threads", name, value)
+        elif name == "USE_MODELSCOPE_HUB" and (why := unknown(value)):
+            found.left_out.append(f"{name}={value}: {why}; give model.hub=modelscope where it is 1")
         elif name == "USE_MODELSCOPE_HUB":
-            found.hub = "modelscope" if enabled else None
+            found.hub = "modelscope" if enabled else found.hub or "huggingface"
         elif name in _ENGINES and enabled:
+            found.hub = "openmind" if name == "USE_OPENMIND_HUB" and found.hub != "modelscope" else found.hub
             found.left_out.append(f"{name}: {_ENGINES[name]}")
         elif name in _ENGINES:
             continue
@@ -175,43 +227,110 @@ def _visible(found: Launched, name: str, device: str | None, value: str) -> None
     elif all(part.isdigit() for part in ids):
         found.chips = [int(part) for part in ids]
     else:
-        found.left_out.append(f"{name}={value}: names no numbers; give device.chips=[0,1], counted from 0")
+        why = unknown(value) or "names no numbers"
+        found.left_out.append(f"{name}={value}: {why}; give device.chips=[0,1], counted from 0")
 
 
 def _take(found: Launched, what: str, name: str, value: str) -> None:
-    if what == "address":
+    why = unknown(value)
+    if what == "address" and why is None:
         found.address = value
     elif value.isdigit():
         setattr(found, what, int(value))
     else:
-        key = _KEYS.get(what, "device.chips")
-        found.left_out.append(f"{name}={value}: is no whole number; give {key}")
+        found.has_unknown_machines |= what == "machines"
+        key = _KEYS.get(what, f"device.chips=[0,1] launch={found.launch}")
+        found.left_out.append(f"{name}={value}: {why or 'is no whole number'}; give {key}")
 
 
-def _launcher(found: Launched, words: Sequence[str]) -> None:
-    """Python, a launcher with its options, and whatever starts that."""
-    launcher: str | None = None
+def _before(found: Launched, words: Sequence[str]) -> tuple[str | None, dict[str, str], set[str]]:
+    """Of Python, a launcher and whatever starts that: the launcher, its options, and which variables are unset."""
+    launcher, options, unset = None, dict[str, str](), set[str]()
+    wrapper: str | None = None
     at = 0
     while at < len(words):
         word, name = words[at], PurePosixPath(words[at]).name
         at += 1
         if name in _LAUNCHERS:
-            launcher, found.by_torchrun = name, True
+            launcher, wrapper = name, None
         elif launcher and word.startswith("-"):
             option, equals, value = word.lstrip("-").partition("=")
             if not equals and at < len(words) and not words[at].startswith("-"):
                 value, at = words[at], at + 1
-            _option(found, launcher, option.replace("-", "_"), value)
-        elif launcher is None and not word.startswith("-") and name not in _WRAPPERS and not STARTERS.fullmatch(name):
+            options[option.replace("-", "_")] = value
+        elif word.startswith("-"):
+            at += _wrapped(found, wrapper, word, words[at : at + 1], unset)
+        elif launcher is None and name in _WRAPPERS:
+            wrapper = name
+        elif launcher is None and not STARTERS.fullmatch(name):
             found.left_out.append(f"{name}: starts the training; let it start `harness run` in its place")
             # What follows are options of its own, up to a launcher.
             at = next(
                 (place for place in range(at, len(words)) if PurePosixPath(words[place]).name in _LAUNCHERS), len(words)
             )
+        else:
+            wrapper = None
+    return launcher, options, unset
 
 
-def _option(found: Launched, launcher: str, option: str, value: str) -> None:
-    shown = f"{launcher} --{option}"
+def _wrapped(found: Launched, wrapper: str | None, word: str, following: Sequence[str], unset: set[str]) -> bool:
+    """Tell an option of what starts another program. Return whether it takes the word that follows."""
+    takes = _WRAPPERS.get(wrapper or "", ())
+    option, equals, value = word.partition("=") if word.startswith("--") else (word[:2], word[2:], word[2:])
+    follows = option in takes and not equals
+    value = following[0] if follows and following else value
+    if wrapper in ("env", "sudo") and (option in takes or (wrapper == "env" and word in ("-", "-i"))):
+        told = f"{wrapper} {option} {value}" if option in takes else f"{wrapper} {word}"
+        found.left_out.append(f"{told}: start `harness run` so too")
+    if wrapper == "env" and option in ("-u", "--unset"):
+        unset.add(value)
+    return follows and bool(following)
+
+
+def _options(found: Launched, launcher: str, options: Mapping[str, str], read: Callable[[str], str | None]) -> None:
+    configured: dict[str, str] = {}
+    if launcher == "accelerate" and "config_file" in options:
+        configured = _configuration(found, options["config_file"], read)
+    given = {**configured, **{option: value for option, value in options.items() if option != "config_file"}}
+    shardings: dict[str, list[str]] = {}
+    for option, value in sorted(given.items(), key=lambda item: _OF_LAUNCHERS.get(item[0]) != "machines"):
+        from_file = option in configured and option not in options
+        shown = f"{options['config_file']}: {option}" if from_file else f"{launcher} --{option}"
+        kind = value.lower() if option == "distributed_type" else option
+        if launcher == "accelerate" and kind.removeprefix("use_").startswith(_SHARDING):
+            shardings.setdefault(_sharded(found, kind, value), []).append(f"{shown}{'=' if value else ''}{value}")
+        else:
+            _option(found, option, value, shown)
+    found.left_out += [f"{', '.join(shown)}: {instead}" for instead, shown in shardings.items()]
+
+
+def _configuration(found: Launched, file: str, read: Callable[[str], str | None]) -> dict[str, str]:
+    """What a configuration of accelerate's says, as its options; what it says no to is left away."""
+    text = None if unknown(file) else read(file)
+    try:
+        content = None if text is None else yaml.safe_load(text)
+    except yaml.YAMLError:
+        content = None
+    if not isinstance(content, Mapping):
+        what = unknown(file) or ("is not here" if text is None else "cannot be read as YAML")
+        found.left_out.append(
+            f"accelerate --config_file={file}: {what}; give what it says of chips and machines: device.chips=[0,1] "
+            "launch=cards, or launch=nodes launch.nnodes=N launch.node_rank=N launch.master_addr=ADDRESS"
+        )
+        return {}
+    flat: dict[str, Any] = {}
+    for name, value in content.items():
+        flat |= {name: value} if not isinstance(value, Mapping) else dict(value)
+    said = {str(name): value for name, value in flat.items() if value not in (None, False, "", "no", "NO", [])}
+    # What kind it is of, the other keys say; those for TPUs and for SageMaker say nothing of a GPU or an NPU.
+    return {
+        name: str(value) if not isinstance(value, list) else ",".join(map(str, value))
+        for name, value in said.items()
+        if not (name == "distributed_type" and str(value) not in ("FSDP", "DEEPSPEED"))
+    }
+
+
+def _option(found: Launched, option: str, value: str, shown: str) -> None:
     if option in _OF_LAUNCHERS:
         _take(found, _OF_LAUNCHERS[option], shown, value)
     elif option in ("gpu_ids", "include"):
@@ -220,10 +339,40 @@ def _option(found: Launched, launcher: str, option: str, value: str) -> None:
             found.left_out.append(f"{shown}={value}: names machines; start `harness run` with launch=nodes on each")
         elif ids != "all":
             _visible(found, shown, None, ids)
+    elif option == "hostfile":
+        found.left_out.append(f"{shown}={value}: names machines; start `harness run` with launch=nodes on each")
     elif option == "rdzv_endpoint":
-        found.address, _, port = value.partition(":")
-        found.port = int(port) if port.isdigit() else None
-    elif option == "cpu":
+        _endpoint(found, value, shown)
+    elif option in ("cpu", "use_cpu"):
         found.device = "cpu"
+    elif option == "mixed_precision":
+        why = "holds where the training says neither bf16 nor fp16"
+        found.left_out.append(f"{shown}={value}: {why}; then give training.precision={value}")
     elif option not in _NEEDLESS:
-        found.left_out.append(f"{shown}: the harness starts its processes itself, without it")
+        equals = "=" if value else ""
+        found.left_out.append(f"{shown}{equals}{value}: the harness starts its processes itself, and has no key for it")
+
+
+def _endpoint(found: Launched, value: str, shown: str) -> None:
+    if why := unknown(value):
+        found.left_out.append(f"{shown}={value}: {why}; give {_KEYS['address']} {_KEYS['port']}")
+        return
+    # An IPv6 address has colons of its own, and stands in brackets before a port.
+    parts = re.fullmatch(r"(\[[^\]]*\]|[^:]*)(?::(\d+))?", value)
+    found.address = (parts[1] if parts else value).strip("[]")
+    found.port = int(parts[2]) if parts and parts[2] else found.port
+
+
+def _sharded(found: Launched, option: str, value: str) -> str:
+    """What to give instead of an option of accelerate's that parts the model among the processes."""
+    zero = f"+deepspeed=zero0 launch={found.launch}"
+    if option == "zero_stage":
+        return f"give {zero} llamafactory.deepspeed.zero_optimization.stage={value}"
+    if option == "deepspeed_config_file":
+        return f"write `deepspeed: {value}` into the training file, and import it again"
+    if "fsdp" in option:
+        return (
+            "the harness trains a whole model on each chip, or parts it by DeepSpeed; "
+            f"give {zero} llamafactory.deepspeed.zero_optimization.stage=3"
+        )
+    return f"DeepSpeed is configured by the training; give {zero}, and this under llamafactory.deepspeed"

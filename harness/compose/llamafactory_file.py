@@ -7,6 +7,7 @@ gives becomes an override, or is named with the reason why not.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,7 +31,32 @@ from harness.trainer.fields import (
 )
 
 _OF_LORA = ("lora_rank", "lora_alpha", "lora_dropout", "lora_target")
+_OF_RAY = ("ray_num_workers", "ray_init_kwargs", "master_addr", "master_port")
 _OF_SWANLAB = ("swanlab_mode", "swanlab_project", "swanlab_workspace", "swanlab_run_name")
+
+_MEANT = {
+    **dict.fromkeys(("model", "model_path", "model_name", "model_id", "base_model", "model_dir"), "model_name_or_path"),
+    **dict.fromkeys(("batch_size", "train_batch_size", "micro_batch_size", "bs"), "per_device_train_batch_size"),
+    **dict.fromkeys(("eval_batch_size", "val_batch_size"), "per_device_eval_batch_size"),
+    **dict.fromkeys(("epochs", "epoch", "num_epochs", "train_epochs", "n_epochs"), "num_train_epochs"),
+    **dict.fromkeys(("grad_accum", "gradient_accumulation", "accumulation_steps"), "gradient_accumulation_steps"),
+    **dict.fromkeys(("lr", "learn_rate"), "learning_rate"),
+    **dict.fromkeys(("scheduler", "lr_scheduler"), "lr_scheduler_type"),
+    **dict.fromkeys(("max_len", "max_seq_len", "max_seq_length", "cutoff", "cutoff_length"), "cutoff_len"),
+    **dict.fromkeys(("rank", "r", "lora_r"), "lora_rank"),
+    **dict.fromkeys(("target_modules", "lora_target_modules", "lora_modules"), "lora_target"),
+    **dict.fromkeys(("bits", "quantization", "load_in_4bit", "quant_bit"), "quantization_bit"),
+    **dict.fromkeys(("datasets", "train_dataset", "data", "train_file", "train_data"), "dataset"),
+    **dict.fromkeys(("data_dir", "data_path", "dataset_path"), "dataset_dir"),
+    **dict.fromkeys(("val_dataset", "validation_dataset"), "eval_dataset"),
+    **dict.fromkeys(("output", "out_dir", "output_path", "save_dir"), "output_dir"),
+    **dict.fromkeys(("method", "train_type", "finetune_type", "tuning_type"), "finetuning_type"),
+    **dict.fromkeys(("adapter", "adapter_path", "lora_path"), "adapter_name_or_path"),
+    **dict.fromkeys(("prompt_format", "chat_template"), "template"),
+    "alpha": "lora_alpha",
+    "random_seed": "seed",
+}
+"""Names that people give, other tools' too, which are not near enough to the argument that they mean."""
 
 
 @dataclass(frozen=True)
@@ -117,19 +143,28 @@ def import_training(
     unknown = [name for name in modern.arguments if name not in training_argument_names()]
     taking = _Taking({name: value for name, value in modern.arguments.items() if name not in unknown})
     taking.left_out += modern.left_out
-    taking.mistakes += [f"{name}: {unknown_argument(str(name))}" for name in unknown]
+    taking.mistakes += [f"{name}: {_unknown(str(name), taking.given)}" for name in unknown]
     _nulls(taking)
     _model(taking)
     _method(taking)
-    _data(taking, datasets)
+    started = launched or Launched()
+    _data(taking, datasets, started.hub)
     _training(taking)
     _steps(taking)
-    _device(taking, launched or Launched())
+    _device(taking, started)
     _tracking(taking)
     _rest(taking)
     if taking.mistakes:
         raise UserError(taking.mistakes)
     return Imported(taking.overrides, taking.left_out, modern.renamed, taking.idle, taking.anyway)
+
+
+def _unknown(name: str, given: Collection[str]) -> str:
+    meant = _MEANT.get(re.sub(r"[-.]", "_", name).lower())
+    if meant is None:
+        return unknown_argument(name)
+    why = "LLaMA-Factory has no such training argument"
+    return f"{why}; it is {meant}, which is given too" if meant in given else f"{why}; did you mean {meant}?"
 
 
 def _nulls(taking: _Taking) -> None:
@@ -173,7 +208,12 @@ def _method(taking: _Taking) -> None:
         taking.mistakes.append(f"stage={stage}: the harness compares supervised fine-tuning alone (stage=sft)")
     if kind not in ("lora", "full"):
         taking.mistakes.append(f"finetuning_type={kind}: the harness knows lora and full")
-    if bits is not None and (by != "bnb" or bits not in (4, 8)):
+    if isinstance(bits, str) and bits.strip() in ("4", "8"):
+        taking.mistakes.append(
+            f"quantization_bit={bits!r}: is a text, which LLaMA-Factory takes for no number and refuses; write {bits} "
+            "without quotes"
+        )
+    elif bits is not None and (by != "bnb" or bits not in (4, 8)):
         taking.mistakes.append(
             f"quantization_bit={bits}, quantization_method={by}: the harness quantizes with bnb, to 4 or 8 bits"
         )
@@ -202,7 +242,7 @@ def _adapter(taking: _Taking, trained: bool) -> None:
         taking.given["lora_target"] = ",".join(map(str, target))
 
 
-def _data(taking: _Taking, datasets: Registered | None) -> None:
+def _data(taking: _Taking, datasets: Registered | None, hub: str | None) -> None:
     taking.overrides.append("dataset=local")
     folder = taking.take("dataset_dir")
     names, validation = (_split(taking.take(name)) for name in ("dataset", "eval_dataset"))
@@ -213,7 +253,7 @@ def _data(taking: _Taking, datasets: Registered | None) -> None:
             taking.idle.append(f"{argument}={name}: is named more than once, and LLaMA-Factory takes it once")
     names, validation = (list(dict.fromkeys(listed)) for listed in (names, validation))
     absent = Source({"path": "FILE"}, why_not=_absent(folder))
-    found = {name: source(name, datasets) if datasets else absent for name in (*names, *validation)}
+    found = {name: source(name, datasets, hub) if datasets else absent for name in (*names, *validation)}
     _cuts(taking, list(found.values()))
     trained, validated = (
         [found[name].keys for name in listed if found[name].why_not is None] for listed in (names, validation)
@@ -368,11 +408,13 @@ def _device(taking: _Taking, launched: Launched) -> None:
     if isinstance(deepspeed, str):
         del taking.given["deepspeed"]
         taking.leave(
-            "deepspeed", f"{deepspeed} is not here; `harness import` where it is, or +deepspeed=zero0 launch=cards"
+            "deepspeed",
+            f"{deepspeed} is not here; `harness import` where it is, or +deepspeed=zero0 launch={launched.launch}",
         )
     # It works with torchrun alone; more chips are device.chips=[0,1].
-    taking.overrides += launched.overrides(on_cpu, by_torchrun=isinstance(deepspeed, Mapping))
-    taking.left_out += launched.left_out
+    overrides, left_out = launched.overrides(on_cpu, by_torchrun=isinstance(deepspeed, Mapping))
+    taking.overrides += overrides
+    taking.left_out += [*launched.left_out, *left_out]
     taking.mistakes += launched.mistakes
 
 
@@ -407,6 +449,8 @@ def _rest(taking: _Taking) -> None:
             taking.anyway.append(name)
         elif holds_secret(name):
             taking.leave(name, "a secret; set it as an environment variable (HF_TOKEN, SWANLAB_API_KEY)")
+        elif name in _OF_RAY:
+            taking.leave(name, "is Ray's; the harness starts its processes itself, by launch=cards or launch=nodes")
         elif name in LEFT_OUT or name in REFUSED:
             taking.leave(name, LEFT_OUT.get(name) or REFUSED[name])
         else:

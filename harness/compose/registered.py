@@ -16,7 +16,7 @@ from harness.data.check import COLUMNS, TAGS, columns_of, mapping_problems
 from harness.data.sources import SUFFIXES
 
 DATASET_INFO = "dataset_info.json"
-_HUBS = ("hf_hub_url", "ms_hub_url", "om_hub_url")
+_HUBS = {"hf_hub_url": "huggingface", "ms_hub_url": "modelscope", "om_hub_url": "openmind"}
 _ELSEWHERE = (*_HUBS, "script_url", "cloud_file_name")
 _OF_HUBS = ("subset", "folder")
 """Keys that LLaMA-Factory 0.9.5 reads of what is on a hub, or made by a script, alone."""
@@ -51,6 +51,8 @@ class Source:
     """Those of a SourceConfig, as far as they can be told; none where what is registered has to be mended."""
     rows: int | None = None
     """How many of its first rows its split leaves; None: it leaves all."""
+    hub: str | None = None
+    """Which `model.hub` its repository is on, where that is to be given too."""
     why_not: str | None = None
     """Why the harness would not train the same rows of it, and what to give instead of `keys`."""
     unread: list[str] = field(default_factory=list)
@@ -61,23 +63,30 @@ class Source:
         ends in =. Nothing where keys would not do."""
         try:
             if prefix.endswith("=") and self.keys:
-                return "; give " + shlex.quote(f"{prefix}[{written(self.keys)}]")
-            given = [shlex.quote(f"{prefix}{key}={written(value)}") for key, value in self.keys.items()]
+                given = [f"{prefix}[{written(self.keys)}]"]
+            else:
+                given = [f"{prefix}{key}={written(value)}" for key, value in self.keys.items()]
         except ValueError:  # A path with a variable in it: nothing that could be given.
             return ""
-        return f"; give {' '.join(given)}" if given else ""
+        given += [f"model.hub={self.hub}"] if self.hub else []
+        return f"; give {' '.join(map(shlex.quote, given))}" if given else ""
 
 
-def source(name: str, datasets: Registered) -> Source:
-    """Return the dataset that is registered as `name`."""
-    entry = datasets.entries.get(name)
-    if not isinstance(entry, Mapping):
+def source(name: str, datasets: Registered, hub: str | None = None) -> Source:
+    """Return the dataset that is registered as `name`.
+
+    `hub`: the one that LLaMA-Factory is told to ask; None: Hugging Face."""
+    file = datasets.folder / DATASET_INFO
+    if name not in datasets.entries:
         near = did_you_mean(name, map(str, datasets.entries)).rstrip()
-        why_not = f"{datasets.folder / DATASET_INFO} registers no such name; {near}".rstrip("; ")
-        return Source({"path": "FILE"}, why_not=why_not)
+        return Source({"path": "FILE"}, why_not=f"{file} registers no such name; {near}".rstrip("; "))
+    entry = datasets.entries[name]
+    if not isinstance(entry, Mapping):
+        shown = f'{{"{name}": {{"file_name": "FILE"}}}}'
+        return Source(why_not=f"what {file} says of it is no object; write {shown}, or leave the dataset out")
     unread = [f"{DATASET_INFO}: {name}.{line}" for line in _unread(entry)]
-    if elsewhere := [key for key in _ELSEWHERE if key in entry]:
-        return Source({**_place(entry), **_form(entry)}, None, _fetched(entry, elsewhere[0]), unread)
+    if elsewhere := _fetched_from(entry, hub):
+        return _fetched(entry, elsewhere, hub or _HUBS["hf_hub_url"], unread)
     path = datasets.folder / str(entry.get("file_name"))
     found = Source({"path": str(path), **_form(entry)}, unread=unread)
     if (problem := _no_file(entry, path)) is not None:
@@ -104,15 +113,28 @@ def _items(given: Any) -> list[tuple[str, Any]]:
     return list(given.items()) if isinstance(given, Mapping) else []
 
 
-def _place(entry: Mapping[str, Any]) -> dict[str, Any]:
-    repository = next((entry[key] for key in _HUBS if key in entry), None)
-    return {"path": "FILE"} if repository is None else {"repository": str(repository), "file": "FILE"}
+def _fetched_from(entry: Mapping[str, Any], hub: str | None) -> str | None:
+    """The key that LLaMA-Factory fetches by, as its data/parser.py chooses; None: it reads a file."""
+    for key in ("ms_hub_url", "om_hub_url"):
+        if key in entry and (hub == _HUBS[key] or "hf_hub_url" not in entry):
+            return key
+    return next((key for key in _ELSEWHERE if key in entry), None)
 
 
-def _fetched(entry: Mapping[str, Any], key: str) -> str:
+def _fetched(entry: Mapping[str, Any], key: str, asked: str, unread: list[str]) -> Source:
     which = ", ".join(f"{name}={entry[name]}" for name in _WHICH_ROWS if entry.get(name) is not None)
     of_it = f" ({which})" if which else ""
-    return f"{key}={entry[key]}{of_it}: is fetched, or made by a script; the harness takes one file of it"
+    found = Source({"path": "FILE", **_form(entry)}, unread=unread)
+    found.why_not = f"{key}={entry[key]}{of_it}: is fetched, or made by a script; the harness takes one file of it"
+    hub = _HUBS.get(key)
+    if hub in ("huggingface", "modelscope") and asked in (hub, _HUBS["hf_hub_url"]):
+        found.keys = {"repository": str(entry[key]), "file": "FILE", **_form(entry)}
+        if hub != asked:
+            found.hub = hub
+            found.why_not += f"; a model that is not here is then asked of {hub} too"
+    elif hub is not None:
+        found.why_not += f", and asks one hub for model and rows ({asked}); fetch the file from {hub} yourself"
+    return found
 
 
 def _no_file(entry: Mapping[str, Any], path: Path) -> str | None:
@@ -139,28 +161,32 @@ def _misread(entry: Mapping[str, Any], found: Source) -> str | None:
 
 def _other_rows(entry: Mapping[str, Any], found: Source, path: Path) -> str | None:
     """Why the harness would take other rows of the file."""
-    if (count := entry.get("num_samples")) is not None:
-        return (
-            f"num_samples={count}: LLaMA-Factory draws so many by the run's seed; dataset.train_samples={count} beside "
-            "what follows draws as many by dataset.seed, for all runs the same"
-        )
-    return _split(entry.get("split"), found, path)
-
-
-def _split(split: Any, found: Source, path: Path) -> str | None:
-    if split in (None, "train"):
+    split, count = str(entry.get("split") or "train"), entry.get("num_samples")
+    if not split.startswith("train"):
+        return f"split={split}: a file has the split train alone, and LLaMA-Factory refuses any other"
+    if count is not None and (type(count) is not int or count < 1):
+        found.keys = {}
+        return f"num_samples={count}: a whole number of rows is needed; mend it in {DATASET_INFO}"
+    if count is None and split == "train":
         return None
-    if head := _HEAD.fullmatch(str(split)):
+    if count is None and (head := _HEAD.fullmatch(split)):
         found.rows = int(head[1])
         return None
-    if not str(split).startswith("train"):
-        return f"split={split}: a file has the split train alone, and LLaMA-Factory refuses any other"
     part = path.with_name(f"{path.stem}-split.jsonl")
     found.keys["path"] = str(part)
     builder = _BUILDERS.get(path.suffix, path.suffix[1:])
-    code = f"load_dataset({builder!r}, data_files={str(path)!r}, split={str(split)!r}).to_json({str(part)!r})"
-    command = shlex.quote(f"from datasets import load_dataset; {code}")
-    return f"split={split}: the harness takes a file's first rows or all; make a file of these: python -c {command}"
+    rows = f"load_dataset({builder!r}, data_files={str(path)!r}, split={split!r})"
+    if count is not None:
+        # More rows than there are LLaMA-Factory fills up with repeated ones.
+        rows = f"{rows}.shuffle(seed=42); rows = rows.select([n % len(rows) for n in range({count})])"
+    code = shlex.quote(f"from datasets import load_dataset; rows = {rows}; rows.to_json({str(part)!r})")
+    named = [f"split={split}"] if split != "train" else []
+    if count is None:
+        why = "the harness takes a file's first rows or all"
+    else:
+        named.append(f"num_samples={count}")
+        why = "LLaMA-Factory draws so many by the run's seed, and the harness trains every run on the same rows"
+    return f"{', '.join(named)}: {why}; make a file of these: python -c {code}"
 
 
 def _unread(entry: Mapping[str, Any]) -> Iterator[str]:

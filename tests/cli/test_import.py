@@ -329,6 +329,89 @@ def test_a_here_document_is_the_training_file(told: Any) -> None:
     assert any(text.startswith("dataset.also=") for text in found.overrides)
 
 
+def test_the_good_trainings_are_printed_beside_the_bad_ones(
+    told: Any, capsys: pytest.CaptureFixture[str], harness: Harness
+) -> None:
+    command = f"llamafactory-cli train --do_train --model_name_or_path {TINY} --template qwen --dataset a"
+    Path("x.sh").write_text(f"{command} --lora_rank 2\n{command} --lora_rnk 3\n{command} --lora_rank 4\n")
+    with pytest.raises(UserError) as raised:
+        told("x.sh")
+    assert raised.value.mistakes == [
+        "2 of 3, line 2: lora_rnk: LLaMA-Factory has no such training argument; did you mean lora_rank?"
+    ]
+    found = Told(capsys.readouterr().out)
+    assert [next(text for text in each if "rank" in text) for each in found.commands] == [
+        "method.rank=2",
+        "method.rank=4",
+    ]
+    assert harness("import", "x.sh").returncode == 2
+
+
+def test_a_file_takes_the_changes_that_stand_behind_it(told: Any) -> None:
+    found = told(file("x.yaml", learning_rate=1e-4), "learning_rate=2e-4", "lora_target=q_proj,v_proj")
+    assert {"training.learning_rate=0.0002", "method.target='q_proj,v_proj'", "sweep=x"} <= set(found.overrides)
+    with pytest.raises(UserError) as raised:
+        told("x.yaml", "--lora_rank", "8", "word")
+    assert raised.value.mistakes == [
+        "--lora_rank: behind a file LLaMA-Factory takes KEY=VALUE; give lora_rank=VALUE",
+        "word: stands alone; an argument is KEY=VALUE behind a file, and a value with blanks stands in quotes",
+    ]
+
+
+def test_several_files_are_imported_together(told: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    file("lora.yaml")
+    file("qlora.yaml", quantization_bit=4)
+    Path("x.sh").write_text("llamafactory-cli train lora.yaml\n")
+    lora, qlora = told("lora.yaml", "lora_rank=4", "qlora.yaml").commands
+    assert {"sweep=imported", "method=lora", "method.rank=4"} <= set(lora)
+    assert {"sweep=imported", "method=qlora"} <= set(qlora)
+    assert "method.rank=4" not in qlora
+    found = told("lora.yaml", "x.sh")
+    assert "# x.sh: 1 of 1, line 1" in found.printed
+    assert len(found.commands) == 2
+    with pytest.raises(UserError) as raised:
+        told("gone.yaml", "lora.yaml", "x.sh", "lora_rank=2")
+    assert raised.value.mistakes == [
+        "gone.yaml: No such file or directory",
+        "x.sh: lora_rank: stands behind x.sh, which is no YAML or JSON; leave it out",
+    ]
+    assert len(Told(capsys.readouterr().out).commands) == 1
+
+
+def test_a_document_of_training_files_alone_is_imported(told: Any) -> None:
+    Path("how.md").write_text(TUTORIAL.partition("```bash")[0].format(model=TINY))
+    lora, qlora = told("how.md").commands
+    assert {"sweep=how", "method=lora"} <= set(lora)
+    assert {"sweep=how", "method=qlora"} <= set(qlora)
+
+
+def test_a_notebook_writes_its_training_file_and_trains_with_it(told: Any) -> None:
+    content = yaml.safe_dump({**LEAST, "lora_rank": 4})
+    sources = [f"%%writefile train.yaml\n{content}", "import os\n", "!llamafactory-cli train train.yaml"]
+    cells = [{"cell_type": "code", "source": text.splitlines(keepends=True)} for text in sources]
+    Path("x.ipynb").write_text(json.dumps({"cells": cells}, indent=1))
+    assert {"method.rank=4", "sweep=x"} <= set(told("x.ipynb").overrides)
+
+
+def test_a_repository_that_is_asked_for_is_no_missing_path(told: Any) -> None:
+    Path("data/dataset_info.json").write_text(json.dumps({"m": {"ms_hub_url": "owner/rows"}}))
+    found = told(file("x.yaml", dataset="m"))
+    assert any(
+        "dataset.repository=owner/rows dataset.file=FILE model.hub=modelscope" in line for line in found.left_out
+    )
+    assert "`harness run` would refuse it here, as it stands" not in found.sections
+
+
+def test_a_broken_dataset_info_hides_no_other_training(told: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("other").mkdir()
+    Path("other/dataset_info.json").write_text("[]")
+    file("x.yaml")
+    Path("x.sh").write_text("lmf train x.yaml dataset_dir=other\nlmf train x.yaml\n")
+    with pytest.raises(UserError, match=r'is no mapping; dataset_info\.json has `\{"NAME"'):
+        told("x.sh")
+    assert len(Told(capsys.readouterr().out).commands) == 1
+
+
 def test_two_trainings_of_one_arm_are_two_sweeps(told: Any) -> None:
     command = f"llamafactory-cli train --do_train --model_name_or_path {TINY} --template qwen --dataset a"
     Path("rates.sh").write_text(f"{command} --learning_rate 1e-4\n{command} --learning_rate 2e-4\n")

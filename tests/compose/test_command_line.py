@@ -14,6 +14,7 @@ import pytest
 from harness.base.errors import UserError
 from harness.compose.command_line import TrainingCommand, read_script, unresolved
 from harness.compose.llamafactory_file import import_training
+from harness.compose.points import points
 from tests.compose.checked import only
 from tests.test_recipes import DOCUMENTS, TINY
 
@@ -103,6 +104,13 @@ ARGUMENTS = "--stage sft --lora_rank 4"
         f"cd LLaMA-Factory && CUDA_VISIBLE_DEVICES=0 llamafactory-cli train {ARGUMENTS}",
         f"bash -c 'cd /app && llamafactory-cli train {ARGUMENTS}'",
         f"docker exec -it box bash -c 'llamafactory-cli train {ARGUMENTS}'",
+        f"OUT=$(llamafactory-cli train {ARGUMENTS})",
+        f'LOG="$(date) `llamafactory-cli train {ARGUMENTS}`"',
+        f"eval 'llamafactory-cli train {ARGUMENTS}'",
+        f"sudo -u me -E llamafactory-cli train {ARGUMENTS}",
+        f"env -u A nice -n 5 stdbuf -o L llamafactory-cli train {ARGUMENTS}",
+        f"> $ llamafactory-cli train \\\n> > {ARGUMENTS}",
+        f"case $1 in\n  a) llamafactory-cli train {ARGUMENTS} ;;\nesac",
         f"docker run --rm -e ASCEND_RT_VISIBLE_DEVICES=0 image llamafactory-cli train {ARGUMENTS}",
         f"if true; then llamafactory-cli train {ARGUMENTS}; fi",
         f"(base) root@box:~/LLaMA-Factory# llamafactory-cli train {ARGUMENTS}",
@@ -158,6 +166,22 @@ SECOND_NODE = "launch=nodes launch.nnodes=2 launch.node_rank=1 launch.master_add
         ("NNODES=2 NODE_RANK=0 {}", "launch=nodes launch.nnodes=2"),
         ("USE_MODELSCOPE_HUB=1 {}", "model.hub=modelscope"),
         ("USE_MODELSCOPE_HUB=0 {}", ""),
+        ("env -u ASCEND_RT_VISIBLE_DEVICES {}", ""),
+        ("export ASCEND_RT_VISIBLE_DEVICES=1\nenv -u ASCEND_RT_VISIBLE_DEVICES {}", ""),
+        ("ASCEND_RT_VISIBLE_DEVICES=1 bash -c '{}'", "device=ascend device.chips=[1]"),
+        ("docker run -e ASCEND_RT_VISIBLE_DEVICES=1 image bash -lc '{}'", "device=ascend device.chips=[1]"),
+        (
+            "NNODES=2 NODE_RANK=1 MASTER_ADDR=10.0.0.1 {}",
+            "launch=nodes launch.nnodes=2 launch.node_rank=1 launch.master_addr=10.0.0.1",
+        ),
+        (
+            "torchrun --nnodes=2 --rdzv_endpoint=[::1]:29500 src/train.py",
+            "launch=nodes launch.nnodes=2 launch.master_addr='::1' launch.master_port=29500",
+        ),
+        (
+            "torchrun --nnodes=2 --rdzv_endpoint=fe80::1 --master_port 5 src/train.py",
+            "launch=nodes launch.nnodes=2 launch.master_addr='fe80::1' launch.master_port=5",
+        ),
         ("OMP_NUM_THREADS=8 {}", "device.threads=8"),
         (
             "torchrun --nproc_per_node 1 --nnodes 1 --node_rank 0 --master_addr h --master_port 7007 src/train.py",
@@ -195,9 +219,63 @@ def test_where_and_by_how_many_it_trains_is_said_by_keys(command: str, made: str
         ("NNODES=2 python src/train.py", "NNODES: llamafactory-cli alone reads it"),
         ("CUDA_VISIBLE_DEVICES=GPU-1a llamafactory-cli train", "CUDA_VISIBLE_DEVICES=GPU-1a: names no numbers"),
         ("NPROC_PER_NODE=gpu llamafactory-cli train", "NPROC_PER_NODE=gpu: is no whole number; give device.chips"),
-        ("torchrun --max_restarts 3 src/train.py", "torchrun --max_restarts: the harness starts its processes itself"),
-        ("accelerate launch --config_file f.yaml src/train.py", "accelerate --config_file: the harness starts"),
-        ("deepspeed --hostfile h src/train.py", "deepspeed --hostfile: the harness starts"),
+        (
+            "torchrun --max_restarts 3 src/train.py",
+            "torchrun --max_restarts=3: the harness starts its processes itself",
+        ),
+        (
+            "accelerate launch --config_file f.yaml src/train.py",
+            "accelerate --config_file=f.yaml: is not here; give what it says of chips and machines: device.chips=[0,1]",
+        ),
+        (
+            "accelerate launch --zero_stage 2 src/train.py",
+            "accelerate --zero_stage=2: give +deepspeed=zero0 launch=cards llamafactory.deepspeed.zero_optimization.",
+        ),
+        (
+            "accelerate launch --use_fsdp --fsdp_sharding_strategy 1 --num_machines 2 src/train.py",
+            "accelerate --use_fsdp, accelerate --fsdp_sharding_strategy=1: the harness trains a whole model on each "
+            "chip, or parts it by DeepSpeed; give +deepspeed=zero0 launch=nodes llamafactory.deepspeed.",
+        ),
+        (
+            "accelerate launch --deepspeed_config_file z.json src/train.py",
+            "accelerate --deepspeed_config_file=z.json: write `deepspeed: z.json` into the training file",
+        ),
+        (
+            "accelerate launch --mixed_precision bf16 src/train.py",
+            "accelerate --mixed_precision=bf16: holds where the training says neither bf16 nor fp16; then give "
+            "training.precision=bf16",
+        ),
+        ("deepspeed --hostfile h src/train.py", "deepspeed --hostfile=h: names machines; start `harness run` with"),
+        ("sudo -u me llamafactory-cli train", "sudo -u me: start `harness run` so too"),
+        ("sudo --user=me llamafactory-cli train", "sudo --user me: start `harness run` so too"),
+        ("env -uA llamafactory-cli train", "env -u A: start `harness run` so too"),
+        ("env -i llamafactory-cli train", "env -i: start `harness run` so too"),
+        ("srun bash -c 'llamafactory-cli train x.yaml'", "srun: starts the training"),
+        (
+            "MASTER_ADDR=$(hostname -I) llamafactory-cli train",
+            "MASTER_ADDR=$(hostname -I): is known only once it runs; give launch.master_addr=ADDRESS",
+        ),
+        ("NNODES=$N llamafactory-cli train", "NNODES=${N}: nothing gives N a value; give launch=nodes launch.nnodes=N"),
+        (
+            "NPROC_PER_NODE=`n` NNODES=2 llamafactory-cli train",
+            "NPROC_PER_NODE=`n`: is known only once it runs; give device.chips=[0,1] launch=nodes",
+        ),
+        ("NODE_RANK=${1} NNODES=2 llamafactory-cli train", "NODE_RANK=${1}: $1 is given to the script"),
+        ("CUDA_VISIBLE_DEVICES=$GPU llamafactory-cli train", "CUDA_VISIBLE_DEVICES=${GPU}: nothing gives GPU a value"),
+        ("USE_MODELSCOPE_HUB=$Q llamafactory-cli train", "USE_MODELSCOPE_HUB=${Q}: nothing gives Q a value"),
+        (
+            "torchrun --rdzv_endpoint=$A:5 src/train.py",
+            "torchrun --rdzv_endpoint=${A}:5: nothing gives A a value; give launch.master_addr=ADDRESS",
+        ),
+        ("NNODES=2 llamafactory-cli train", "for more give device.chips=[0,1] launch=nodes"),
+        (
+            "if [ $N = 1 ]; then llamafactory-cli train; fi",
+            "line 1: in a branch: `if [ $N = 1 ]`; the command is for where that holds",
+        ),
+        (
+            "if x; then\n export CUDA_VISIBLE_DEVICES=0\nfi\nllamafactory-cli train",
+            "CUDA_VISIBLE_DEVICES: is set in a branch: `if x`",
+        ),
         ("deepspeed --include a:0@b:1 src/train.py", "deepspeed --include=a:0@b:1: names machines"),
         ("srun -N 2 llamafactory-cli train", "srun: starts the training; let it start `harness run` in its place"),
         ("llamafactory-cli train", "device.chips: no chip is named, and LLaMA-Factory takes all"),
@@ -293,3 +371,124 @@ def test_what_looks_like_a_key_is_not_repeated() -> None:
         (training,) = read_script(f"llamafactory-cli {line}", {}).trainings
         assert training.mistakes
         assert not any("hf_X1" in mistake for mistake in training.mistakes), training.mistakes
+
+
+def test_what_is_known_only_once_it_runs_becomes_no_key() -> None:
+    command = "MASTER_ADDR=$A MASTER_PORT=$(port) NODE_RANK=$R NNODES={} NPROC_PER_NODE=$P llamafactory-cli train"
+    for machines, made in (("2", ["launch=nodes", "launch.nnodes=2"]), ("$N", [])):
+        assert [text for text in overrides(command.format(machines)) if text.startswith(("launch", "device"))] == made
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("NPROC_PER_NODE=2 llamafactory-cli train", "device: nothing says what kind the chips are"),
+        ("MASTER_PORT=5 llamafactory-cli train", "launch.master_port=5: one process is started, which meets no other"),
+    ],
+)
+def test_keys_that_need_another_are_told(command: str, told: str) -> None:
+    left_out = import_training({}, None, training(command).launched).left_out
+    assert any(line.startswith(told) for line in left_out), left_out
+
+
+ACCELERATE = """
+compute_environment: LOCAL_MACHINE
+distributed_type: {kind}
+downcast_bf16: 'no'
+gpu_ids: all
+machine_rank: 1
+main_process_ip: 10.0.0.1
+main_process_port: 29500
+main_training_function: main
+mixed_precision: bf16
+num_machines: 2
+num_processes: 4
+rdzv_backend: static
+same_network: true
+tpu_env: []
+tpu_use_cluster: false
+use_cpu: false
+{more}
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "named"),
+    [
+        ("MULTI_GPU", "", []),
+        (
+            "FSDP",
+            "fsdp_config: {fsdp_sharding_strategy: FULL_SHARD, fsdp_offload_params: false}",
+            ["f.yaml: distributed_type=FSDP, f.yaml: fsdp_sharding_strategy=FULL_SHARD: the harness trains a"],
+        ),
+        (
+            "DEEPSPEED",
+            "deepspeed_config: {zero_stage: 2, deepspeed_multinode_launcher: standard}",
+            ["f.yaml: zero_stage=2: give +deepspeed=zero0 launch=nodes llamafactory.deepspeed."],
+        ),
+    ],
+)
+def test_the_configuration_of_accelerate_is_read(kind: str, more: str, named: list[str]) -> None:
+    files = {"f.yaml": ACCELERATE.format(kind=kind, more=more)}
+    command = "accelerate launch --config_file f.yaml --machine_rank 0 src/train.py"
+    (found,) = read_script(command, {}, lambda name, *_: files.get(name)).trainings
+    made = import_training({}, None, found.launched)
+    assert [text for text in made.overrides if text.startswith(("launch", "device"))] == [
+        "device.chips=[0,1]",
+        "launch=nodes",
+        "launch.nnodes=2",
+        "launch.master_addr=10.0.0.1",
+        "launch.master_port=29500",
+    ]
+    told = "\n".join(made.left_out)
+    assert "f.yaml: mixed_precision=bf16: holds where" in told
+    assert all(line in told for line in named)
+    assert ("zero" in told or "DeepSpeed" in told) == bool(named)
+
+
+def test_the_advice_of_a_zero_stage_is_one_that_a_run_takes() -> None:
+    told = left_out("accelerate launch --zero_stage 2 --num_processes 2 src/train.py").partition("give ")[2]
+    whole = [*overrides("lmf train"), "model.path=m", "model.template=qwen", *told.partition("\n")[0].split()]
+    (point,) = points(whole, False, lambda _: [])
+    assert point.config.llamafactory["deepspeed"]["zero_optimization"] == {"stage": 2}
+    assert point.config.launch.name == "cards"
+
+
+DOCUMENT = """
+First the base:
+
+```yaml
+model_name_or_path: m
+dataset: a
+```
+
+then what is merged, and the wrong words of a part:
+
+```yaml
+model_name_or_path: m
+export_dir: e
+```
+
+```yaml
+learning_rate: 1e-4
+```
+"""
+
+
+def test_training_files_that_no_command_names_are_found() -> None:
+    alone = read_script(DOCUMENT, {})
+    assert [block.line for block in alone.unnamed] == [5, 17]
+    beside = read_script(DOCUMENT + "\n```bash\nllamafactory-cli train --stage sft\n```\n", {})
+    assert [block.line for block in beside.unnamed] == [5]
+    named = read_script(DOCUMENT.replace("base:", "base.yaml:") + "\n```bash\nlmf train base.yaml\n```\n", {})
+    assert named.unnamed == []
+    assert named.trainings[0].shown is not None
+    assert named.trainings[0].shown.line == 5
+
+
+def test_lines_within_a_text_for_another_shell_are_those_of_the_script() -> None:
+    inner = 'ssh box bash -c "cd x && \\\n  llamafactory-cli train \\\n --stage sft\n  llamafactory-cli train y.yaml"'
+    first, second = trainings(f"cd a\n{inner}\n")
+    assert (first.line, first.folder, first.arguments) == (3, "a/x", {"stage": "sft"})
+    assert (second.line, second.file) == (5, "y.yaml")
+    assert "ssh: starts the training; let it start `harness run` in its place" in first.launched.left_out

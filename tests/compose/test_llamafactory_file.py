@@ -21,7 +21,7 @@ from harness.base.yaml_text import to_yaml
 from harness.cli.importing import command_line, import_file, load
 from harness.compose import hydra_values
 from harness.compose.hydra_values import written
-from harness.compose.llamafactory_file import Imported, Registered, import_training
+from harness.compose.llamafactory_file import _MEANT, Imported, Registered, import_training
 from harness.config.schema import Config
 from harness.data import prepare
 from harness.runs import store
@@ -398,6 +398,16 @@ def test_what_cannot_be_carried_is_named_with_its_reason_and_no_secret() -> None
         ("stage: dpo\n", "stage=dpo: the harness compares supervised fine-tuning alone"),
         ("finetuning_type: freeze\n", "finetuning_type=freeze: the harness knows lora and full"),
         ("quantization_bit: 4\nquantization_method: hqq\n", "quantization_bit=4, quantization_method=hqq"),
+        ("quantization_bit: '4'\n", "quantization_bit='4': is a text, which LLaMA-Factory takes for no number"),
+        ("model: m\n", "model: LLaMA-Factory has no such training argument; did you mean model_name_or_path?"),
+        ("batch_size: 8\n", "batch_size: LLaMA-Factory has no such training argument; did you mean per_device_train"),
+        ("epochs: 3\n", "epochs: LLaMA-Factory has no such training argument; did you mean num_train_epochs?"),
+        ("lr: 1e-4\n", "lr: LLaMA-Factory has no such training argument; did you mean learning_rate?"),
+        ("lr: 1\nlearning_rate: 1\n", "lr: LLaMA-Factory has no such training argument; it is learning_rate, which"),
+        (
+            "Max-Seq-Length: 8\n",
+            "Max-Seq-Length: LLaMA-Factory has no such training argument; did you mean cutoff_len?",
+        ),
         ("warmup_ratio: much\n", "warmup_ratio=much: a number is needed"),
         ("fp16: true\nbf16: true\n", "fp16, bf16: both are true"),
     ],
@@ -419,6 +429,30 @@ def test_the_hub_is_that_of_the_environment(
     assert "modelscope" not in capsys.readouterr().out
     import_file([str(tmp_path / "train.yaml")])
     assert "model.hub=modelscope" in capsys.readouterr().out
+
+
+def test_a_command_says_no_to_the_hub_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("USE_MODELSCOPE_HUB", "1")
+    script = tmp_path / "x.sh"
+    for said, hubs in (("export USE_MODELSCOPE_HUB=0; ", 0), ("", 1), ("USE_MODELSCOPE_HUB=true ", 1)):
+        script.write_text(f"{said}llamafactory-cli train --model_name_or_path qwen/Qwen1.5-7B\n")
+        import_file([str(script)])
+        assert capsys.readouterr().out.count("model.hub=modelscope") == hubs
+
+
+def test_names_that_people_give_lead_to_arguments_that_there_are() -> None:
+    assert not _MEANT.keys() & training_argument_names()
+    assert set(_MEANT.values()) <= training_argument_names()
+
+
+def test_what_is_rays_is_left_out() -> None:
+    given = {"ray_num_workers": 4, "ray_init_kwargs": "{}", "master_addr": "h", "master_port": "5"}
+    imported = import_training(given)
+    assert {
+        f"{name}: is Ray's; the harness starts its processes itself, by launch=cards or launch=nodes" for name in given
+    } <= set(imported.left_out)
 
 
 def test_a_file_that_is_not_there_or_of_another_kind_is_told(tmp_path: Path) -> None:

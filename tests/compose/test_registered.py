@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.compose.launched import Launched
 from harness.compose.llamafactory_file import Imported, Registered, import_training
 from harness.compose.registered import source
 from tests.compose.checked import only
@@ -85,6 +89,97 @@ def test_a_split_that_cannot_be_carried_says_how_to_make_a_file_of_it(split: str
     assert outputs(found, instead) == made
 
 
+@pytest.mark.parametrize(
+    ("keys", "rows", "most"),
+    [
+        ({"num_samples": 3}, range(6), 1),
+        ({"num_samples": 2, "split": "train[:3]"}, range(3), 1),
+        ({"num_samples": 5, "split": "train[4:]"}, (4, 5), 3),
+    ],
+)
+def test_rows_that_llamafactory_draws_become_a_file_whatever_is_trained_beside(
+    keys: dict[str, Any], rows: Sequence[int], most: int, tmp_path: Path
+) -> None:
+    """Of the split's rows as many as are said, each once before any comes again, as there."""
+    found = imported(tmp_path, {"y": entry(), "x": entry(**keys)})
+    assert outputs(found) == [f"a{number}" for number in range(6)]
+    (line,) = [line for line in found.left_out if line.startswith("dataset=x")]
+    assert all(f"{key}={value}" in line for key, value in keys.items())
+    command, _, instead = line.partition("python -c ")[2].partition("; give ")
+    environment = f"HF_HOME={tmp_path}/home"
+    subprocess.run(["sh", "-c", f"{environment} {sys.executable} -c {command}"], check=True, capture_output=True)
+    assert instead == f"'dataset.also=[{{path:{tmp_path}/rows-split.jsonl}}]'"
+    made = Counter(outputs(found, shlex.split(instead)[0])[6:])
+    assert made.total() == keys["num_samples"]
+    assert set(made) <= {f"a{number}" for number in rows}
+    assert max(made.values()) == most
+
+
+HUBS = {"hf_hub_url": "a/hf", "ms_hub_url": "a/ms", "om_hub_url": "a/om"}
+
+
+@pytest.mark.parametrize(
+    ("urls", "hub", "given"),
+    [
+        ("hf ms om", None, "dataset.repository=a/hf dataset.file=FILE"),
+        ("hf ms om", "huggingface", "dataset.repository=a/hf dataset.file=FILE"),
+        ("hf ms om", "modelscope", "dataset.repository=a/ms dataset.file=FILE"),
+        ("hf ms om", "openmind", "dataset.path=FILE"),
+        ("ms om", None, "dataset.repository=a/ms dataset.file=FILE model.hub=modelscope"),
+        ("ms", "huggingface", "dataset.repository=a/ms dataset.file=FILE model.hub=modelscope"),
+        ("hf", "modelscope", "dataset.path=FILE"),
+        ("om", None, "dataset.path=FILE"),
+    ],
+)
+def test_a_hub_is_chosen_as_llamafactory_chooses_it(
+    urls: str, hub: str | None, given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = {f"{name}_hub_url": HUBS[f"{name}_hub_url"] for name in urls.split()}
+    found = import_training({"dataset": "x"}, Registered(tmp_path, {"x": listed}), Launched(hub=hub))
+    (line,) = [line for line in found.left_out if line.startswith("dataset=x: ")]
+    assert line.partition("; give ")[2] == given
+    for variable, name in (("USE_MODELSCOPE_HUB", "modelscope"), ("USE_OPENMIND_HUB", "openmind")):
+        monkeypatch.setenv(variable, str(int(hub == name)))
+    (theirs,) = their_choice({"x": listed})
+    assert line.startswith(f"dataset=x: {theirs.partition('/')[2]}_hub_url={theirs}")
+
+
+def their_choice(entries: dict[str, Any]) -> list[str]:
+    told = json.dumps(entries)
+    done = subprocess.run([sys.executable, "-c", CHOOSE, told], capture_output=True, text=True, check=True)
+    chosen: list[str] = json.loads(done.stdout)
+    return chosen
+
+
+CHOOSE = """
+import ast, json, os, sys
+from types import SimpleNamespace
+from typing import Any
+from harness.trainer.installed import syntax_tree
+parser = syntax_tree("llamafactory/data/parser.py").body
+(function,) = [node for node in parser if getattr(node, "name", "") == "get_dataset_list"]
+function.returns = None
+names = {
+    "DatasetAttr": lambda _, dataset_name: SimpleNamespace(dataset_name=dataset_name, join=lambda entry: None),
+    "use_modelscope": lambda: os.environ["USE_MODELSCOPE_HUB"] == "1",
+    "use_openmind": lambda: os.environ["USE_OPENMIND_HUB"] == "1",
+}
+exec(compile(ast.Module([function], []), "parser", "exec"), names)
+entries = json.loads(sys.argv[1])
+print(json.dumps([each.dataset_name for each in names["get_dataset_list"](list(entries), entries)]))
+"""
+"""LLaMA-Factory's own choice, without the ten seconds of importing it whole."""
+
+
+@pytest.mark.parametrize("wrong", [3, None, "rows.json", ["rows.json"]])
+def test_an_entry_that_is_no_object_is_told(wrong: Any, tmp_path: Path) -> None:
+    found = imported(tmp_path, {"x": wrong, "y": entry()})
+    (line,) = [line for line in found.left_out if line.startswith("dataset=x: ")]
+    shown = '{"x": {"file_name": "FILE"}}'
+    assert line.endswith(f"dataset_info.json says of it is no object; write {shown}, or leave the dataset out")
+    assert f"dataset.path={tmp_path}/rows.json" in found.overrides
+
+
 def test_several_files_are_cut_at_one_count_or_named(tmp_path: Path) -> None:
     same = imported(tmp_path, {"x": entry(split="train[:2]"), "y": entry(split="train[:2]")})
     assert outputs(same) == ["a0", "a1", "a0", "a1"]
@@ -141,7 +236,9 @@ def test_what_llamafactory_passes_over_in_silence_is_named(keys: dict[str, Any],
 @pytest.mark.parametrize(
     ("keys", "told"),
     [
-        ({"num_samples": 3}, "num_samples=3: LLaMA-Factory draws so many by the run's seed; dataset.train_samples=3"),
+        ({"num_samples": "3"}, "num_samples=3: a whole number of rows is needed"),
+        ({"num_samples": 0}, "num_samples=0: a whole number of rows is needed"),
+        ({"num_samples": 3, "split": "test"}, "split=test: a file has the split train alone"),
         ({"ranking": True}, "ranking=True: is for training on preferences"),
         ({"split": "test"}, "split=test: a file has the split train alone"),
         ({"formatting": "openai"}, "formatting=openai: LLaMA-Factory 0.9.5 adds"),

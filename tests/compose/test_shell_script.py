@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.compose.document import Block, blocks
-from harness.compose.shell_script import Command, commands
+from harness.compose.shell_script import Command, commands, unknown
 
 BASH = shutil.which("bash")
 
@@ -21,6 +22,8 @@ SCRIPTS = {
     "lines continued within a word": "run --a\\\n 1 --b\\\n2 \"c\\\nd\" 'e\\\nf'\n",
     "quotes": """X=1; run 'a $X b' "c \\"d\\" $X" e\\ f "" g''h""",
     "a sign of comment within a word": "X=5; run exp#1 a # b c\nrun $X#2",
+    "changed variables": "P=/a/b/c.tar.gz; E=; run ${P%/} ${P%/*} ${P##*/} ${P#*/} ${P%%.*} ${P/b/X} ${P//a/X} "
+    '${E:+y} ${P:+y} ${E:-${P}} ${N:=$P} $N ${P:?msg} "${P%.gz}" ${P#[!x]}',
     "variables": 'M=/m/q; D="a b"; run $M/x ${M}y "$D" $D "${D}z" ${NONE:-def} ${M:-other} "${NONE-x}"',
     "a variable of many words": 'args="--a 1 --b 2"\nargs+=" --c"\nrun $args "$args"',
     "an empty variable": 'E=; run a $E b "$E"',
@@ -88,8 +91,69 @@ def test_the_environment_is_what_is_exported_and_what_stands_in_front() -> None:
 
 
 def test_what_nothing_gives_a_value_stays_visible() -> None:
-    (command,) = told('run $MODEL "${DATA}/x" $(date +%F) `pwd` $1 "$@"')
-    assert command.words[1:] == ["${MODEL}", "${DATA}/x", "$(date +%F)", "`pwd`", "${1}", "${@}"]
+    *_, command = told('run $MODEL "${DATA}/x" $(date +%F) `pwd` $1 "$@" ${2:?give a file} ${MODEL%/} %MODEL%')
+    unknown_words = ["${MODEL}", "${DATA}/x", "$(date +%F)", "`pwd`", "${1}", "${@}", "${2}", "${MODEL}", "%MODEL%"]
+    assert command.words[1:] == unknown_words
+    assert all(unknown(word) for word in unknown_words)
+    assert unknown("${1}") == "$1 is given to the script or function as it is started"
+
+
+@pytest.mark.parametrize(
+    ("script", "words", "line"),
+    [
+        ("a\nOUT=$(run x)", ["run", "x"], 2),
+        ("OUT=`run x`", ["run", "x"], 1),
+        ('y "\nz $(cd d &&\n run "$(pwd)/x")"', ["run", "$(pwd)/x"], 3),
+        ('eval "a \\\n b\nrun x"', ["run", "x"], 3),
+        ("CMD='run x'\neval $CMD", ["run", "x"], 2),
+        ("cat <<EOF > f\na\n$(run x)\nEOF\n", ["run", "x"], 3),
+    ],
+)
+def test_a_command_within_another_is_found_with_its_line(script: str, words: list[str], line: int) -> None:
+    (command,) = [each for each in told(script) if each.words[0] == "run"]
+    assert (command.words, command.line) == (words, line)
+
+
+def test_each_branch_is_told_and_what_it_sets() -> None:
+    script = (
+        "if [ a ] &&\n   [ b ]; then\n  M=1\n  run $M\nelif [ c ]; then run c\nelse\n  run d\nfi\nrun $M\n"
+        "M=2\nrun $M\ncase $1 in\n  x|y) run e;;\n  *)\n    run f\n    ;;\nesac\nrun g\nf() {\n  run h\n}\n"
+    )
+    found = [each for each in told(script) if each.words[0] == "run"]
+    assert {each.words[1]: each.conditions for each in found if each.line not in (9, 11)} == {
+        "1": ["line 4: in a branch: `if [ a ] && [ b ]`; the command is for where that holds"],
+        "c": ["line 5: in a branch: `elif [ c ]`; the command is for where that holds"],
+        "d": ["line 7: in a branch: `else of elif [ c ]`; the command is for where that holds"],
+        "e": ["line 13: in a branch: `case ${1} in x|y)`; the command is for where that holds"],
+        "f": ["line 15: in a branch: `case ${1} in *)`; the command is for where that holds"],
+        "g": [],
+        "h": [],
+    }
+    later = {each.line: each.conditions for each in found}
+    assert later[9] == ["M: is set in a branch: `if [ a ] && [ b ]`; another value may hold where that does not"]
+    assert later[11] == []
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        '$env:A="0,1"; run $env:A',
+        "$Env:A = '0,1'\nrun $env:A",
+        "set A=0,1\nrun %A%",
+        'SET "A=0,1"\nrun "%A%"',
+        "set A=0,1 && run %A%",
+        "setenv A 0,1\nrun $A",
+        "set -gx A 0,1\nrun $A",
+    ],
+)
+def test_other_shells_set_variables_too(script: str) -> None:
+    (command,) = told(script)
+    assert (command.words, command.environment) == (["run", "0,1"], {"A": "0,1"})
+
+
+@pytest.mark.parametrize("text", ["$(" * 5000, "${a:-" * 5000, "eval " * 5000, "`$(" * 999, "if x; then\n" * 5000])
+def test_what_is_opened_again_and_again_is_read_to_its_end(text: str) -> None:
+    assert all(command.words for command in told(text))
 
 
 def test_a_loop_is_known_by_what_it_goes_through() -> None:
@@ -104,6 +168,12 @@ def test_a_blank_behind_a_backslash_and_an_open_quote_are_told_with_their_line()
         "line 1: a blank stands behind the backslash, where a shell ends the command; take it out"
     ]
     assert second.mistakes == ["line 3: a quote (') is opened and never closed"]
+    (commented,) = told("run --a 1 \\  # why\n  --b 2\n")
+    assert commented.mistakes == [
+        "line 1: a comment stands behind the backslash, where a shell ends the command; take it out"
+    ]
+    (unclosed,) = told("run\\\n $(date")
+    assert unclosed.mistakes == ["line 2: $( is opened and never closed"]
 
 
 def test_lines_are_continued_as_windows_shells_do_it_too() -> None:
@@ -114,12 +184,27 @@ def test_lines_are_continued_as_windows_shells_do_it_too() -> None:
 
 
 @pytest.mark.parametrize(
-    "prompt", ["$ ", "% ", "root@host-1:~# ", "(base) me@host:~/LLaMA-Factory$ ", "[root@node data]# ", "!"]
+    "prompt",
+    [
+        "$ ",
+        "% ",
+        "PS C:\\x> ",
+        "C:\\LLaMA Factory>",
+        "root@host-1:~# ",
+        "(base) me@host:~/LLaMA-Factory$ ",
+        "[root@node data]# ",
+        "!",
+    ],
 )
 def test_the_prompt_of_a_terminal_is_no_part_of_a_command(prompt: str) -> None:
     (command,) = told(f"{prompt}A=1 run x\n")
     assert command.words == ["run", "x"]
     assert command.environment == {"A": "1"}
+
+
+def test_the_prompt_of_a_continued_line_is_no_redirection() -> None:
+    (command,) = told("$ run a \\\n> --b c \\\n> --d > log\n")
+    assert command.words == ["run", "a", "--b", "c", "--d"]
 
 
 MARKDOWN = """# How
@@ -173,3 +258,51 @@ def test_only_the_code_of_a_document_is_read_in_one_shell() -> None:
     assert (command.line, command.words, command.environment) == (19, ["run", "x"], {"A": "1"})
     *_, command = told(DIRECTIVES)
     assert (command.line, command.files) == (14, {"x.yaml": "a: 1\n"})
+
+
+OPTIONS = """
+.. code-block:: yaml
+   :linenos:
+   :caption: my.yaml
+
+   a: 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("document", "block"),
+    [
+        (OPTIONS, (5, False, ["my.yaml"], "a: 1")),
+        ("x\n\n> ```yaml\n> # my.yaml\n> a:\n>   - b\n> ```\n\ny\n", (4, False, ["my.yaml"], "# my.yaml\na:\n  - b")),
+        ("> Run it:\n>\n> ```bash\n> run x\n> ```\n", (4, True, [], "run x")),
+        ('```yaml title="my.yaml"\na: 1\n```\n', (2, False, ["my.yaml"], "a: 1")),
+        ("```{.bash}\nrun\N{NO-BREAK SPACE}x\n````\n", (2, True, [], "run x")),
+        ("Say:\n\n~~~sh\nrun x\n", (4, True, [], "run x")),
+    ],
+)
+def test_a_block_is_found_however_a_document_marks_it(document: str, block: tuple[int, bool, list[str], str]) -> None:
+    (found,) = blocks(document)
+    assert (found.line, found.is_shell, sorted(found.names), found.text.strip()) == block
+
+
+def test_the_cells_of_a_notebook_are_its_code() -> None:
+    cells = [
+        ("markdown", "Run `!nothing`"),
+        ("code", 'import os\nos.environ["A"] = "1"  # chips\n%env B=2\n%cd app\nprint(1)'),
+        ("code", "%%writefile conf/my.yaml\na: 1\n"),
+        ("code", "!run x \\\n  --b 'it'"),
+        ("code", "%%bash\nrun y\n"),
+    ]
+    notebook = {"cells": [{"cell_type": kind, "source": text.splitlines(keepends=True)} for kind, text in cells]}
+    text = json.dumps(notebook, indent=1)
+    code = blocks(text)
+    assert [(block.is_shell, sorted(block.names)) for block in code] == [
+        (True, []),
+        (False, ["my.yaml"]),
+        (True, []),
+        (True, []),
+    ]
+    _, first, second = commands([block for block in code if block.is_shell], {})
+    assert (first.words, first.environment, first.folder) == (["run", "x", "--b", "it"], {"A": "1", "B": "2"}, "app")
+    assert "!run x" in text.splitlines()[first.line - 1]
+    assert "run y" in text.splitlines()[second.line - 1]
