@@ -29,6 +29,8 @@ def environment(cache: Path) -> dict[str, str]:
         "HARNESS_CACHE": str(cache),
         "PYTHONPATH": str(Path(__file__).parent.parent),
         "CUDA_VISIBLE_DEVICES": "",
+        # Seconds before each sweep; tests of the forecast turn it on.
+        "HARNESS_FORECAST": "false",
         # Two tests run at once: one core each, or their threads would wait for each other.
         "OMP_NUM_THREADS": "1",
     }

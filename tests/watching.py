@@ -9,6 +9,7 @@ from pathlib import Path
 from harness.devices.sampler import Sampler
 from harness.execution.observer import RunLabel, RunStarted
 from harness.execution.outlook import Outlook
+from harness.memory.forecast import ArmForecast
 from harness.runs.events import Event
 from harness.runs.record import Record, Reply, Score
 
@@ -23,6 +24,7 @@ class Watching:
     planned_runs: list[RunLabel] = field(default_factory=list)
     skipped_runs: list[RunLabel] = field(default_factory=list)
     finished: list[Record] = field(default_factory=list)
+    forecasts: list[ArmForecast] = field(default_factory=list)
 
     def __call__(self, total: int) -> Watching:
         return self
@@ -37,6 +39,9 @@ class Watching:
         assert not self.planned_runs + self.skipped_runs, "it was said too late"
         assert not self.finished, "it was said too late"
         self.outlooks.append(outlook)
+
+    def foreseen(self, arms: Sequence[ArmForecast], is_dry: bool) -> None:
+        self.forecasts.extend(arms)
 
     def planned(self, label: RunLabel, file: Path) -> None:
         self.planned_runs.append(label)

@@ -25,6 +25,7 @@ from harness.runs.record import Divergence, DivergenceKind, Outcome, Record, Rep
 
 if TYPE_CHECKING:
     from harness.execution.outlook import Outlook
+    from harness.memory.forecast import ArmForecast
 
 _SHOWN = (Quantity.DEVICE, Quantity.PROCESS, Quantity.HOST)
 """Which memory is shown: the first that a sensor tells."""
@@ -59,6 +60,15 @@ class Display:
 
         for line in announcement(outlook):
             self.note(line)
+
+    def foreseen(self, arms: Sequence[ArmForecast], is_dry: bool) -> None:
+        from harness.cli.forecast_table import line, show
+        from harness.memory.reasons import reasons
+
+        if is_dry:
+            show(self._console, arms, reasons(arms))
+        else:
+            self.note(line(arms))
 
     def planned(self, label: RunLabel, file: Path) -> None:
         self._begin(label)

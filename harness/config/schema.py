@@ -199,6 +199,10 @@ class DeviceConfig:
     report say so."""
     threads: int | None = None
     """CPU threads of a child process; None: as torch decides."""
+    forecast: bool = True
+    """Say before a sweep starts what memory its arms will need. conf/ takes it from $HARNESS_FORECAST."""
+    refuse_if_over: bool = False
+    """Refuse a sweep of which an arm will not fit, in place of a warning."""
 
 
 @dataclass

@@ -31,6 +31,7 @@ from harness.runs.events import (
     TrainingLoss,
     ValidationLoss,
 )
+from harness.runs.forecasted import Forecast
 from harness.runs.measurements import energy, memory_peaks, read, sharing
 from harness.runs.record import (
     Diagnosis,
@@ -56,6 +57,7 @@ class Progress:
     outcome: Outcome = Outcome.COMPLETED
     reason: str | None = None
     ended: float | None = None
+    forecast: Forecast | None = None
     base_weights: str | None = None
     trained_weights: str | None = None
     log_tail: list[str] = field(default_factory=list)
@@ -116,6 +118,7 @@ def build_record(spec: RunSpec, progress: Progress) -> Record:
         drawn=spec.drawn,
         rows=_last(measured.events, RowsTokenized),
         trained=_last(measured.events, RowsTrained),
+        forecast=progress.forecast,
         memory=memory_peaks(measured.readings, measured.events, progress.baselines),
         runtime_mib=None if imported is None else imported.resident_mib,
         evidence=_last(measured.events, Evidence),

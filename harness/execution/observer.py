@@ -13,6 +13,7 @@ from harness.runs.record import Record, Reply, Score
 
 if TYPE_CHECKING:
     from harness.execution.outlook import Outlook
+    from harness.memory.forecast import ArmForecast
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,9 @@ class Observer(Protocol):
 
     def announced(self, outlook: Outlook) -> None:
         """A sweep is about to start, or to be planned."""
+
+    def foreseen(self, arms: Sequence[ArmForecast], is_dry: bool) -> None:
+        """What memory the arms of a sweep will need; `is_dry`: nothing will be trained."""
 
     def planned(self, label: RunLabel, file: Path) -> None:
         """A dry run has written `file` and trains nothing."""

@@ -89,10 +89,9 @@ class Outlook:
 
 def arms(specs: Sequence[RunSpec]) -> list[PlannedArm]:
     """Return the arms of a sweep in the order in which they start."""
-    grouped: dict[tuple[str, str], PlannedArm] = {}
+    grouped: dict[str, PlannedArm] = {}
     for spec in specs:
-        key = spec.arm, spec.parts.model_dump_json(exclude={"seed"})
-        grouped.setdefault(key, PlannedArm(spec.arm, {})).by_seed[spec.config.seed] = spec
+        grouped.setdefault(spec.of_arm, PlannedArm(spec.arm, {})).by_seed[spec.config.seed] = spec
     return list(grouped.values())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,6 +34,7 @@ from harness.processes.symptoms import diagnose
 from harness.runs import store
 from harness.runs.events import Event, Evidence, Phase
 from harness.runs.folder import RunFolder
+from harness.runs.forecasted import Forecast
 from harness.runs.record import Outcome, Record, Sampling
 from harness.tracking.names import experiment_name
 from harness.tracking.tracker import Tracker
@@ -47,6 +48,8 @@ class Shared:
     planner: Planner
     wanted: frozenset[Path] = frozenset()
     """The folders of all runs that the command asks for."""
+    forecasts: Mapping[str, Forecast] = field(default_factory=dict)
+    """Of the memory of each arm, by `RunSpec.of_arm`."""
     nodes: Nodes = field(default_factory=Nodes)
 
 
@@ -121,7 +124,7 @@ def _settings_if_seen(spec: RunSpec) -> dict[str, str]:
 
 def _attempt(spec: RunSpec, label: RunLabel, shared: Shared) -> Record:
     """Whatever happens from here on ends in a record."""
-    progress = Progress()
+    progress = Progress(forecast=shared.forecasts.get(spec.of_arm))
     spec.folder.path.mkdir(exist_ok=True)
     try:
         device, rows = _as_planned(spec, shared.planner)

@@ -46,10 +46,13 @@ class Sweep:
 
     def __getstate__(self) -> dict[str, Any]:
         # A display, a node's beacon and rows that were read belong to the process that has them.
-        return {"specs": self.specs, "make_observer": self._make_observer}
+        forecasts = dict(self._shared.forecasts)
+        return {"specs": self.specs, "make_observer": self._make_observer, "forecasts": forecasts}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        forecasts = state.pop("forecasts")
         self.__init__(**state)  # type: ignore[misc]
+        self._shared.forecasts = forecasts
 
     @property
     def observer(self) -> Observer:
@@ -66,6 +69,23 @@ class Sweep:
             self.observer.announced(outlook.outlook(specs, done))
             for warning in outlook.warnings(specs):
                 self.observer.warn(warning)
+            if len(done) < len(specs) and specs[0].config.device.forecast:
+                self._forecast(specs)
+
+    def _forecast(self, specs: list[RunSpec]) -> None:
+        """Say what memory the arms will need. Raises UserError where one is to be refused for that."""
+        from harness.execution import forecasts
+
+        try:
+            found = forecasts.forecasts(specs, self._shared.planner.sources)
+        except UserError as error:
+            self.observer.note(f"no forecast of memory: {'; '.join(error.mistakes)}")
+            return
+        forecasts.refused(specs, list(found.values()))
+        self.observer.foreseen(list(found.values()), specs[0].config.dry_run)
+        for warning in forecasts.too_large(list(found.values())):
+            self.observer.warn(warning)
+        self._shared.forecasts = {**self._shared.forecasts, **{key: arm.forecast for key, arm in found.items()}}
 
     def run_point(self, composed: DictConfig) -> str | None:
         """Run what Hydra composed: one point, in another process where its launcher is a parallel one."""

@@ -10,43 +10,58 @@ from harness.compose import checks
 from harness.compose.points import points
 from harness.config.schema import Config
 from harness.data.sources import SourceReader
-from harness.devices import cards
-from harness.devices.cards import Card
-from harness.memory.asked import Arm, arms
+from harness.devices.cards import Card, find
+from harness.memory.asked import arms
 from harness.memory.forecast import ArmForecast, Lengths, forecast
-from harness.memory.places import Place, of_card, of_configuration
+from harness.memory.places import of_card, of_configuration
 
 
-def ask(overrides: Sequence[str], named: Sequence[str], lengths: str = Lengths.CUTOFF.value) -> list[ArmForecast]:
-    """Return the forecast of each arm that a command line asks for, on the cards that are named, else on its device.
+def ask(
+    asked: Config | Sequence[str],
+    cards: Sequence[str] = (),
+    lengths: str = Lengths.CUTOFF.value,
+    *,
+    largest: bool = False,
+) -> list[ArmForecast]:
+    """Return the forecast of each arm, on the cards that are named, else on the device that it is configured for.
 
-    A word without `=` is a file in sweeps/. Raises UserError with all mistakes."""
+    `asked`: a configuration, or the words of a command line, of which one without `=` is a file in sweeps/. `lengths`:
+    cutoff or data. `largest`: with the largest batches that fit on the first card. Raises UserError with all mistakes,
+    before anything is traced."""
     sources = SourceReader(Path.cwd())
     mistakes: list[str] = []
     found: list[Card] = []
-    for name in named:
+    for name in cards:
         try:
-            found.append(cards.find(name))
+            found.append(find(name))
         except UserError as error:
             mistakes += error.mistakes
     if lengths not in list(Lengths):
         near = did_you_mean(lengths, Lengths)
         mistakes.append(f"--lengths {lengths}: {near}there is {', '.join(Lengths)}")
-    words = [text if "=" in text else f"sweeps={text}" for text in overrides]
+    configs: list[Config] = []
     try:
-        asked = points(words, True, lambda config: checks.check_memory(config, sources))
+        configs = _configurations(asked, sources)
     except UserError as error:
-        raise UserError([*mistakes, *error.mistakes]) from None
+        mistakes += error.mistakes
     if mistakes:
         raise UserError(mistakes)
-    configs = [point.config for point in asked]
     if lengths == Lengths.DATA:
         _fetch(configs, sources)
-    return forecast(arms(configs), _places(configs[0], found), sources, Lengths(lengths))
+    places = [of_card(card, configs[0]) for card in found] or [of_configuration(configs[0])]
+    return forecast(arms(configs), places, sources, Lengths(lengths), largest=largest)
 
 
-def _places(config: Config, found: Sequence[Card]) -> list[Place]:
-    return [of_card(card, config) for card in found] or [of_configuration(config)]
+def _configurations(asked: Config | Sequence[str], sources: SourceReader) -> list[Config]:
+    def check(config: Config) -> list[str]:
+        return checks.check_memory(config, sources)
+
+    if isinstance(asked, Config):
+        if mistakes := check(asked):
+            raise UserError(mistakes)
+        return [asked]
+    words = [text if "=" in text else f"sweeps={text}" for text in asked]
+    return [point.config for point in points(words, True, check)]
 
 
 def _fetch(configs: Sequence[Config], sources: SourceReader) -> None:
@@ -56,11 +71,3 @@ def _fetch(configs: Sequence[Config], sources: SourceReader) -> None:
             sources.fetch(source, config.model.hub)
     if mistakes := [mistake for config in configs for mistake in checks.check_rows(config, sources)]:
         raise UserError(list(dict.fromkeys(mistakes)))
-
-
-def of_config(config: Config) -> ArmForecast:
-    """Return the forecast of one configuration on its own device. Raises UserError."""
-    sources = SourceReader(Path.cwd())
-    if mistakes := checks.check_memory(config, sources):
-        raise UserError(mistakes)
-    return forecast([Arm(config.arm or config.method.name, config)], [of_configuration(config)], sources)[0]

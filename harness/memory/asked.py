@@ -51,11 +51,12 @@ def to_trace(
     dataset: Path | None,
     names: tuple[Sequence[str], Sequence[str]] = (("train",), ("validation",)),
     limits_bytes: Sequence[int] = (),
+    fit_bytes: int | None = None,
 ) -> ToTrace:
     """Return what a worker is to trace of an arm on a place.
 
     `dataset`: the dataset_dir that its rows were written to, under `names`, those to train on and those to validate on;
-    None: every row is as long as the cutoff."""
+    None: every row is as long as the cutoff. `limits_bytes` and `fit_bytes`: what torch may take."""
     config = arm.config
     path = config.model.path
     described = _described(config, sources)
@@ -89,6 +90,7 @@ def to_trace(
             "new_tokens": evaluation.max_new_tokens,
             "processes": processes,
             "limits_bytes": list(limits_bytes),
+            "fit_bytes": fit_bytes,
         }
     )
 

@@ -63,20 +63,25 @@ class ArmForecast:
     arm: Arm
     forecast: Forecast
     places: tuple[OnPlace, ...]
-    """Of the first the driver's view in the forecast is."""
+    """Of the first the driver's view in the forecast is, and on it the largest batches fit."""
 
 
 def forecast(
-    arms: Sequence[Arm], places: Sequence[Place], sources: SourceReader, lengths: Lengths = Lengths.CUTOFF
+    arms: Sequence[Arm],
+    places: Sequence[Place],
+    sources: SourceReader,
+    lengths: Lengths = Lengths.CUTOFF,
+    *,
+    largest: bool = False,
 ) -> list[ArmForecast]:
     """Return what each arm needs, on the places of each kind in turn. Rows that a hub has were fetched before.
 
-    Raises UserError where an arm cannot be traced at all."""
+    `largest`: find the largest batches too. Raises UserError where an arm cannot be traced at all."""
     kinds = list(dict.fromkeys((place.kind, place.spec.supports_bf16) for place in places))
     groups = [[place for place in places if (place.kind, place.spec.supports_bf16) == kind] for kind in kinds]
     asked = [(arm, group) for group in groups for arm in arms]
     with tempfile.TemporaryDirectory(prefix="harness-") as folder:
-        jobs = [_job(arm, group, sources, lengths, Path(folder) / "rows") for arm, group in asked]
+        jobs = [_job(arm, group, sources, lengths, Path(folder) / "rows", largest) for arm, group in asked]
         traced = trace(jobs, Path(folder))
     mistakes = [f"{arm.name}: {each.problem}" for (arm, _), each in zip(asked, traced, strict=True) if each.problem]
     if mistakes:
@@ -102,16 +107,20 @@ def trace(jobs: Sequence[ToTrace], folder: Path) -> list[Traced]:
     return [found[job.model_dump_json()] for job in jobs]
 
 
-def _job(arm: Arm, places: Sequence[Place], sources: SourceReader, lengths: Lengths, folder: Path) -> ToTrace:
+def _job(
+    arm: Arm, places: Sequence[Place], sources: SourceReader, lengths: Lengths, folder: Path, largest: bool
+) -> ToTrace:
     first = places[0]
+    surely = _limits_bytes(first, arm.config)[1:]
+    fit_bytes = surely[0] if largest and surely else None
     limits = [limit for place in places for limit in _limits_bytes(place, arm.config)]
     if lengths is Lengths.CUTOFF:
-        return to_trace(arm, first, sources, None, limits_bytes=limits)
+        return to_trace(arm, first, sources, None, limits_bytes=limits, fit_bytes=fit_bytes)
     rows = prepare.draw(arm.config.dataset, sources)
     own = folder / rows.digest()
     if not own.exists():
         prepare.write(rows, own)
-    return to_trace(arm, first, sources, own, (rows.train_names, rows.validation_names), limits)
+    return to_trace(arm, first, sources, own, (rows.train_names, rows.validation_names), limits, fit_bytes)
 
 
 def _limits_bytes(place: Place, config: Config) -> list[int]:
@@ -139,6 +148,7 @@ def _forecast(arm: Arm, places: Sequence[Place], job: ToTrace, traced: Traced, l
             low_mib=max(0.0, peak.peak_allocated_mib - unsure) + first.idle_mib + context.low_mib,
             high_mib=peak.peak_reserved_mib + unsure + first.idle_mib + context.high_mib,
         ),
+        largest=traced.largest,
         untraced=[*traced.untraced, *_left_out(job)],
     )
     fits: list[OnPlace] = []

@@ -73,6 +73,11 @@ class RunSpec(BaseModel):
         return f"{self.arm}-seed{self.config.seed}"
 
     @property
+    def of_arm(self) -> str:
+        """What all runs share that differ in their seeds alone."""
+        return f"{self.arm} {self.parts.model_dump_json(exclude={'seed'})}"
+
+    @property
     def position(self) -> int | None:
         """Its place in the order of its sweep's command, from 1; None: it stands by itself."""
         return self.number + 1 if self.of_sweep else None

@@ -236,6 +236,8 @@ class ToTrace(BaseModel):
     """What torch may take of devices of the kind."""
     expandable: bool = False
     """Whether its allocator is told to make segments that grow."""
+    fit_bytes: PositiveInt | None = None
+    """What the largest batches are to fit in; None: they are not asked for."""
 
 
 class TracedPhase(BaseModel):
@@ -261,6 +263,8 @@ class Traced(BaseModel):
     phases: list[TracedPhase] = []
     full: list[ForecastPhase | None] = []
     """For each limit, the phase that there is no room for; None: all of them fit."""
+    largest: dict[int, int] = {}
+    """Rows of the largest batch that fits, by the tokens of each row; 0: none does."""
     untraced: list[str] = []
     """What was left out, and why."""
     problem: str | None = None

@@ -181,6 +181,12 @@ def _memory(findings: Findings, pictures: Mapping[str, Picture], text: Text) -> 
         pictures.get("memory"),
         _section("memory_phases", text, cost_tables.memory_phases_table(findings.arms, text)),
         _section("memory_parts", text, cost_tables.memory_parts_table(findings.arms, text)),
+        _section(
+            "forecast",
+            text,
+            cost_tables.forecast_table(findings.arms, text),
+            _bullets(cost_tables.fitting(findings.arms, text), text),
+        ),
         _section("sensors", text, cost_tables.sensors_table(runs, text), _bullets(_sampling(runs, text), text)),
     )
 

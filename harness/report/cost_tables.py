@@ -9,16 +9,18 @@ from typing import TypeVar
 
 from harness.comparison.arms import Arm
 from harness.comparison.columns import by_quantity
+from harness.comparison.foretold import foretold
 from harness.comparison.metrics import STEP_SECONDS
 from harness.comparison.parts import MemoryPart, TimePart, memory_parts, time_parts
 from harness.comparison.runs import Run
 from harness.devices.reading import Quantity
-from harness.report.document import Cell, Table
+from harness.report.document import Cell, Number, Table
 from harness.report.markdown import joined
+from harness.report.numbers import number
 from harness.report.tables import listed_values, make, mean, plain_number
 from harness.report.text import Text
 from harness.runs.events import Phase
-from harness.runs.record import MemoryPeak, Record
+from harness.runs.record import MemoryPeak, Outcome, Record
 
 Part = TypeVar("Part", bound=StrEnum)
 
@@ -54,6 +56,56 @@ def memory_parts_table(arms: Sequence[Arm], text: Text) -> Table | None:
             peak = fmean(parts.peak_mib for parts in several)
             rows.append([arm.label, text.QUANTITIES[quantity], plain_number(peak), *map(plain_number, means)])
     return make(text, "memory-parts", [*text.PARTS_HEADERS, *(text.MEMORY_PARTS[part] for part in MemoryPart)], rows)
+
+
+def forecast_table(arms: Sequence[Arm], text: Text) -> Table | None:
+    """Return what was forecast of the peak of training beside what was measured, three rows an arm."""
+    rows: list[list[Cell]] = []
+    for arm in arms:
+        found = [told for run in arm.completed if (told := foretold(run.record)) is not None]
+        for quantity in dict.fromkeys(told.quantity for told in found):
+            several = [told for told in found if told.quantity is quantity]
+            forecast = fmean(told.forecast_mib for told in several)
+            measured = fmean(told.measured_mib for told in several)
+            of_forecast = _means([told.forecast_parts_mib for told in several], MemoryPart)
+            of_measured = _means([told.measured_parts_mib for told in several], MemoryPart)
+            errors = [
+                None if ours is None or theirs is None else ours - theirs
+                for ours, theirs in zip(of_forecast, of_measured, strict=True)
+            ]
+            share = number(100 * (forecast / measured - 1), 1, sign=True)
+            rows += [
+                [arm.label, text.FORECAST, plain_number(forecast), *map(plain_number, of_forecast)],
+                ["", text.QUANTITIES[quantity], plain_number(measured), *map(plain_number, of_measured)],
+                [
+                    "",
+                    text.FORECAST_ERROR,
+                    f"{number(forecast - measured, sign=True)} ({share}%)",
+                    *map(_signed, errors),
+                ],
+            ]
+    headers = [*text.FORECAST_HEADERS, *(text.MEMORY_PARTS[part] for part in MemoryPart)]
+    return make(text, "forecast", headers, rows)
+
+
+def _signed(mib: float | None) -> Number | None:
+    return None if mib is None else Number(number(mib, sign=True), (mib,))
+
+
+def fitting(arms: Sequence[Arm], text: Text) -> list[str]:
+    """Return of each arm that ran out of memory what would have fitted, as it was forecast."""
+    told = []
+    for arm in arms:
+        full = [run.record for run in arm.runs if run.record.status is Outcome.OUT_OF_MEMORY]
+        forecast = next((record.forecast for record in full if record.forecast is not None), None)
+        if forecast is None:
+            continue
+        peak, rows = forecast.peak, forecast.largest.get(forecast.tokens)
+        needs = text.NEEDED.format(
+            arm=arm.label, rows=forecast.rows, tokens=forecast.tokens, mib=number(peak.peak_device_mib)
+        )
+        told.append(needs if not rows else f"{needs} {text.FITTING.format(rows=rows)}")
+    return told
 
 
 def _means(several: Sequence[Mapping[Part, float]], parts: Iterable[Part]) -> list[float | None]:

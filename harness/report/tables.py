@@ -24,7 +24,7 @@ MOST_VALUES = 10
 """Of an arm's values that stand one by one; beyond, the lowest and the highest."""
 KEYS = (
     *("accuracy", "accuracy-differences", "flips", "merging", "prompts", "memory", "memory-differences"),
-    *("memory-phases", "memory-parts", "sensors", "time", "time-differences", "time-parts", "energy"),
+    *("memory-phases", "memory-parts", "forecast", "sensors", "time", "time-differences", "time-parts", "energy"),
     *("energy-differences", "power", "evidence", "rows", "trained", "fairness", "variations", "arms", "runs"),
     *("margins", "verdicts", "environment"),
 )

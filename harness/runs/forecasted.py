@@ -80,6 +80,9 @@ class Forecast(BaseModel):
     """`cutoff`: every row is taken to be as long as training.cutoff_length. `data`: the longest that there is."""
     phases: list[PhaseForecast]
     band: Band
+    largest: dict[int, int] = {}
+    """Rows of the largest batch that fits, by the tokens of each row; 0: none does. Where it was asked for, and where
+    the run's own batch does not fit."""
     untraced: list[str] = []
     """What the forecast leaves out, and why."""
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, computed_field
 
 from harness.devices.reading import Quantity
 from harness.runs.events import AdapterChecked, Evidence, FirstStep, Phase, RowsTokenized, RowsTrained
+from harness.runs.forecasted import Forecast
 
 SCHEMA_VERSION = 1
 
@@ -402,6 +403,8 @@ class Record(BaseModel):
     """What LLaMA-Factory made of these; None: it read them as it trained, or it did not come so far."""
     trained: RowsTrained | None = None
     """What the trainer was given, in its order; None: an older version, or it did not come so far."""
+    forecast: Forecast | None = None
+    """Of its memory, made before it started; None: none was made, or an older version."""
     memory: list[MemoryPeak] = []
     runtime_mib: float | None = None
     """Resident memory of the training process before it loaded anything."""

@@ -13,10 +13,13 @@ from harness.base.garbage import uncollected
 from harness.processes.jobs import ForecastJob, ToTrace, Traced, TracedPhase
 from harness.workers import compat, lifecycle
 
+_LENGTHS = (512, 1024, 2048, 4096, 8192, 16384, 32768)
+"""In tokens, for which the largest batch is looked for."""
+
 if TYPE_CHECKING:
     from harness.devices.allocator import CachingAllocator
     from harness.runs.forecasted import ForecastPhase
-    from harness.workers.tracing.steps import Process
+    from harness.workers.tracing.steps import Process, Tracer
 
 
 def main(job: ForecastJob) -> None:
@@ -43,7 +46,8 @@ def _traced(arm: ToTrace, tokenizer: Path, folder: Path) -> Traced:
     except model_files.UnreachableError as error:
         return Traced(problem=str(error))
     except (Exception, SystemExit) as error:
-        return Traced(problem=f"could not be traced: {type(error).__name__}: {' '.join(str(error).split())[:500]}")
+        said = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
+        return Traced(problem=f"cannot be followed without weights and device: {said}; measure it with training=probe")
 
 
 def _trace(arm: ToTrace, arguments: dict[str, Any]) -> Traced:
@@ -63,12 +67,29 @@ def _trace(arm: ToTrace, arguments: dict[str, Any]) -> Traced:
     if arm.questions is not None:
         asked = rows.prompt_tokens(arguments, arm.question_texts) if arm.question_texts else tokens
         processes.append(tracer.answer(Questions(arm.questions, asked, arm.new_tokens)))
+    filled = -(-tokens // 8) * 8
+    full = [_full(processes, limit, arm.expandable) for limit in arm.limits_bytes]
+    largest = {}
+    if arm.fit_bytes is not None:
+        largest = _largest(tracer, arm, arm.fit_bytes, [each for each in _LENGTHS if each <= tracer.max_tokens])
+    elif full and full[0] is not None:
+        largest = _largest(tracer, arm, arm.limits_bytes[-1], [filled])
     return Traced(
-        tokens=-(-tokens // 8) * 8,
+        largest=largest,
+        tokens=filled,
         phases=[phase for process in processes for phase in _phases(process, arm)],
-        full=[_full(processes, limit, arm.expandable) for limit in arm.limits_bytes],
+        full=full,
         untraced=tracer.untraced,
     )
+
+
+def _largest(tracer: Tracer, arm: ToTrace, limit_bytes: int, lengths: list[int]) -> dict[int, int]:
+    from harness.workers.tracing.scaling import Scaling
+    from harness.workers.tracing.steps import Batch
+
+    several = arm.processes > 1
+    scaling = Scaling(lambda rows, tokens: tracer.train(Batch(rows, tokens, padded=False), None, several))
+    return {tokens: scaling.most_rows(tokens, limit_bytes) for tokens in lengths}
 
 
 def _phases(process: Process, arm: ToTrace) -> list[TracedPhase]:

@@ -252,5 +252,6 @@ def _matmul_of_processors(
     threshold: float = 0.0,
     bias: torch.Tensor | None = None,
 ) -> Any:
-    function = bitsandbytes_functions.MatMul8bitFp if state.is_training else bitsandbytes_functions.MatMul8bitLt
-    return function.apply(A, B, out, bias, state)
+    if not state.is_training:
+        return _matmul_without_outliers(A, B, out, state, threshold, bias)
+    return bitsandbytes_functions.MatMul8bitFp.apply(A, B, out, bias, state)

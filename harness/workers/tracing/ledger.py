@@ -95,9 +95,9 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Book bytes that a kernel takes and gives back at once."""
         if not size:
             return
-        index, size = _PARTS.index(part), rounded(size)
+        index = _PARTS.index(part)
         number = self._add(size, index)
-        self._remove(number, size, index)
+        self._remove(number, rounded(size), index)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -132,12 +132,12 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
         key = storage._cdata
         if key in self._held:
             return
-        size = rounded(storage.nbytes())
+        size = storage.nbytes()
         if not size:
             return
         if part == _ACTIVATIONS and tensor.dim() and tensor.shape[-1] == self._vocabulary:
             part = _LOSS
-        self._held[key] = _Held(self._add(size, part), size, part)
+        self._held[key] = _Held(self._add(size, part), rounded(size), part)
         self._references[key] = weakref.ref(storage, partial(self._free, key))
 
     def _free(self, key: int, _: object) -> None:
@@ -148,6 +148,7 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _add(self, size: int, part: int) -> int:
         self._numbers += 1
         self.events.append((self._numbers, size))
+        size = rounded(size)
         self._now[part] += size
         self._total += size
         if self._total > self._peak:

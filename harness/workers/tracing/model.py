@@ -29,6 +29,8 @@ def without_weights(device: torch.device, padded: bool) -> Iterator[None]:
         stays = patch.object(TrainingArguments, "place_model_on_device", new_callable=PropertyMock, return_value=False)
         stack.enter_context(stays)
         if device.type == "meta":
+            # It keeps the codes of double quantization for the next model.
+            stack.enter_context(patch.dict(bitsandbytes.functional.name2qmap))
             # Its own makes an empty one first, where the device cannot be exchanged.
             stack.enter_context(patch.object(bitsandbytes.nn.Params4bit, "__deepcopy__", _copied))
             no_packing = patch.object(masking_utils, "find_packed_sequence_indices", lambda _: None)

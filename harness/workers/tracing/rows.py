@@ -6,10 +6,14 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 from llamafactory.data import get_dataset, get_template_and_fix_tokenizer
-from llamafactory.hparams import get_train_args
+from llamafactory.hparams import get_train_args, parser
 from llamafactory.model import load_tokenizer
+
+_LEFT_OUT = ("deepspeed", "ddp_backend", "fp16", "pissa_init")
+"""What asks for the device, and PiSSA, which looks at the weights and changes neither their size nor the adapter's."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class Longest:
 
 def longest(arguments: Mapping[str, Any]) -> Longest:
     """Return how long the longest rows of the datasets are that the arguments name. Raises what LLaMA-Factory does."""
-    model_arguments, data_arguments, training_arguments, _, _ = get_train_args(for_the_parser(arguments))
+    model_arguments, data_arguments, training_arguments, _, _ = parsed(arguments)
     module = load_tokenizer(model_arguments)
     template = get_template_and_fix_tokenizer(module["tokenizer"], data_arguments)
     found = get_dataset(template, model_arguments, data_arguments, training_arguments, stage="sft", **module)
@@ -37,7 +41,7 @@ def longest(arguments: Mapping[str, Any]) -> Longest:
 
 def prompt_tokens(arguments: Mapping[str, Any], texts: Sequence[str]) -> int:
     """Return how many tokens the longest of the questions has in the template of the training."""
-    model_arguments, data_arguments, _, _, _ = get_train_args(for_the_parser(arguments))
+    model_arguments, data_arguments, _, _, _ = parsed(arguments)
     tokenizer = load_tokenizer(model_arguments)["tokenizer"]
     template = get_template_and_fix_tokenizer(tokenizer, data_arguments)
     answer = {"role": "assistant", "content": ""}
@@ -45,9 +49,14 @@ def prompt_tokens(arguments: Mapping[str, Any], texts: Sequence[str]) -> int:
     return max(map(len, prompts))
 
 
-def for_the_parser(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a training so that LLaMA-Factory takes them without its device."""
-    given = {name: value for name, value in arguments.items() if name not in ("deepspeed", "ddp_backend", "fp16")}
+def parsed(arguments: Mapping[str, Any]) -> tuple[Any, Any, Any, Any, Any]:
+    """Return LLaMA-Factory's reading of the arguments of a training, whose device is not here. Raises what it does."""
+    with patch.object(parser, "is_torch_bf16_gpu_available", lambda: True):
+        return get_train_args(_without_device(arguments))
+
+
+def _without_device(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    given = {name: value for name, value in arguments.items() if name not in _LEFT_OUT}
     half = bool(arguments.get("bf16") or arguments.get("fp16"))
     # Mixed precision with fp16 takes what it takes with bf16, but for its scaler's few numbers.
     given |= {"use_cpu": True, "bf16": half, "report_to": "none", "output_dir": tempfile.gettempdir()}

@@ -11,8 +11,7 @@ import torch
 from llamafactory.data import SFTDataCollatorWith4DAttentionMask, get_template_and_fix_tokenizer
 from llamafactory.data.mm_plugin import BasePlugin, get_mm_plugin
 from llamafactory.extras.constants import IGNORE_INDEX
-from llamafactory.hparams import get_train_args
-from llamafactory.model import load_model, load_tokenizer
+from llamafactory.model import load_config, load_model, load_tokenizer
 from llamafactory.train.sft.trainer import CustomSeq2SeqTrainer
 from torch import nn
 from transformers import DynamicCache
@@ -23,9 +22,7 @@ from harness.workers.evidence import is_quantized
 from harness.workers.tracing import kernels
 from harness.workers.tracing.ledger import Booked, Ledger
 from harness.workers.tracing.model import constants_of, without_weights
-from harness.workers.tracing.rows import for_the_parser
-
-_FUSED = "adamw_torch_fused"
+from harness.workers.tracing.rows import parsed
 
 
 @dataclass(frozen=True)
@@ -74,20 +71,28 @@ class Tracer:
     def __init__(self, arguments: dict[str, Any], kind: str, device: str = "meta") -> None:
         self._kind = kind
         self._device = torch.device(device)
-        self._arguments = for_the_parser(arguments)
+        self._arguments = arguments
         self.untraced: list[str] = []
         """What is left out of the figures, and why."""
-        self._optimizer = str(arguments.get("optim", _FUSED))
+        if arguments.get("pissa_init"):
+            self._leave_out("pissa_init: what it takes to decompose the weights before the training")
+
+    @property
+    def max_tokens(self) -> int:
+        """How many tokens a row may have."""
+        model_arguments, _, _, _, _ = parsed(self._arguments)
+        config = load_config(model_arguments).get_text_config()
+        return int(getattr(config, "max_position_embeddings", 0) or 2**62)
 
     def train(self, batch: Batch, validation: Batch | None, several: bool = False) -> Process:
         """Load, take two steps, validate. `several`: with other processes, which it shares its gradients with."""
-        model_arguments, data_arguments, arguments, finetuning, _ = get_train_args(dict(self._arguments))
+        model_arguments, data_arguments, arguments, finetuning, _ = parsed(self._arguments)
         module = load_tokenizer(model_arguments)
         template = get_template_and_fix_tokenizer(module["tokenizer"], data_arguments)
         if type(template.mm_plugin) is not BasePlugin:
             # LLaMA-Factory gives a row without an image a small one.
             template.mm_plugin = get_mm_plugin("base")
-            self.untraced.append("images, videos and sounds, and what the part of the model that takes them computes")
+            self._leave_out("images, videos and sounds, and what the part of the model that takes them computes")
         with self._on_device(batch.padded or bool(batch.tokens % 8)):
             model = load_model(module["tokenizer"], model_arguments, finetuning, True)
             collator = SFTDataCollatorWith4DAttentionMask(
@@ -118,24 +123,26 @@ class Tracer:
             trainer.create_optimizer()
             ledger = self._ledger(model)
             process = Process(ledger.events)
-            with ledger, self._told(ForecastPhase.TRAIN):
+            with ledger:
                 _book_loaded(ledger, model, process)
                 count = self._take_steps(ledger, trainer, wrapped, self._inputs(collator, batch), several)
                 process.steps.append(_ended(ForecastPhase.TRAIN, ledger))
                 if validation is not None:
                     trainer._get_num_items_in_batch = lambda *_: count
                     wrapped.eval()
-                    trainer.prediction_step(wrapped, self._inputs(collator, validation), prediction_loss_only=True)
+                    with self._told(ForecastPhase.VALIDATE):
+                        trainer.prediction_step(wrapped, self._inputs(collator, validation), prediction_loss_only=True)
                     process.steps.append(_ended(ForecastPhase.VALIDATE, ledger))
                 process.steps.append(_ended(ForecastPhase.SAVE, ledger))
         return process
 
     def answer(self, questions: Questions) -> Process:
         """Load what was trained, read the questions, and give the last of the new tokens."""
-        model_arguments, _, _, finetuning, _ = get_train_args(dict(self._arguments))
+        model_arguments, _, _, finetuning, _ = parsed(self._arguments)
         tokenizer = load_tokenizer(model_arguments)["tokenizer"]
         with self._on_device(padded=questions.rows > 1):
-            model = load_model(tokenizer, model_arguments, finetuning, True)
+            # An adapter has to be made, as for a training; a model is scored in another precision than trained in.
+            model = load_model(tokenizer, model_arguments, finetuning, finetuning.finetuning_type == "lora")
             if not any(map(is_quantized, model.modules())) and hasattr(model, "get_base_model"):
                 # LLaMA-Factory merges the adapter into a base that is not quantized.
                 model = model.unload()
@@ -158,7 +165,11 @@ class Tracer:
             if self._device.type != "meta":
                 raise
             said = " ".join(str(error).split())[:200]
-            self.untraced.append(f"{phase}: the model's own code cannot be followed without numbers ({said})")
+            self._leave_out(f"{phase}: the model's own code cannot be followed without numbers ({said})")
+
+    def _leave_out(self, what: str) -> None:
+        if what not in self.untraced:
+            self.untraced.append(what)
 
     @contextmanager
     def _on_device(self, padded: bool) -> Iterator[None]:
@@ -197,7 +208,7 @@ class Tracer:
             with ledger.making(MemoryPart.GRADIENTS):
                 buckets = [torch.empty_like(parameter) for parameter in trained]
         batch = {name: torch.empty_like(value).copy_(value) for name, value in inputs.items()}
-        count = torch.tensor(inputs["labels"].numel(), device=self._device)
+        count = torch.full((), inputs["labels"].numel(), device=self._device)
         for _ in range(2):
             trainer.training_step(model, dict(batch), num_items_in_batch=count)
             with ledger.making(MemoryPart.OPTIMIZER):
@@ -209,7 +220,7 @@ class Tracer:
         return count
 
     def _step(self, optimizer: torch.optim.Optimizer, trained: Sequence[nn.Parameter]) -> None:
-        if self._device.type != "meta" or self._optimizer != _FUSED:
+        if self._device.type != "meta" or not optimizer.defaults.get("fused"):
             optimizer.step()
             return
         # The fused kernel has none for the meta device; it works in place.

@@ -33,6 +33,7 @@ class Titles(FigureTexts, ChangeTexts, PageTexts, Names):
         "memory": "Memory",
         "memory_phases": "Memory by phase",
         "memory_parts": "Memory by part",
+        "forecast": "Forecast and measured memory",
         "sensors": "How memory was measured",
         "time": "Time",
         "time_parts": "Where a run's time goes",
@@ -79,6 +80,11 @@ class Titles(FigureTexts, ChangeTexts, PageTexts, Names):
             "The peak of the training phase and what it consists of, the mean over an arm's completed runs, in MiB. "
             "What was measured and no part explains is named so; it is below 0 where the parts did not reach their "
             "peaks together."
+        ),
+        "forecast": (
+            "The peak of the training phase as it was forecast before the start and as it was measured, the mean over "
+            "an arm's completed runs, in MiB; an error below 0 is a forecast that was too low. On a CPU the process as "
+            "it was before it loaded anything is in neither, and what the C library and oneDNN keep is not forecast."
         ),
         "time": (
             "Seconds a step are the median of the optimizer steps after the first, which warm up. The wall time of the "
@@ -140,6 +146,7 @@ class Titles(FigureTexts, ChangeTexts, PageTexts, Names):
     )
     PHASE_HEADERS: Sequence[str] = ("Arm", "Quantity (MiB)", "Sensor")
     PARTS_HEADERS: Sequence[str] = ("Arm", "Peak of", "Peak")
+    FORECAST_HEADERS: Sequence[str] = ("Arm", "", "Peak")
     TIME_PARTS_HEADERS: Sequence[str] = ("Arm", "Whole run")
     ENERGY_HEADERS: Sequence[str] = (
         *("Arm", "Mean power (W)", "Idle power (W)", "Highest temperature (°C)", "Seconds covered"),
@@ -269,6 +276,10 @@ class Titles(FigureTexts, ChangeTexts, PageTexts, Names):
     """From the lowest to the highest of several values."""
     COUNTED_SEEDS = "{count:,} seeds"
     AGAINST = "{arm} against {baseline}"
+    FORECAST = "forecast"
+    FORECAST_ERROR = "error"
+    NEEDED = "{arm} ran out of memory; {rows} x {tokens:,} tokens were forecast to need {mib} MiB."
+    FITTING = "By the forecast a batch of {rows} would have fitted."
     UNSCORED = "{run}: {target} could not be scored: {why}"
     SAMPLING = "{readings:,} readings in all, one every {intervals}; {gaps:,} failed or came late."
     UNREAD = "{folder}: damaged lines of its events and readings, which are in no figure: {lines:,}."

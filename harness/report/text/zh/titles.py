@@ -34,6 +34,7 @@ class Titles(FigureTexts, ChangeTexts, PageTexts, Names, english.Titles):
         "memory": "显存与内存",
         "memory_phases": "各阶段的峰值",
         "memory_parts": "峰值的构成",
+        "forecast": "预测与实测",
         "sensors": "测量方式",
         "time": "耗时",
         "time_parts": "一次运行的时间构成",
@@ -70,6 +71,10 @@ class Titles(FigureTexts, ChangeTexts, PageTexts, Names, english.Titles):
         "memory_parts": (
             "训练阶段的峰值及其构成，取该组已完成运行的均值，单位 MiB。已测得但无法归入任何部分的，列为“未能归因”；"
             "各部分不在同一时刻达到峰值时，该值可为负。"
+        ),
+        "forecast": (
+            "训练阶段峰值在开始前的预测与实测，取该组已完成运行的均值，单位 MiB；误差为负，说明预测偏低。"
+            "在 CPU 上，两者都不含加载之前进程已占用的内存，且不预测 C 库与 oneDNN 自行保留的部分。"
         ),
         "time": (
             "单步耗时取优化器各步耗时的中位数，不计最初用于预热的几步。旁边列出训练和整次运行的实际耗时，其中包含预热。"
@@ -114,6 +119,7 @@ class Titles(FigureTexts, ChangeTexts, PageTexts, Names, english.Titles):
     )
     PHASE_HEADERS: Sequence[str] = ("组", "指标（MiB）", "传感器")
     PARTS_HEADERS: Sequence[str] = ("组", "峰值所指", "峰值")
+    FORECAST_HEADERS: Sequence[str] = ("组", "", "峰值")
     TIME_PARTS_HEADERS: Sequence[str] = ("组", "整次运行")
     ENERGY_HEADERS: Sequence[str] = ("组", "平均功率（W）", "空闲功率（W）", "最高温度（°C）", "覆盖时长（s）")
     EVIDENCE_HEADERS: Sequence[str] = (
@@ -234,6 +240,10 @@ class Titles(FigureTexts, ChangeTexts, PageTexts, Names, english.Titles):
     SPAN = "{lowest} 至 {highest}"
     COUNTED_SEEDS = "{count:,} 个种子"
     AGAINST = "{arm} 对比 {baseline}"
+    FORECAST = "预测"
+    FORECAST_ERROR = "误差"
+    NEEDED = "{arm} 内存不足；按预测，{rows} x {tokens:,} 个 token 需要 {mib} MiB。"
+    FITTING = "按预测，批大小 {rows} 可以容纳。"
     UNSCORED = "{run}：{target} 无法评分：{why}"
     SAMPLING = "共 {readings:,} 次读数，间隔 {intervals}；其中 {gaps:,} 次失败或延迟。"
     UNREAD = "{folder}：事件和读数中有 {lines:,} 行已损坏，未计入任何数值。"
