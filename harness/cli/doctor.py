@@ -15,7 +15,8 @@ def doctor(
         str | None, typer.Option(help="cpu, cuda or ascend; default: whatever shows signs of being here.")
     ] = None,
     log: Annotated[
-        Path | None, typer.Option(help="Read a failed run's log instead, and name the cause and the fix.")
+        Path | None,
+        typer.Option(help="Read a failed run's log instead (- is standard input), and name the cause and the fix."),
     ] = None,
 ) -> None:
     """What on this machine keeps a run from working, and the fix for it. Exit status 1 when something failed."""
@@ -33,20 +34,21 @@ def doctor(
 
 def _read(log: Path) -> int:
     """Print what is known of the symptoms in a log and return the exit status. Raises UserError."""
-    from harness.base.decoding import decoded
-    from harness.base.errors import UserError
-    from harness.processes.symptoms import diagnoses
+    from harness.doctor.log import read_log
+    from harness.processes.symptoms import diagnoses, unknown_exception
 
-    try:
-        text = decoded(log.read_bytes())
-    except OSError as error:
-        raise UserError(f"{log}: {error.strerror}; a run's logs are in outputs/SWEEP/RUN/logs") from None
+    name = "standard input" if log == Path("-") else str(log)
+    text, left_out_bytes = read_log(log, name)
+    if left_out_bytes:
+        typer.echo(f"{name}: too long, {left_out_bytes / 2**20:.1f} MiB in its middle were not read")
     known = diagnoses(text)
+    if exception := unknown_exception(text):
+        typer.echo(f"{name}: its last exception is {exception}: not known here")
     for place, diagnosis in enumerate(known):
         if not diagnosis.decisive and (place == 0 or known[place - 1].decisive):
-            typer.echo("in the log too, but not what ended the run:")
+            typer.echo("also in the log:")
         typer.echo(f"{diagnosis.line}\n  cause:  {diagnosis.cause}\n  fix:    {diagnosis.fix}")
         typer.echo(f"  source: {diagnosis.source}")
-    if not known:
-        typer.echo(f"{log}: none of the symptoms that are known; its last lines are the best hint")
+    if not known and not exception:
+        typer.echo(f"{name}: none of the symptoms that are known; its last lines are the best hint")
     return FAILED if known else 0

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.processes.passages import TRACKERS
+
 
 @dataclass(frozen=True)
 class Symptom:
@@ -20,7 +22,9 @@ class Symptom:
     source: str
     """Who says so."""
     elsewhere: bool = False
-    """It tells that another process failed or is slow, not why."""
+    """It tells that another process failed or is slow, or a tracker's server, not why."""
+    printed: str = ""
+    """How the words stand in a line that no traceback led to, where people quote them; empty: as in any other."""
 
 
 def _code(*numbers: int) -> str:
@@ -32,27 +36,41 @@ def _code(*numbers: int) -> str:
 
 _EMBEDDINGS = r"(?:embed_tokens|word_embeddings|tok_embeddings|embed_in|embed_out|\bwte|lm_head|output_layer)\b"
 
+_NO_MEMORY = (
+    r"NPUWorkspaceAllocator tried to allocate|CUDA error: out of memory|Cuda failure (2 )?'out of memory'"
+    r"|CUBLAS_STATUS_ALLOC_FAILED when calling"
+)
+
 SYMPTOMS: tuple[Symptom, ...] = (
     # --- Ended from outside: nothing was said after it.
     Symptom(
         r"DefaultCPUAllocator: (can't|not enough)|Cannot allocate memory|(?<!OutOf)MemoryError\b|std::bad_alloc"
         r"|the host ran out of memory|(?i:out of memory: killed process)|\bOOMKilled\b|\boom[-_]kill\b"
-        r"|task \d+: Out Of Memory",
+        r"|task \d+: Out Of Memory|Some of your processes may have been killed by the cgroup out-of-memory"
+        r"|error: Exceeded (step|job) memory limit|fork: 无法分配内存",
         "the host's memory is full",
         "a smaller training.batch_size or training.cutoff_length, or a machine with more memory",
         "torch's c10/core/impl/alloc_cpu.cpp; Linux (ENOMEM, oom_kill); Kubernetes and Slurm",
     ),
     Symptom(
-        r"(?i:(code|status)( is)?\s*[:=]?\s*)(-9|137)\b|(?i:\bsignal:? (9|SIGKILL|Killed)\b)|Signals\.SIGKILL"
-        r"|\b(got|received|sent) SIGKILL"
+        r"((?i:code|status)|退出码|退出状态)( is)?\s*[:：=]?\s*(-9|137)\b|(?i:\bsignal:? (9|SIGKILL|Killed)\b)"
+        r"|Signals\.SIGKILL|\b(got|received|sent) SIGKILL"
         # The shell's own words.
         r"|^(\S+: line \d+:\s+\d+ |\[\d+\][+-]?\s+(\d+ )?)?[Kk]illed"
-        r"((: 9)?\s*$|\s{2,}\S|\s+\S*(python|torchrun|llamafactory))",
+        r"((: 9)?\s*$|\s{2,}\S|\s+\S*(python|torchrun|llamafactory))"
+        r"|^(\S+: ?行 ?\d+:\s+\d+ |\[\d+\][+-]?\s+(\d+ )?)?已杀死(\s*$|\s{2,})",
         "a process was killed (SIGKILL): most often by the kernel, because the host's memory is full, else by whoever "
         "manages the machine [inferred]",
         "dmesg on the host tells whether the kernel did it; then a smaller training.batch_size or "
         "training.cutoff_length, fewer llamafactory.preprocessing_num_workers, or more memory for the container or job",
         "torch/distributed/elastic/multiprocessing; DeepSpeed's launcher; LlamaFactory#4629 and #9116",
+    ),
+    Symptom(
+        r"CANCELLED AT \S+ DUE TO TIME LIMIT",
+        "Slurm ended the job, whose time was up",
+        "ask for more time (sbatch --time=D-HH:MM:SS, up to the partition's limit in `sinfo`), or train less: fewer "
+        "training.epochs or dataset.train_samples",
+        "Slurm's slurmstepd; zetta_utils#671",
     ),
     # --- The libraries do not load.
     Symptom(
@@ -119,12 +137,19 @@ SYMPTOMS: tuple[Symptom, ...] = (
     ),
     # --- Something is full.
     Symptom(
-        r"NPU out of memory|NPUWorkspaceAllocator tried to allocate|CUDA out of memory|CUDA error: out of memory"
-        r"|Cuda failure (2 )?'out of memory'",
+        rf"(?:CUDA|NPU|HIP) out of memory|{_NO_MEMORY}",
         "the chip's memory is full",
         "training.batch_size=1 with more training.gradient_accumulation, a shorter training.cutoff_length, or "
         "method=qlora; `npu-smi info` or nvidia-smi shows who else holds memory",
-        "torch-npu's NPUCachingAllocator.cpp; torch's CUDACachingAllocator.cpp; LlamaFactory#5491",
+        "torch-npu's NPUCachingAllocator.cpp; torch's CUDACachingAllocator.cpp; LlamaFactory#5491; Qwen3#873",
+        printed=rf"(?:CUDA|NPU|HIP) out of memory(?=\. ?(?:Tried to allocate|\()|[. ]*$)|{_NO_MEMORY}",
+    ),
+    Symptom(
+        r"Some modules are dispatched on the CPU or the disk(\. Make sure you have)?",
+        "the quantized model does not fit into the memory that is free on the chips: parts of it would go to the CPU",
+        "end what else holds memory (nvidia-smi or `npu-smi info` shows it); a smaller model, or fewer bits "
+        "(quantization=nf4)",
+        "transformers/quantizers/quantizer_bnb_4bit.py",
     ),
     Symptom(
         r"\bEL0004\b|\bEL0019\b|\bEI0007\b|\bEI0011\b|driver error: ?out of memory|alloc(ate)? device memory failed"
@@ -151,19 +176,30 @@ SYMPTOMS: tuple[Symptom, ...] = (
     ),
     Symptom(
         # With `>: ` before it, it is about a file in /dev/shm.
-        r"(?<!>: )No space left on device",
+        r"(?<!>: )No space left on device|设备上没有空间",
         "the disk is full",
         "free some, or set output= to a folder on another disk",
         "Linux (ENOSPC)",
+        printed=r"(?<!>)(: |\] )No space left on device|: 设备上没有空间",
+    ),
+    Symptom(
+        r"Disk quota exceeded|超出磁盘限额",
+        "this user's share of the disk is used up",
+        "free some (`quota -s` tells what is left), or set output=, and HF_HOME for what is fetched, to another disk",
+        "Linux (EDQUOT)",
+        printed=r"(: |\] )(Disk quota exceeded|超出磁盘限额)",
     ),
     Symptom(
         r"Too many open files",
         "the limit of open files is reached",
         "ulimit -n 65535 in the shell that starts the run",
         "Linux (EMFILE)",
+        printed=r"(: |\] |^)Too many open files",
     ),
     Symptom(
-        r"can't start new thread|pthread_create failed|Resource temporarily unavailable",
+        # The same words of another call tell of a lock, or of a pipe that is full.
+        r"can't start new thread|pthread_create failed|Thread creation failed: |\bfork\b.*: Resource temporarily"
+        r"|\bfork: .*资源暂时不可用",
         "the limit of processes and threads is reached",
         "ulimit -u unlimited, in a container docker run --pids-limit=-1; OMP_NUM_THREADS=4 needs fewer",
         "Linux (EAGAIN); Python's and OpenMP's own messages",
@@ -198,17 +234,58 @@ SYMPTOMS: tuple[Symptom, ...] = (
         "torch/nn/modules/module.py; accelerate/utils/modeling.py; LlamaFactory#3125, #4832 and #5262",
     ),
     Symptom(
-        r"Cannot find (valid|sufficient) samples",
+        r"Cannot find (valid|sufficient) samples(, check|, consider)?",
         "no row of the data was left to train on: its keys or its format are not those that are declared, or there "
         "are too few rows",
         "name the rows' keys in dataset.columns and their format in dataset.formatting; `harness data --output FOLDER` "
         "writes the rows as they would be trained on",
         "llamafactory/data/loader.py; LlamaFactory#2577 and #7065",
     ),
+    Symptom(
+        r"Undefined dataset \S+ in dataset_info\.json",
+        "dataset_info.json, by which LLaMA-Factory finds data, has no entry of that name",
+        "name it as an entry there does, or give the file itself: dataset.path=FILE",
+        "llamafactory/data/parser.py",
+    ),
+    Symptom(
+        r"Template \S+ does not exist",
+        "LLaMA-Factory has no template of that name",
+        "model.template=NAME, as one is registered in the installed llamafactory/data/template.py (qwen, llama3 ...)",
+        "llamafactory/data/template.py",
+    ),
+    Symptom(
+        r"does not recognize this architecture|Unrecognized configuration class <class"
+        r"|Unrecognized model in \S.* Should have a `model_type`",
+        "the installed transformers does not know this type of model, or config.json names none",
+        "install a transformers that knows it (config.json's transformers_version, or the model's page, tells which); "
+        "model.trust_remote_code=true where the model brings code of its own; else fetch its config.json again",
+        "transformers/models/auto/configuration_auto.py and auto_factory.py",
+    ),
+    Symptom(
+        r"trying to access a gated repo|Cannot access gated repo|Access to (model|dataset) \S+ is restricted"
+        rf"|40[13] Client Error(?!.*{TRACKERS})|Invalid username or password"
+        r"|is not a local folder and is not a valid model identifier",
+        "the hub does not give out the model or the data: they are gated or private and no token with access was "
+        "given, or there is nothing of that name",
+        "look whether the name is right (model.path); accept the terms on its page, then export HF_TOKEN=TOKEN; or "
+        "fetch it beforehand and give its folder",
+        "transformers/utils/hub.py; huggingface_hub/errors.py",
+    ),
     # --- The chip, its driver and CANN.
     Symptom(
+        r"device-side assert triggered"
+        r"|Assertion `?(srcIndex < srcSelectDimSize|t >= 0 && t < n_classes|-sizes\[i\] <= index)",
+        "an index lay beyond a table on the GPU: mostly a token that the model's embeddings lack, or a label beyond "
+        "its vocabulary",
+        "CUDA_LAUNCH_BLOCKING=1, or the same run with device.name=cpu, shows in Python's traceback which; use the "
+        "tokenizer and template of this model, and llamafactory.resize_vocab=true where tokens were added",
+        "torch's Indexing.cu and Loss.cu; LlamaFactory#4214, #4624 and #5028",
+        printed=r"CUDA error: device-side assert triggered"
+        r"|Assertion `?(srcIndex < srcSelectDimSize|t >= 0 && t < n_classes|-sizes\[i\] <= index)",
+    ),
+    Symptom(
         # The list of types that an operator does have names BFLOAT16 as well.
-        r"not implemented for DT_BFLOAT16",
+        r"not implemented for DT_BFLOAT16(, should be in dtype support list)?",
         "this NPU (310P, 910A) has no bf16",
         "training.precision=fp16; a 310P is made for inference and does not train",
         "LlamaFactory#7522",
@@ -220,7 +297,7 @@ SYMPTOMS: tuple[Symptom, ...] = (
         "LlamaFactory#4610; CANN's aclnn return codes",
     ),
     Symptom(
-        r"\bE30006\b",
+        r"\bE30006\b(: check the version.*)?",
         "driver and CANN do not fit each other [inferred]",
         "align driver, firmware and CANN by the vendor's version table",
         "vllm-ascend#4284",
@@ -281,6 +358,24 @@ SYMPTOMS: tuple[Symptom, ...] = (
     ),
     # --- Other libraries.
     Symptom(
+        r"requires (the latest version of )?bitsandbytes|`bitsandbytes` \d-bit quantization requires accelerate"
+        r"|No module named 'bitsandbytes'|The 'bitsandbytes\S*' distribution was not found"
+        r"|No package metadata was found for (the )?'?bitsandbytes|need to install `bitsandbytes`",
+        "quantization needs bitsandbytes and accelerate, one of which is not installed or too old",
+        "pip install -U bitsandbytes accelerate; method=lora needs no bitsandbytes",
+        "transformers/quantizers/quantizer_bnb_4bit.py and trainer_optimizer.py",
+        printed=r"Using `bitsandbytes` .*requires (the latest version of )?(bitsandbytes|accelerate)"
+        r"|No module named 'bitsandbytes'|The 'bitsandbytes\S*' distribution was not found"
+        r"|No package metadata was found for (the )?'?bitsandbytes|You need to install `bitsandbytes`",
+    ),
+    Symptom(
+        r"None of the available devices .* are supported by the bitsandbytes version",
+        "the installed bitsandbytes supports none of this machine's devices",
+        "`harness doctor` tries the quantizations; install a bitsandbytes that was built for the device; method=lora "
+        "needs none",
+        "transformers/integrations/bitsandbytes.py",
+    ),
+    Symptom(
         r"has no attribute 'c(de)?(quantize|adam|adagrad|momentum|rmsprop|lion|i?gemm|int8|get_|percentile|prefetch"
         r"|extract|spmm|batched|transform)\w*'"
         r"|bitsandbytes (native )?library|libbitsandbytes\w*\.\w+: (cannot open|undefined symbol)"
@@ -319,8 +414,9 @@ SYMPTOMS: tuple[Symptom, ...] = (
         "the dynamic loader's own message (glibc)",
     ),
     Symptom(
-        r"HTTPSConnectionPool|MaxRetryError|\bConnectionError: (?!Tried to launch)|LocalEntryNotFoundError"
-        r"|couldn't connect to |OfflineModeIsEnabled|Temporary failure in name resolution",
+        r"(HTTPSConnectionPool|MaxRetryError|\bConnectionError: (?!Tried to launch)|LocalEntryNotFoundError"
+        r"|couldn't connect to |OfflineModeIsEnabled|Temporary failure in name resolution)"
+        rf"(?!.*{TRACKERS})",
         "something had to be fetched and the network did not answer",
         "fetch the model or data beforehand and give its local path; behind a mirror set HF_ENDPOINT",
         "the messages of requests, huggingface_hub and datasets",
@@ -392,6 +488,15 @@ SYMPTOMS: tuple[Symptom, ...] = (
         "another process of the run ended, and this one lost the connection to it",
         "look at the log of the rank that failed first",
         "torch's TCPStore and gloo",
+        elsewhere=True,
+    ),
+    Symptom(
+        rf"(HTTPS?ConnectionPool|ConnectError|ConnectTimeout|Client Error).*{TRACKERS}"
+        rf"|{TRACKERS}\.(\w+\.)*\w*(Api|Comm|Connection|Network|Timeout)Error\b",
+        "the server of the experiment tracker did not answer, or refused",
+        "tracking=offline or tracking=disabled does without it; what ended a training mostly stands elsewhere in the "
+        "log",
+        "the messages of requests and httpx, through swanlab and wandb",
         elsewhere=True,
     ),
 )

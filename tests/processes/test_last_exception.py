@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.processes.symptoms import diagnose, diagnoses
+from harness.processes.symptoms import diagnose, diagnoses, unknown_exception
 
 OOM = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
 NPU_OOM = (
@@ -191,6 +191,29 @@ TIPS = {
     "a command": "+ grep -c 'CUDA out of memory' train.log",
     "a comment": "# CUDA out of memory: batch_size 1",
     "a step's figures": "{'loss': 1.0, 'note': 'CUDA out of memory'}",
+    "with its answer": "CUDA out of memory: reduce the batch size",
+    "with an arrow": "Address already in use -> change MASTER_PORT",
+    "as an exception": "torch.OutOfMemoryError: lower the batch size",
+    "a question": "Too many open files? ulimit -n 65535",
+    "asterisks": "* CUDA out of memory: reduce per_device_train_batch_size\n* EI0006: look at the other rank",
+    "bullets": "• No space left on device\n• NCCL error",
+    "dashes": "- CUDA error: out of memory\n- RuntimeError: CUDA out of memory. Tried to allocate 2.00 GiB",
+    "numbers": "1. CUDA out of memory -> reduce the batch size\n2) exit code 137\n(3) Killed",
+    "Chinese numbers": "一、CUDA error: out of memory\n2、NCCL error\n（3）EI0006",
+    "a table": "| CUDA out of memory | smaller batch |\n|---|---|\n| exit code 137 | more memory |",
+    "a table without lines": "CUDA error: out of memory    reduce the batch\nexit code 137\t\tmore memory for the host",
+    "a FAQ": "Q1: CUDA error: out of memory\nA: a smaller batch\nTroubleshooting: exit code 137",
+    "a FAQ in Chinese": "常见问题：显存不足 CUDA out of memory，减小批量\n问：CUDA error: out of memory\n答：减小批量",
+    "prose": "The most common error is CUDA error: out of memory\nA full host may end in exit code 137",
+    "prose in Chinese": "显存不足时会出现 CUDA error: out of memory\nexit code 137 表示主机内存不足",
+    "a row": "training example:\ninput_ids:\n[1, 2]\ninputs:\nUser: why\nCUDA error: out of memory\nTraceback (most "
+    "recent call last):\nOSError: [Errno 28] No space left on device\nKilled\nlabel_ids:\n[-100, 2]\nlabels:\nEI0006: "
+    "x\nTraceback (most recent call last):\nOSError: [Errno 28] No space left on device\nKilled",
+    "two rows": "training example:\nchosen_input_ids:\n[1]\nchosen_inputs:\nx\nKilled\nchosen_label_ids:\n[1]\n"
+    "chosen_labels:\nKilled\nrejected_input_ids:\n[1]\nrejected_inputs:\nx\nexit code 137\nrejected_label_ids:\n[1]\n"
+    "rejected_labels:\nexit code 137",
+    "a row of pretraining": "training example:\ninput_ids:\n[1]\ninputs:\nCUDA error: out of memory\nKilled\n"
+    "[INFO|2026-01-01 10:00:00] x:9 >> on",
 }
 
 
@@ -200,6 +223,7 @@ def test_a_tip_is_no_cause(tip: str) -> None:
     for log in (f"{tip}\n{raised(UNKNOWN)}", f"{raised(UNKNOWN)}{tip}\n"):
         assert diagnose(log) is None
         assert diagnoses(log) == []
+        assert unknown_exception(log) == UNKNOWN
     for log in (f"{tip}\n{raised(GLOO)}", f"{raised(GLOO)}{tip}\n"):
         assert [told.cause for told in diagnoses(log)] == [
             "another process of the run ended, and this one lost the connection to it"
@@ -213,11 +237,19 @@ DECIDED = {
     "the code of a traceback": (raised(UNKNOWN).replace("run()", 'raise OSError("No space left on device")'), None),
     "a direct cause": (raised(OOM) + CAUSED + raised("RuntimeError: Failed to load model."), FULL),
     "a cause's cause": (raised(OOM) + CAUSED + raised("OSError: x") + CAUSED + raised("ValueError: y"), FULL),
-    "failed while handling": (raised(OOM) + CONTEXT + raised(UNKNOWN), None),
+    "failed while handling": (raised(OOM) + CONTEXT + raised(UNKNOWN), FULL),
+    "failed while handling what failed while handling": (
+        raised(OOM) + CONTEXT + raised("OSError: x") + CAUSED + raised(UNKNOWN),
+        FULL,
+    ),
     "known while handling": (raised(UNKNOWN) + CONTEXT + raised(OOM), FULL),
     "a destructor's": (f"{raised(OOM)}Exception ignored in: <function x.__del__>\n{raised(UNKNOWN)}", FULL),
     "a thread's": (f"{raised(UNKNOWN)}Exception in thread Thread-1:\n{raised(OOM)}{CONTEXT}{raised(OOM)}", None),
     "a thread's alone": (f"Exception in thread Thread-1:\n{raised(OOM)}", FULL),
+    "a tracker's words": (
+        f"{raised(UNKNOWN)}swanlab: Error: HTTPSConnectionPool(host='api.swanlab.cn', port=443)\n",
+        None,
+    ),
     "warnings at the exit": (f"{raised(UNKNOWN)}{LATE}", None),
     "killed at the end": (f"{raised(UNKNOWN)}[INFO] on\nKilled\n", KILLED),
     "interrupted": (f"{raised(OOM)}{raised('KeyboardInterrupt')}", FULL),
@@ -225,6 +257,15 @@ DECIDED = {
     "the launcher's after an unknown": (raised(UNKNOWN) + EXITED, None),
     "the launcher's alone": (EXITED, None),
     "ranks, the other's too": (raised(UNKNOWN, before="[rank0]: ") + raised(NCCL, before="[rank1]: ") + EXITED, None),
+    "ranks, the first with a known cause": (
+        raised(UNKNOWN, before="[rank0]: ") + raised(OOM, before="[rank1]: ") + EXITED,
+        FULL,
+    ),
+    "ranks, then what started them": (
+        raised(OOM, before="[rank1]: ") + raised("RuntimeError: a worker failed") + EXITED,
+        FULL,
+    ),
+    "numbered by srun": ("".join(f"1: {line}\n" for line in raised(OOM).splitlines()), FULL),
     "ranks, known": (raised(OOM, before="[rank1]: ") + raised(NCCL, before="[rank0]: ") + EXITED, FULL),
     "ranks, line by line": (
         "".join(
@@ -270,8 +311,12 @@ BARS = [
 def test_a_progress_bar_hides_nothing(bar: str) -> None:
     drawn = "".join(f"\r{bar}" for _ in range(3))
     lines = raised(UNKNOWN).splitlines(keepends=True)
-    assert diagnoses(f"{raised(OOM)}{drawn}{raised(UNKNOWN)}") == []
-    assert diagnoses(f"{raised(OOM)}{drawn}\n{''.join(lines[:-1])}{drawn}\r{bar}{lines[-1]}") == []
+    for log in (
+        f"{raised(OOM)}{drawn}{raised(UNKNOWN)}",
+        f"{raised(OOM)}{drawn}\n{''.join(lines[:-1])}{drawn}\r{bar}{lines[-1]}",
+    ):
+        assert unknown_exception(log) == UNKNOWN
+        assert [(told.line, told.decisive) for told in diagnoses(log)] == [(OOM, False)]
     (found,) = diagnoses(f"{drawn}{raised(OOM)}")
     assert found.line == OOM
     (found,) = diagnoses(f"{drawn}{bar}{OOM}\r\n")
@@ -314,3 +359,64 @@ def test_a_port_that_is_taken_is_no_network_that_does_not_answer() -> None:
     told = diagnose(raised(f"ConnectionError: {words}"))
     assert told is not None
     assert told.cause.startswith("the port is taken")
+
+
+CONSEQUENCES = {
+    "a pipe": "EOFError",
+    "a peer": "ConnectionResetError: [Errno 104] Connection reset by peer",
+    "a broken pipe": "BrokenPipeError: [Errno 32] Broken pipe",
+    "a worker of a data loader": "RuntimeError: DataLoader worker (pid(s) 71, 72) exited unexpectedly",
+    "a worker that maps": "RuntimeError: One of the subprocesses has abruptly died during map operation.",
+    "a tracker": "requests.exceptions.ConnectionError: HTTPSConnectionPool(host='api.swanlab.cn', port=443)",
+    "another tracker": "wandb.errors.errors.CommError: The API key is invalid",
+}
+
+
+@pytest.mark.parametrize("consequence", CONSEQUENCES.values(), ids=CONSEQUENCES.keys())
+@pytest.mark.parametrize("context", ["", "Process SpawnProcess-2:\n", CONTEXT])
+def test_a_consequence_hides_no_exception_before_it(consequence: str, context: str) -> None:
+    found = diagnose(raised(OOM) + context + raised(consequence))
+    assert found is not None
+    assert found.cause == FULL
+    log = raised(UNKNOWN) + context + raised(consequence)
+    assert diagnose(log) is None
+    assert unknown_exception(log) == UNKNOWN
+
+
+def test_what_a_lost_connection_was_raised_from_hides_nothing_either() -> None:
+    log = (
+        raised("socket.gaierror: [Errno -2] Name or service not known")
+        + CAUSED
+        + raised("urllib3.exceptions.NameResolutionError: <x>: Failed to resolve 'api.swanlab.cn'")
+        + CAUSED
+        + raised("urllib3.exceptions.MaxRetryError: HTTPSConnectionPool(host='api.swanlab.cn', port=443)")
+        + CONTEXT
+        + raised(CONSEQUENCES["a tracker"])
+    )
+    assert unknown_exception(raised(UNKNOWN) + log) == UNKNOWN
+    (told, _) = diagnoses(raised(OOM) + log)
+    assert told.cause == FULL
+    assert told.decisive
+    (told,) = diagnoses(log)
+    assert told.cause.startswith("the server of the experiment tracker")
+
+
+def test_a_file_that_ends_too_early_is_no_lost_connection() -> None:
+    ended = "EOFError: Ran out of input"
+    assert unknown_exception(raised(UNKNOWN) + raised(ended)) == ended
+
+
+def test_beside_an_unknown_exception_stands_what_is_known_in_the_log() -> None:
+    log = raised(OOM) + "once more\n" + raised(UNKNOWN)
+    assert diagnose(log) is None
+    assert unknown_exception(log) == UNKNOWN
+    assert [(told.cause, told.decisive) for told in diagnoses(log)] == [(FULL, False)]
+    assert unknown_exception(raised(OOM)) is None
+    assert unknown_exception("all is well\n") is None
+
+
+def test_after_a_row_of_data_the_log_is_read_on() -> None:
+    for row in ("a row", "two rows", "a row of pretraining"):
+        told = diagnose(f"{TIPS[row]}\n[INFO|x.py:1] 2026-01-01 10:00:00,000 >> on\n{raised(OOM)}")
+        assert told is not None, row
+        assert told.cause == FULL

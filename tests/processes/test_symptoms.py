@@ -71,6 +71,18 @@ SYMPTOMS = [
     ("MemoryError", "the host's memory is full"),
     ("numpy._core._exceptions._ArrayMemoryError: Unable to allocate 9.00 GiB", "the host's memory is full"),
     ("slurmstepd: error: Detected 1 oom_kill event in StepId=7.0.", "the host's memory is full"),
+    (
+        "slurmstepd: error: Detected 1 oom-kill event(s) in StepId=7.batch. Some of your processes may have been "
+        "killed by the cgroup out-of-memory handler.",
+        "the host's memory is full",
+    ),
+    ("Some of your processes may have been killed by the cgroup out-of-memory handler.", "the host's memory is full"),
+    ("slurmstepd: error: Exceeded job memory limit at some point.", "the host's memory is full"),
+    ("train.sh: fork: 无法分配内存", "the host's memory is full"),
+    ("train.sh: 行 3:    71 已杀死               python train.py", "killed (SIGKILL)"),
+    ("训练进程异常退出，退出码：137", "killed (SIGKILL)"),
+    ("slurmstepd: error: *** JOB 494583 ON n1 CANCELLED AT 2026-04-20T09:09:37 DUE TO TIME LIMIT ***", "Slurm ended"),
+    ("slurmstepd: error: *** STEP 7.0 ON n1 CANCELLED AT 2026-04-20T09:09:37 DUE TO TIME LIMIT ***", "Slurm ended"),
     ("[ 9.1] Memory cgroup out of memory: Killed process 71 (python)", "the host's memory is full"),
     ("the host ran out of memory and the kernel killed the process", "the host's memory is full"),
     ("exitcode  : -9 (pid: 71)", "killed (SIGKILL)"),
@@ -84,6 +96,17 @@ SYMPTOMS = [
     ("Killed", "killed (SIGKILL)"),
     ("train.sh: line 3:    71 Killed                  python train.py", "killed (SIGKILL)"),
     ("Cuda failure 2 'out of memory'", "the chip's memory is full"),
+    ("torch.OutOfMemoryError: HIP out of memory. Tried to allocate 2.00 GiB.", "the chip's memory is full"),
+    (
+        "RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "the chip's memory is full",
+    ),
+    ("训练失败：RuntimeError: CUDA out of memory. Tried to allocate 2.00 GiB", "the chip's memory is full"),
+    (
+        "ValueError: Some modules are dispatched on the CPU or the disk. Make sure you have enough GPU RAM to fit the "
+        "quantized model. If you want to dispatch the model on the CPU or the disk while keeping",
+        "the quantized model does not fit",
+    ),
     ("EL0004: [PID: 7] 2026-01-01-10:00:00.000.000 Failed to allocate memory.", "driver has no memory"),
     ("[PID: 7] Memory_Allocation_Failure(EL0004): Failed to allocate memory.", "driver has no memory"),
     ("rtMalloc execute failed, reason=[driver error:out of memory][FUNC:FuncErrorReason]", "driver has no memory"),
@@ -98,7 +121,16 @@ SYMPTOMS = [
     ),
     ("RuntimeError: unable to write to file </torch_42_1_0>: No space left on device (28)", "/dev/shm is full"),
     ("OSError: [Errno 28] No space left on device: '/data/outputs/x'", "the disk is full"),
+    ("cp: 写入'/data/x' 时出错: 设备上没有空间", "the disk is full"),
+    ("tee: /数据/日志.txt: No space left on device", "the disk is full"),
+    ("OSError: [Errno 122] Disk quota exceeded: '/home/x/y'", "share of the disk is used up"),
+    ("cp: error writing 'x': Disk quota exceeded", "share of the disk is used up"),
     ("OSError: [Errno 24] Too many open files", "limit of open files"),
+    ("bash: fork: retry: Resource temporarily unavailable", "limit of processes"),
+    (
+        "OpenBLAS blas_thread_init: pthread_create failed for thread 1 of 64: Resource temporarily unavailable",
+        "limit of processes",
+    ),
     ("RuntimeError: can't start new thread", "limit of processes"),
     ("libgomp: Thread creation failed: Resource temporarily unavailable", "limit of processes"),
     ("safetensors_rust.SafetensorError: Error while deserializing header: HeaderTooLarge", "is not whole"),
@@ -126,6 +158,65 @@ SYMPTOMS = [
     ),
     ("RuntimeError: Cannot find valid samples, check `data/README.md` for the data format.", "no row of the data"),
     ("RuntimeError: Cannot find sufficient samples, consider increasing dataset size.", "no row of the data"),
+    ("ValueError: Undefined dataset my_data in dataset_info.json.", "no entry of that name"),
+    ("ValueError: Template qwen9 does not exist.", "no template of that name"),
+    (
+        "ValueError: The checkpoint you are trying to load has model type `qwen9` but Transformers does not recognize "
+        "this architecture. This could be because of an issue with the checkpoint, or because your version",
+        "does not know this type of model",
+    ),
+    (
+        "ValueError: Unrecognized configuration class <class 'transformers.models.bert.BertConfig'> for this kind of "
+        "AutoModel: AutoModelForCausalLM.",
+        "does not know this type of model",
+    ),
+    (
+        "ValueError: Unrecognized model in /models/x. Should have a `model_type` key in its config.json.",
+        "does not know this type of model",
+    ),
+    ("OSError: You are trying to access a gated repo.", "the hub does not give out"),
+    ("Access to model meta-llama/Llama-3.1-8B is restricted. You must have access to it.", "the hub does not give"),
+    (
+        "huggingface_hub.errors.RepositoryNotFoundError: 401 Client Error. (Request ID: PvMw_VjBMjVdMz53WKIzP)",
+        "the hub does not give out",
+    ),
+    (
+        "OSError: a/b is not a local folder and is not a valid model identifier listed on 'https://huggingface.co/models'",
+        "the hub does not give out",
+    ),
+    ("RuntimeError: CUDA error: device-side assert triggered", "an index lay beyond a table"),
+    (
+        "../aten/src/ATen/native/cuda/Indexing.cu:1289: indexSelectLargeIndex: block: [463,0,0], thread: [31,0,0] "
+        "Assertion `srcIndex < srcSelectDimSize` failed.",
+        "an index lay beyond a table",
+    ),
+    (
+        "ImportError: Using `bitsandbytes` 4-bit quantization requires bitsandbytes: `pip install -U "
+        "bitsandbytes>=0.46.1`",
+        "quantization needs bitsandbytes",
+    ),
+    (
+        "ImportError: Using `bitsandbytes` 8-bit quantization requires accelerate: `pip install 'accelerate>=1.1.0'`",
+        "quantization needs bitsandbytes",
+    ),
+    ("ModuleNotFoundError: No module named 'bitsandbytes'", "quantization needs bitsandbytes"),
+    (
+        "importlib.metadata.PackageNotFoundError: No package metadata was found for bitsandbytes",
+        "quantization needs bitsandbytes",
+    ),
+    (
+        "RuntimeError: None of the available devices `available_devices = {'mps'}` are supported by the bitsandbytes "
+        "version you have installed: `bnb_supported_devices = {'cuda', 'cpu'}`.",
+        "supports none of this machine's devices",
+    ),
+    (
+        "requests.exceptions.ConnectionError: HTTPSConnectionPool(host='api.swanlab.cn', port=443): Max retries",
+        "the experiment tracker",
+    ),
+    (
+        "requests.exceptions.HTTPError: 401 Client Error: Unauthorized for url: https://api.wandb.ai/graphql",
+        "the experiment tracker",
+    ),
     ("EZ1001: self not implemented for DT_BFLOAT16, should be in dtype support list [DT_FLOAT16,", "has no bf16"),
     ("launch failed for Cast, errno:561000.", "kernels package is missing"),
     ("E30006: check the version and verify the OPP package", "driver and CANN do not fit"),
@@ -264,6 +355,8 @@ def test_an_ordinary_log_has_no_symptom() -> None:
         "the process was killed by SIGKILL, not by the harness",
         "{'loss': 0.507033, 'eval_loss': 1.507899}",
         "some library: call failed, ret is -8005",
+        "BlockingIOError: [Errno 11] Resource temporarily unavailable",
+        "BlockingIOError: [Errno 11] write could not complete without blocking",
     ],
 )
 def test_what_only_looks_like_a_symptom_is_none(line: str) -> None:

@@ -17,6 +17,11 @@ CAUSES: Mapping[str, tuple[str, str]] = {
         "在主机上用 dmesg 查看是否由内核终止；若是，减小 training.batch_size 或 training.cutoff_length，减少 "
         "llamafactory.preprocessing_num_workers，或给容器、作业更多内存",
     ),
+    "Slurm ended the job, whose time was up": (
+        "作业时间已到，被 Slurm 终止",
+        "申请更长的时间（sbatch --time=D-HH:MM:SS，不超过 `sinfo` 所列的分区上限），或减少训练量：减小 training.epochs "
+        "或 dataset.train_samples",
+    ),
     # 各种库无法加载。
     "the CANN environment is not sourced": (
         "没有加载 CANN 环境变量",
@@ -85,6 +90,15 @@ CAUSES: Mapping[str, tuple[str, str]] = {
         "docker run --shm-size=16g，或 llamafactory.dataloader_num_workers=0",
     ),
     "the disk is full": ("磁盘已满", "清理磁盘，或用 output= 指定另一块磁盘上的目录"),
+    "the quantized model does not fit into the memory that is free on the chips: parts of it would go to the CPU": (
+        "量化后的模型放不进芯片的空闲显存：有一部分会被放到 CPU 上",
+        "结束其他占用显存的进程（用 nvidia-smi 或 `npu-smi info` 查看）；换用更小的模型，或更少的位数"
+        "（quantization=nf4）",
+    ),
+    "this user's share of the disk is used up": (
+        "当前用户的磁盘配额已用完",
+        "清理文件（`quota -s` 显示余量），或用 output= 和 HF_HOME（存放下载的内容）指定另一块磁盘",
+    ),
     "the limit of open files is reached": (
         "打开的文件数达到上限",
         "在启动训练的 shell 中执行 ulimit -n 65535",
@@ -116,7 +130,31 @@ CAUSES: Mapping[str, tuple[str, str]] = {
         "用 dataset.columns 指明各字段名，用 dataset.formatting 指明格式；`harness data --output FOLDER` 会写出实际"
         "用于训练的各行",
     ),
+    "dataset_info.json, by which LLaMA-Factory finds data, has no entry of that name": (
+        "LLaMA-Factory 据以查找数据的 dataset_info.json 中没有这个名称",
+        "改用其中已有的名称，或直接给出文件：dataset.path=FILE",
+    ),
+    "LLaMA-Factory has no template of that name": (
+        "LLaMA-Factory 没有这个名称的模板",
+        "model.template=NAME，名称须已在所安装的 llamafactory/data/template.py 中注册（qwen、llama3 等）",
+    ),
+    "the installed transformers does not know this type of model, or config.json names none": (
+        "所安装的 transformers 不认识这种模型，或 config.json 中没有写明类型",
+        "安装认识它的 transformers（见 config.json 的 transformers_version 或模型主页）；模型自带代码时设置 "
+        "model.trust_remote_code=true；否则重新下载 config.json",
+    ),
+    "the hub does not give out the model or the data: they are gated or private and no token with access was "
+    "given, or there is nothing of that name": (
+        "模型库不提供该模型或数据：它需要授权或是私有的，而没有给出有权限的 token；或没有这个名称",
+        "核对名称（model.path）；在其主页上接受条款，再 export HF_TOKEN=TOKEN；或事先下载并给出其目录",
+    ),
     # 芯片、驱动与 CANN。
+    "an index lay beyond a table on the GPU: mostly a token that the model's embeddings lack, or a label beyond "
+    "its vocabulary": (
+        "GPU 上的索引越界：多半是 token 超出模型的词嵌入表，或标签超出词表",
+        "设置 CUDA_LAUNCH_BLOCKING=1，或改用 device.name=cpu 运行一次，Python 的调用栈会指出在哪里；使用该模型自己的 "
+        "tokenizer 和模板；添加过 token 时设置 llamafactory.resize_vocab=true",
+    ),
     "this NPU (310P, 910A) has no bf16": (
         "这种 NPU（310P、910A）不支持 bf16",
         "training.precision=fp16；310P 面向推理，不能训练",
@@ -166,6 +204,14 @@ CAUSES: Mapping[str, tuple[str, str]] = {
         "结束该进程，或换一个端口（训练用 MASTER_PORT）",
     ),
     # 其他库。
+    "quantization needs bitsandbytes and accelerate, one of which is not installed or too old": (
+        "量化需要 bitsandbytes 和 accelerate，其中之一没有安装或版本太旧",
+        "pip install -U bitsandbytes accelerate；method=lora 不需要 bitsandbytes",
+    ),
+    "the installed bitsandbytes supports none of this machine's devices": (
+        "所安装的 bitsandbytes 不支持本机的任何设备",
+        "`harness doctor` 会逐一试验各种量化方案；安装面向该设备的 bitsandbytes；method=lora 不需要它",
+    ),
     "bitsandbytes has no native library for this device: none was built for it, or for another CUDA": (
         "bitsandbytes 没有适用于本设备的原生库：没有为它编译，或编译时面向另一个 CUDA 版本",
         "`python -m bitsandbytes` 会列出它要找的库；安装带有该库的版本，或自行编译（cmake "
@@ -224,6 +270,10 @@ CAUSES: Mapping[str, tuple[str, str]] = {
     "another process of the run ended, and this one lost the connection to it": (
         "本次运行的另一个进程已结束，本进程与它失去连接",
         "查看最先失败的那个 rank 的日志",
+    ),
+    "the server of the experiment tracker did not answer, or refused": (
+        "实验跟踪服务没有响应，或拒绝了请求",
+        "tracking=offline 或 tracking=disabled 不需要它；训练失败的真正原因多半在日志别处",
     ),
     "something had to be fetched and the network did not answer": (
         "需要下载某些内容，而网络没有响应",
