@@ -11,6 +11,8 @@ from harness.base.errors import UserError, did_you_mean
 _MODAL = "NVML's figures on Modal's cards (thundergolfer.com/blog/nvidia-gpu-memory-capacity)"
 _RECORDED = "npu-smi info, as users showed it"
 _UNITS_MIB = {"GIB": 1024, "GB": 1e9 / 2**20, "MIB": 1, "MB": 1e6 / 2**20}
+_SOLD_AS = re.compile(r"(?<![a-z\d])(\d+) ?g(?:i?b)?(?![a-z\d])")
+"""A size in a card's name: `A100 80GB`, but not `A10G`."""
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(GiB|GB|MiB|MB)", re.IGNORECASE)
 
 
@@ -27,6 +29,8 @@ class Card:
     """In use while nobody uses it."""
     source: str
     supports_bf16: bool = True
+    also: tuple[str, ...] = ()
+    """Its other names."""
 
 
 _CARDS = (
@@ -43,7 +47,14 @@ _CARDS = (
     Card("910B3", "ascend", 65536, 3403, f"{_RECORDED} (24.1.rc1, idle 3,402 to 3,403 MB)"),
     Card("910B4", "ascend", 32768, 3197, f"{_RECORDED} (24.1.1); idle as a 910B4-1 showed (25.2.0, 3,197 MB)"),
     Card("910B4-1", "ascend", 65536, 3197, f"{_RECORDED} (25.2.0, idle 3,197 MB)"),
-    Card("A3", "ascend", 65536, 3208, f"{_RECORDED} (25.2.0; each of its two dies, idle 2,874 to 3,208 MB)"),
+    Card(
+        "A3",
+        "ascend",
+        65536,
+        3208,
+        f"{_RECORDED} (25.2.0; each of its two dies, idle 2,874 to 3,208 MB)",
+        also=("910C", *(f"910_93{number}" for number in (62, 72, 81, 82, 91, 92))),
+    ),
     Card(
         "310P",
         "ascend",
@@ -51,6 +62,7 @@ _CARDS = (
         1832,
         f"{_RECORDED} (22.0.4 and 23.0.0, a chip of a 310P3, idle 1,805 to 1,832 MB)",
         supports_bf16=False,
+        also=("310P1", "310P3"),
     ),
     Card("T4", "cuda", 15360, 0, _MODAL, supports_bf16=False),
     Card("L4", "cuda", 23034, 0, _MODAL),
@@ -68,21 +80,30 @@ CARDS = {card.name: card for card in _CARDS}
 
 def find(name: str) -> Card:
     """Return the card of a name, or one of a size (24GiB). Raises UserError."""
-    wanted = _plain(name)
+    wanted = _plain(_SOLD_AS.sub(r" \1 ", name.lower()))
+    sold = _SOLD_AS.search(name.lower())
+    without_size = _plain(_SOLD_AS.sub(" ", name.lower()))
     for card in _CARDS:
-        if _plain(card.name) == wanted:
+        names = {_plain(each.lower()) for each in (card.name, *card.also)}
+        if wanted in names or (sold and without_size in names and _is_sold_as(card, float(sold[1]))):
             return card
     if size := _SIZE.fullmatch(name.strip()):
         memory_mib = float(size[1]) * _UNITS_MIB[size[2].upper()]
         if 0 < memory_mib < math.inf:
             return Card(name.strip(), None, memory_mib, 0, "as it was given")
-    near = did_you_mean(name, CARDS) or f"there are {', '.join(CARDS)}"
-    raise UserError(f"--card {name}: no such card; {near}, and a size is given as in 24GiB")
+    begun = [card.name for card in _CARDS if without_size and _plain(card.name.lower()).startswith(without_size)]
+    near = f"did you mean {' or '.join(begun)}? " if begun else did_you_mean(wanted.upper(), CARDS)
+    raise UserError(f"--card {name}: no such card; {near}there are {', '.join(CARDS)}, and a size is given as in 24GiB")
 
 
 def _plain(name: str) -> str:
-    """Without what people write around a name: `Ascend910B2`, `RTX 4090`, `A100 80GB`, `NVIDIA H100`."""
-    return re.sub(r"nvidia|ascend|geforce|rtx|tesla|atlas|gib|gb|[^a-z\d]", "", name.lower())
+    """Without what people and drivers write around a name: `Ascend910B2`, `RTX 4090`, `NVIDIA A100-SXM4-80GB`."""
+    return re.sub(r"nvidia|huawei|ascend|geforce|rtx|tesla|atlas|sxm\d?|pcie|hbm\d?e?|[^a-z\d]", "", name)
+
+
+def _is_sold_as(card: Card, size_gb: float) -> bool:
+    """Whether a card is one of so many gigabytes; a driver shows less than what is on the box."""
+    return 0.85 * size_gb <= card.memory_mib / 1024 <= 1.01 * size_gb
 
 
 @dataclass(frozen=True)

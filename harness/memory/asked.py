@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.config.schema import ADAPTER, Config, arm_of
+from harness.config.schema import ADAPTER, Config, MethodConfig, QuantizationConfig, arm_of
 from harness.data import arithmetic, questions
 from harness.data.sources import SourceReader
 from harness.launch import torchrun
@@ -27,21 +27,47 @@ class Arm:
     """Runs that differ in their seeds alone."""
 
     name: str
+    """With what sets it apart from others of its name."""
     config: Config
+
+    @property
+    def is_baseline(self) -> bool:
+        return arm_of(self.config) == self.config.baseline
+
+    @property
+    def others(self) -> str:
+        """All settings but those that an arm is about: an arm and its baseline share them."""
+        neither = replace(self.config, method=MethodConfig(), quantization=QuantizationConfig())
+        return repr(replace(neither, arm=None, seed=0))
 
 
 def arms(configs: Sequence[Config]) -> list[Arm]:
-    """Return the arms of a sweep in their order, each once; the model is in the name where there are several."""
-    models = {_model(config) for config in configs}
-    found: dict[tuple[str, str], Arm] = {}
-    for config in configs:
-        name = arm_of(config) if len(models) == 1 else f"{_model(config).rpartition('/')[2]} {arm_of(config)}"
-        found.setdefault((name, repr(replace(config, seed=0))), Arm(name, config))
-    return list(found.values())
+    """Return the arms of a sweep in their order, each once."""
+    different = list({repr(replace(config, seed=0)): config for config in configs}.values())
+    plain = [dict(_leaves(asdict(config))) for config in different]
+    found = []
+    for config, own in zip(different, plain, strict=True):
+        name = arm_of(config)
+        namesakes = [keys for other, keys in zip(different, plain, strict=True) if arm_of(other) == name]
+        apart = [key for key, value in own.items() if any(keys.get(key) != value for keys in namesakes)]
+        shown = [_shown(key, own[key]) for key in apart if key not in _NOT_TOLD]
+        found.append(Arm(" ".join([*shown, name]), config))
+    return found
 
 
-def _model(config: Config) -> str:
-    return config.model.path or config.model.shape or ""
+_NOT_TOLD = ("seed", "tracking.experiment")
+
+
+def _shown(key: str, value: object) -> str:
+    return str(value).rpartition("/")[2] if key in ("model.path", "model.shape") else f"{key}={value}"
+
+
+def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def to_trace(

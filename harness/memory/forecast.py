@@ -53,7 +53,7 @@ class OnPlace:
 
     place: Place
     fits: Fits | None
-    """None: nobody knows how much memory there is."""
+    """None: nobody knows how much memory there is, or the training could not be followed."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +83,14 @@ def forecast(
     with tempfile.TemporaryDirectory(prefix="harness-") as folder:
         jobs = [_job(arm, group, sources, lengths, Path(folder) / "rows", largest) for arm, group in asked]
         traced = trace(jobs, Path(folder))
-    mistakes = [f"{arm.name}: {each.problem}" for (arm, _), each in zip(asked, traced, strict=True) if each.problem]
-    if mistakes:
-        raise UserError(list(dict.fromkeys(mistakes)))
+    hindered: dict[str, list[str]] = {}
+    for (arm, _), each in zip(asked, traced, strict=True):
+        if each.problem:
+            hindered.setdefault(each.problem, []).append(arm.name)
+    if hindered:
+        raise UserError([f"{', '.join(dict.fromkeys(names))}: {problem}" for problem, names in hindered.items()])
     return [
-        _forecast(arm, group, job, each, lengths) for (arm, group), job, each in zip(asked, jobs, traced, strict=True)
+        foreseen(arm, group, job, each, lengths) for (arm, group), job, each in zip(asked, jobs, traced, strict=True)
     ]
 
 
@@ -132,7 +135,8 @@ def _limits_bytes(place: Place, config: Config) -> list[int]:
     return [int(max(0.0, room_mib - taken) * _MIB) for taken in (context.low_mib, context.high_mib)]
 
 
-def _forecast(arm: Arm, places: Sequence[Place], job: ToTrace, traced: Traced, lengths: Lengths) -> ArmForecast:
+def foreseen(arm: Arm, places: Sequence[Place], job: ToTrace, traced: Traced, lengths: Lengths) -> ArmForecast:
+    """Return what a trace comes to on places of one kind."""
     first = places[0]
     context = first.context(job.processes)
     phases = [_phase(phase, first.idle_mib + context.usual_mib) for phase in traced.phases]
@@ -158,7 +162,8 @@ def _forecast(arm: Arm, places: Sequence[Place], job: ToTrace, traced: Traced, l
             fits.append(OnPlace(place, None))
             continue
         most, least = next(full), next(full)
-        fits.append(OnPlace(place, Fits.YES if least is None else Fits.TIGHT if most is None else Fits.NO))
+        fitting = Fits.YES if least is None else Fits.TIGHT if most is None else Fits.NO
+        fits.append(OnPlace(place, None if traced.is_partial and fitting is not Fits.NO else fitting))
     return ArmForecast(arm, told, tuple(fits))
 
 

@@ -36,13 +36,19 @@ def reasons(arms: Sequence[ArmForecast]) -> list[Reason]:
     """Return the reason of each arm that has a baseline among them."""
     found = []
     for arm in arms:
-        own = arm.arm
-        prefix = own.name.rpartition(" ")[0]
-        wanted = f"{prefix} {own.config.baseline}".strip()
-        baseline = next((other for other in arms if other.arm.name == wanted and other is not arm), None)
-        if baseline is not None and baseline.forecast.device == arm.forecast.device:
+        baseline = next((other for other in arms if _is_baseline_of(other, arm)), None)
+        if baseline is not None:
             found.append(_reason(arm, baseline))
     return found
+
+
+def _is_baseline_of(other: ArmForecast, arm: ArmForecast) -> bool:
+    return (
+        other.arm.is_baseline
+        and not arm.arm.is_baseline
+        and other.arm.others == arm.arm.others
+        and other.forecast.device == arm.forecast.device
+    )
 
 
 def _reason(arm: ArmForecast, baseline: ArmForecast) -> Reason:

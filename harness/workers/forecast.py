@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from harness.base.files import write_atomically
 from harness.base.garbage import uncollected
 from harness.processes.jobs import ForecastJob, ToTrace, Traced, TracedPhase
+from harness.runs.forecasted import ForecastPhase
 from harness.workers import compat, lifecycle
 
 _LENGTHS = (512, 1024, 2048, 4096, 8192, 16384, 32768)
@@ -18,7 +19,6 @@ _LENGTHS = (512, 1024, 2048, 4096, 8192, 16384, 32768)
 
 if TYPE_CHECKING:
     from harness.devices.allocator import CachingAllocator
-    from harness.runs.forecasted import ForecastPhase
     from harness.workers.tracing.steps import Process, Tracer
 
 
@@ -47,7 +47,8 @@ def _traced(arm: ToTrace, tokenizer: Path, folder: Path) -> Traced:
         return Traced(problem=str(error))
     except (Exception, SystemExit) as error:
         said = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
-        return Traced(problem=f"cannot be followed without weights and device: {said}; measure it with training=probe")
+        instead = "run a few steps instead: training.max_steps=4"
+        return Traced(problem=f"cannot be followed without weights and device: {said}; {instead}")
 
 
 def _trace(arm: ToTrace, arguments: dict[str, Any]) -> Traced:
@@ -72,13 +73,14 @@ def _trace(arm: ToTrace, arguments: dict[str, Any]) -> Traced:
     largest = {}
     if arm.fit_bytes is not None:
         largest = _largest(tracer, arm, arm.fit_bytes, [each for each in _LENGTHS if each <= tracer.max_tokens])
-    elif full and full[0] is not None:
+    elif full and full[0] is not None and not tracer.untraced:
         largest = _largest(tracer, arm, arm.limits_bytes[-1], [filled])
     return Traced(
         largest=largest,
         tokens=filled,
         phases=[phase for process in processes for phase in _phases(process, arm)],
         full=full,
+        is_partial=all(step.phase is not ForecastPhase.TRAIN for step in processes[0].steps),
         untraced=tracer.untraced,
     )
 

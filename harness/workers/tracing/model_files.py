@@ -23,7 +23,7 @@ _NO_WEIGHTS = ["*.json", "*.jinja", "*.txt", "*.model", "*.py", "*.tiktoken"]
 """Files of a model on a hub, without those that hold weights."""
 _PATIENCE_SECONDS = 5.0
 _HUBS = {"huggingface": "https://huggingface.co", "modelscope": "https://www.modelscope.cn"}
-_WHOLE = ("hidden_size", "num_attention_heads", "num_hidden_layers", "vocab_size")
+_WHOLE = ("hidden_size", "num_attention_heads", "num_key_value_heads", "num_hidden_layers", "vocab_size")
 
 
 class UnreachableError(Exception):
@@ -98,20 +98,28 @@ def _problems(file: Path, config: Mapping[str, Any], trusted: bool) -> Iterator[
     elif kind not in CONFIG_MAPPING and not (config.get("auto_map") and trusted):
         near = did_you_mean(kind, CONFIG_MAPPING.keys())
         yield f"{file}: model_type {kind}: the installed transformers has no such architecture; {near}update it"
-    parts = [config, *(part for name in ("text_config", "vision_config") if isinstance(part := config.get(name), dict))]
-    for part in parts:
-        yield from _sizes(file, part)
+    for part in (config, config.get("text_config"), config.get("vision_config")):
+        if isinstance(part, dict):
+            yield from _sizes(file, part)
 
 
 def _sizes(file: Path, part: Mapping[str, Any]) -> Iterator[str]:
-    for name in _WHOLE:
-        size = part.get(name)
-        if size is not None and not (isinstance(size, int) and size > 0):
-            yield f"{file}: {name} is {size!r}; a whole number above 0 is needed"
+    kind = part.get("model_type")
+    others = CONFIG_MAPPING[kind].attribute_map if isinstance(kind, str) and kind in CONFIG_MAPPING else {}
+    names = {name: name if name in part else others.get(name, name) for name in _WHOLE}
+    sizes = {name: part.get(own) for name, own in names.items()}
+    for name, size in sizes.items():
+        if size is not None and (type(size) is not int or size <= 0):
+            yield f"{file}: {names[name]} is {size!r}; a whole number above 0 is needed"
             return
-    hidden, heads = part.get("hidden_size"), part.get("num_attention_heads")
-    keys = part.get("num_key_value_heads")
+    hidden, heads, keys = (sizes[name] for name in ("hidden_size", "num_attention_heads", "num_key_value_heads"))
     if hidden and heads and not part.get("head_dim") and hidden % heads:
-        yield f"{file}: hidden_size {hidden} is no multiple of num_attention_heads {heads}, and head_dim is not given"
-    if heads and isinstance(keys, int) and (keys <= 0 or heads % keys):
-        yield f"{file}: num_attention_heads {heads} is no multiple of num_key_value_heads {keys}"
+        yield (
+            f"{file}: {names['hidden_size']} {hidden} is no multiple of {names['num_attention_heads']} {heads}, and "
+            "head_dim is not given; fetch it again"
+        )
+    if heads and keys and heads % keys:
+        yield (
+            f"{file}: {names['num_attention_heads']} {heads} is no multiple of {names['num_key_value_heads']} {keys}; "
+            "fetch it again"
+        )

@@ -52,7 +52,8 @@ def prompt_tokens(arguments: Mapping[str, Any], texts: Sequence[str]) -> int:
 def parsed(arguments: Mapping[str, Any]) -> tuple[Any, Any, Any, Any, Any]:
     """Return LLaMA-Factory's reading of the arguments of a training, whose device is not here. Raises what it does."""
     with patch.object(parser, "is_torch_bf16_gpu_available", lambda: True):
-        return get_train_args(_without_device(arguments))
+        read: tuple[Any, Any, Any, Any, Any] = get_train_args(_without_device(arguments))
+    return read
 
 
 def _without_device(arguments: Mapping[str, Any]) -> dict[str, Any]:

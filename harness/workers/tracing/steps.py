@@ -123,8 +123,9 @@ class Tracer:
             trainer.create_optimizer()
             ledger = self._ledger(model)
             process = Process(ledger.events)
-            with ledger:
-                _book_loaded(ledger, model, process)
+            with ledger, self._told(ForecastPhase.TRAIN):
+                is_packed = _book_loaded(ledger, model)
+                process.steps.append(_ended(ForecastPhase.QUANTIZE if is_packed else ForecastPhase.LOAD, ledger))
                 count = self._take_steps(ledger, trainer, wrapped, self._inputs(collator, batch), several)
                 process.steps.append(_ended(ForecastPhase.TRAIN, ledger))
                 if validation is not None:
@@ -151,7 +152,7 @@ class Tracer:
             ledger = self._ledger(model)
             process = Process(ledger.events)
             with ledger, self._told(ForecastPhase.EVALUATE), torch.no_grad():
-                _book_loaded(ledger, model, process)
+                _book_loaded(ledger, model)
                 self._answer(ledger, model, questions)
                 process.steps.append(_ended(ForecastPhase.EVALUATE, ledger))
         return process
@@ -165,7 +166,9 @@ class Tracer:
             if self._device.type != "meta":
                 raise
             said = " ".join(str(error).split())[:200]
-            self._leave_out(f"{phase}: the model's own code cannot be followed without numbers ({said})")
+            self._leave_out(
+                f"{phase}: its own code cannot be followed without numbers ({said}); measure it: training.max_steps=4"
+            )
 
     def _leave_out(self, what: str) -> None:
         if what not in self.untraced:
@@ -195,8 +198,8 @@ class Tracer:
     def _take_steps(
         self, ledger: Ledger, trainer: Any, model: nn.Module, inputs: dict[str, torch.Tensor], several: bool
     ) -> torch.Tensor:
-        """Take two optimizer steps on a batch, since the states are there from the second on; return what counts its
-        tokens."""
+        """Take two optimizer steps, since the states are there from the second on, which has the gradients of one batch
+        while it takes the next; return what counts the tokens of a batch."""
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         for parameter in trained:
             parameter.register_post_accumulate_grad_hook(  # type: ignore[no-untyped-call]
@@ -209,8 +212,9 @@ class Tracer:
                 buckets = [torch.empty_like(parameter) for parameter in trained]
         batch = {name: torch.empty_like(value).copy_(value) for name, value in inputs.items()}
         count = torch.full((), inputs["labels"].numel(), device=self._device)
-        for _ in range(2):
-            trainer.training_step(model, dict(batch), num_items_in_batch=count)
+        for batches in (1, min(2, trainer.args.gradient_accumulation_steps)):
+            for _ in range(batches):
+                trainer.training_step(model, dict(batch), num_items_in_batch=count)
             with ledger.making(MemoryPart.OPTIMIZER):
                 if trainer.args.max_grad_norm:
                     nn.utils.clip_grad_norm_(trained, trainer.args.max_grad_norm)
@@ -256,8 +260,9 @@ class Tracer:
         return model(input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True, logits_to_keep=1)
 
 
-def _book_loaded(ledger: Ledger, model: nn.Module, process: Process) -> None:
-    """Book a model as it is loaded: weight by weight; one that is quantized is there unpacked for a moment."""
+def _book_loaded(ledger: Ledger, model: nn.Module) -> bool:
+    """Book a model as it is loaded: weight by weight; one that is quantized is there unpacked for a moment. Return
+    whether any is."""
     quantized: dict[int, Any] = {id(layer.weight): layer for layer in model.modules() if is_quantized(layer)}
     parameters = list(model.parameters())
     for parameter in parameters:
@@ -266,7 +271,7 @@ def _book_loaded(ledger: Ledger, model: nn.Module, process: Process) -> None:
         ledger.book([parameter], MemoryPart.ADAPTER if parameter.requires_grad else MemoryPart.WEIGHTS)
     ledger.book(model.buffers(), MemoryPart.WEIGHTS)
     ledger.book(constants_of(model), MemoryPart.WEIGHTS)
-    process.steps.append(_ended(ForecastPhase.QUANTIZE if quantized else ForecastPhase.LOAD, ledger))
+    return bool(quantized)
 
 
 def _ended(phase: ForecastPhase, ledger: Ledger) -> Step:
