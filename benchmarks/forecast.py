@@ -1,17 +1,24 @@
 """The forecast of memory against what others measured on GPUs, and beside two other estimates.
 
     python -m benchmarks.forecast
+    python -m benchmarks.forecast --host none|nf4_double
 
 Each row is a figure that somebody published, with its source. Where the stack of a row can be rebuilt of what is
 installed, its own training step is followed on the meta device: LLaMA-Factory's, or the loop of PEFT's comparison of
 methods, which is written out below. Signed: below 0 the forecast is too low, which is the direction that hurts.
+
+--host takes the step of a Qwen2-0.5B on this machine's processor, with all its numbers, and prints what was booked
+beside the private memory of the process. With MALLOC_TRIM_THRESHOLD_=65536 MALLOC_MMAP_THRESHOLD_=65536 in the
+environment glibc keeps nothing for later.
 """
 
 from __future__ import annotations
 
 import gc
 import statistics
+import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +27,7 @@ from typing import Any
 from harness.base.paths import PACKAGE
 from harness.devices.allocator import CachingAllocator
 from harness.devices.cards import CONTEXTS
+from harness.models import published
 from harness.processes.jobs import ToTrace
 from harness.runs.forecasted import MemoryPart
 from harness.workers import compat
@@ -133,21 +141,7 @@ def llamafactory(described: dict[str, Any], rows: int, tokens: int, **arguments:
 
     def foresee() -> float:
         with tempfile.TemporaryDirectory() as folder:
-            given = {
-                "stage": "sft",
-                "do_train": True,
-                "finetuning_type": "lora",
-                "lora_target": "all",
-                "lora_rank": 8,
-                "template": "llama2",
-                "dataset": "rows",
-                "dataset_dir": folder,
-                "cutoff_len": tokens,
-                "per_device_train_batch_size": rows,
-                "max_steps": 2,
-                "bf16": True,
-                **arguments,
-            }
+            given = _training(folder, rows, tokens) | arguments
             arm = ToTrace(arguments=given, described=described, kind="cuda", tokens=tokens)
             given |= model_files.place(arm, PACKAGE / "models" / "tiny", Path(folder) / "model")
             process = Tracer(given, "cuda").train(Batch(rows, tokens, padded=False), None)
@@ -156,6 +150,23 @@ def llamafactory(described: dict[str, Any], rows: int, tokens: int, **arguments:
         return allocator.peak_reserved_bytes + CONTEXTS["cuda"].usual_mib * MIB
 
     return foresee
+
+
+def _training(folder: str, rows: int, tokens: int) -> dict[str, Any]:
+    return {
+        "stage": "sft",
+        "do_train": True,
+        "finetuning_type": "lora",
+        "lora_target": "all",
+        "lora_rank": 8,
+        "template": "llama2",
+        "dataset": "rows",
+        "dataset_dir": folder,
+        "cutoff_len": tokens,
+        "per_device_train_batch_size": rows,
+        "max_steps": 2,
+        "bf16": True,
+    }
 
 
 _NF4 = {"quantization_bit": 4, "quantization_method": "bnb", "quantization_type": "nf4", "double_quantization": True}
@@ -217,8 +228,38 @@ ROWS = (
 )
 
 
+def on_host(arguments: dict[str, Any]) -> None:
+    """Take the step with numbers, and print what was booked and what the process had beyond what it began with."""
+    before, highest, is_over = _private_mib(), [0.0], threading.Event()
+
+    def watch() -> None:
+        while not is_over.wait(_LOOK_SECONDS):
+            highest[0] = max(highest[0], _private_mib())
+
+    with tempfile.TemporaryDirectory() as folder:
+        given = _training(folder, 1, 256) | {"template": "qwen", **arguments}
+        arm = ToTrace(arguments=given, described=published.config_of("Qwen/Qwen2-0.5B"), kind="cpu", tokens=256)
+        given |= model_files.place(arm, PACKAGE / "models" / "tiny", Path(folder) / "model")
+        threading.Thread(target=watch, daemon=True).start()
+        process = Tracer(given, "cpu", "cpu").train(Batch(1, 256, padded=False), None)
+    is_over.set()
+    booked = max(step.booked.peak_bytes for step in process.steps) / MIB
+    print(f"booked {booked:,.0f} MiB, the process {highest[0] - before:,.0f} MiB")
+
+
+_LOOK_SECONDS = 0.003
+
+
+def _private_mib() -> float:
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("RssAnon"))
+
+
 def main() -> None:
     """Print the table and what it comes to."""
+    if "--host" in sys.argv:
+        on_host(_NF4 if sys.argv[-1] == "nf4_double" else {})
+        return
     errors: list[float] = []
     print("| what | measured, GB | forecast, GB | error | accelerate's estimate | LLaMA-Factory's table | source |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | --- |")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,6 +19,12 @@ from harness.processes.jobs import ARITHMETIC, ToTrace
 from harness.trainer import named_files
 from harness.trainer.arguments import training_arguments
 
+_ALLOCATORS = {
+    "cuda": ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF"),
+    "ascend": ("PYTORCH_NPU_ALLOC_CONF",),
+}
+"""Variables that torch's allocator is told by."""
+_GROWING = "expandable_segments:True"
 _LONGEST = 8
 """Questions that may have most tokens: those with most characters."""
 
@@ -117,6 +124,7 @@ def to_trace(
             "processes": processes,
             "limits_bytes": list(limits_bytes),
             "fit_bytes": fit_bytes,
+            "expandable": any(_GROWING in os.environ.get(name, "") for name in _ALLOCATORS.get(place.kind, ())),
         }
     )
 
