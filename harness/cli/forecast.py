@@ -81,6 +81,7 @@ def plain(arm: ArmForecast) -> dict[str, Any]:
             }
             for on in arm.places
         ],
+        "merge_host_mib": None if arm.forecast.merge_host_mib is None else round(arm.forecast.merge_host_mib, 1),
         "largest": [{"tokens": tokens, "rows": rows} for tokens, rows in arm.forecast.largest.items()],
         "untraced": arm.forecast.untraced,
     }

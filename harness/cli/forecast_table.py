@@ -49,6 +49,8 @@ def show(console: Console, arms: Sequence[ArmForecast], why: Sequence[Reason]) -
         if any(cells):
             shown = [_mib(None if cell is None else cell.peak_allocated_mib) for cell in cells]
             table.add_row(f"allocated to {phase.value}", *shown)
+    if any(arm.forecast.merge_host_mib is not None for arm in arms):
+        table.add_row("to merge, of the host's", *(_mib(arm.forecast.merge_host_mib) for arm in arms))
     table.add_section()
     for number, on in enumerate(first.places):
         if on.fits is not None:

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from harness.base import redaction
 from harness.base.errors import UserError
 from harness.base.paths import PACKAGE
-from harness.config.schema import Config
+from harness.config.schema import MERGED, Config
 from harness.data import prepare
 from harness.data.sources import SourceReader
 from harness.devices.cpu import NO_ACCELERATOR
@@ -152,6 +152,7 @@ def foreseen(arm: Arm, places: Sequence[Place], job: ToTrace, traced: Traced, le
             low_mib=max(0.0, peak.peak_allocated_mib - unsure) + first.idle_mib + context.low_mib,
             high_mib=peak.peak_reserved_mib + unsure + first.idle_mib + context.high_mib,
         ),
+        merge_host_mib=traced.base_bytes / _MIB if MERGED in arm.config.evaluation.targets else None,
         largest=traced.largest,
         untraced=[*traced.untraced, *_left_out(job)],
     )

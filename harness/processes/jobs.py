@@ -265,6 +265,8 @@ class Traced(BaseModel):
     """For each limit, the phase that there is no room for; None: all of them fit."""
     largest: dict[int, int] = {}
     """Rows of the largest batch that fits, by the tokens of each row; 0: none does."""
+    base_bytes: int = 0
+    """Of the base's weights in 16 bits, packed or not."""
     is_partial: bool = False
     """The training could not be followed: what is here is the loading alone."""
     untraced: list[str] = []

@@ -37,7 +37,6 @@ class ForecastPhase(StrEnum):
     VALIDATE = "validate"
     SAVE = "save"
     EVALUATE = "evaluate"
-    MERGE = "merge"
 
 
 class Band(BaseModel):
@@ -80,6 +79,9 @@ class Forecast(BaseModel):
     """`cutoff`: every row is taken to be as long as training.cutoff_length. `data`: the longest that there is."""
     phases: list[PhaseForecast]
     band: Band
+    merge_host_mib: NonNegativeFloat | None = None
+    """What the merged weights take of the host's memory: LLaMA-Factory merges on the CPU, with none of the device's. None:
+    the run merges nothing."""
     largest: dict[int, int] = {}
     """Rows of the largest batch that fits, by the tokens of each row; 0: none does. Where it was asked for, and where
     the run's own batch does not fit."""

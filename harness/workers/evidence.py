@@ -22,7 +22,7 @@ def collect(model: nn.Module) -> Evidence:
     weight_bytes: Counter[str] = Counter()
     trainable = total = 0
     for name, parameter in model.named_parameters():
-        count = _logical_count(parameter)
+        count = logical_count(parameter)
         total += count
         trainable += count if parameter.requires_grad else 0
         if not _adapter(name):
@@ -106,7 +106,7 @@ def _adapter(name: str) -> bool:
     return "lora_" in name
 
 
-def _logical_count(parameter: nn.Parameter) -> int:
+def logical_count(parameter: nn.Parameter) -> int:
     """Elements before packing: a 4-bit weight holds two in a byte."""
     state = getattr(parameter, "quant_state", None)
     return int(state.shape.numel()) if state is not None else parameter.numel()

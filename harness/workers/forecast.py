@@ -80,6 +80,7 @@ def _trace(arm: ToTrace, arguments: dict[str, Any]) -> Traced:
         tokens=filled,
         phases=[phase for process in processes for phase in _phases(process, arm)],
         full=full,
+        base_bytes=tracer.base_bytes,
         is_partial=all(step.phase is not ForecastPhase.TRAIN for step in processes[0].steps),
         untraced=tracer.untraced,
     )

@@ -39,7 +39,7 @@ def test_the_file_has_every_figure_of_every_arm(found: list[dict[str, Any]]) -> 
     for arm, name, first in zip(found, ("lora", "qlora"), ("load", "quantize"), strict=True):
         assert list(arm) == [
             *("arm", "device", "rows", "tokens", "lengths", *PHASE_KEYS[:4]),
-            *("band", "parts", "phases", "fits", "largest", "untraced"),
+            *("band", "parts", "phases", "fits", "merge_host_mib", "largest", "untraced"),
         ]
         assert (arm["arm"], arm["device"], arm["rows"], arm["tokens"], arm["lengths"]) == (
             name,

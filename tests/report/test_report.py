@@ -11,6 +11,7 @@ from harness.report.render import render
 from harness.runs import store
 from harness.runs.events import RowsTokenized
 from harness.runs.folder import RunFolder
+from harness.runs.forecasted import Band, Forecast, ForecastPhase, PhaseForecast
 from harness.runs.record import Energy, Outcome
 from tests.builders import RunBuilder, questions
 from tests.report.pages import page
@@ -72,6 +73,34 @@ def test_failed_runs_stand_there_with_reason_peak_and_last_lines(folder: Path) -
     assert "### out of memory: qlora, seed 0" in text
     assert "tried to allocate 9 GiB Its memory had reached" in text
     assert "```text\none\ntwo\n```" in text
+
+
+def test_an_arm_that_ran_out_of_memory_says_what_would_have_fitted(folder: Path) -> None:
+    peak = PhaseForecast(
+        phase=ForecastPhase.TRAIN,
+        peak_allocated_mib=30000,
+        peak_reserved_mib=31000,
+        peak_device_mib=31500,
+        parts={},
+    )
+    forecast = Forecast(
+        device="cuda",
+        rows=4,
+        tokens=2048,
+        lengths="data",
+        phases=[peak],
+        band=Band(low_mib=30000, high_mib=33000),
+        largest={2048: 2},
+    )
+    RunBuilder(folder, "lora", 0).write()
+    full = RunBuilder(folder, "qlora", 0, status=Outcome.OUT_OF_MEMORY, reason="tried to allocate 9 GiB")
+    full.write()
+    store.write(RunFolder(full.folder), full.record().model_copy(update={"forecast": forecast}))
+    text, _ = rendered(folder)
+    assert (
+        "qlora ran out of memory; 4 x 2,048 tokens were forecast to need 31,500 MiB. "
+        "By the forecast a batch of 2 would have fitted." in text
+    )
 
 
 def test_nothing_completed_is_still_a_report(folder: Path) -> None:

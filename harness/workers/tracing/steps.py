@@ -18,7 +18,7 @@ from transformers import DynamicCache
 
 from harness.devices.allocator import Event
 from harness.runs.forecasted import ForecastPhase, MemoryPart
-from harness.workers.evidence import is_quantized
+from harness.workers.evidence import is_quantized, logical_count
 from harness.workers.tracing import kernels
 from harness.workers.tracing.ledger import Booked, Ledger
 from harness.workers.tracing.model import constants_of, without_weights
@@ -72,6 +72,8 @@ class Tracer:
         self._kind = kind
         self._device = torch.device(device)
         self._arguments = arguments
+        self.base_bytes = 0
+        """Of the base's weights in 16 bits, packed or not, once it was loaded."""
         self.untraced: list[str] = []
         """What is left out of the figures, and why."""
         if arguments.get("pissa_init"):
@@ -125,6 +127,8 @@ class Tracer:
             process = Process(ledger.events)
             with ledger, self._told(ForecastPhase.TRAIN):
                 is_packed = _book_loaded(ledger, model)
+                frozen = (parameter for parameter in model.parameters() if not parameter.requires_grad)
+                self.base_bytes = 2 * sum(map(logical_count, frozen))
                 process.steps.append(_ended(ForecastPhase.QUANTIZE if is_packed else ForecastPhase.LOAD, ledger))
                 count = self._take_steps(ledger, trainer, wrapped, self._inputs(collator, batch), several)
                 process.steps.append(_ended(ForecastPhase.TRAIN, ledger))
