@@ -80,8 +80,8 @@ class Forecast(BaseModel):
     phases: list[PhaseForecast]
     band: Band
     merge_host_mib: NonNegativeFloat | None = None
-    """What the merged weights take of the host's memory: LLaMA-Factory merges on the CPU, with none of the device's. None:
-    the run merges nothing."""
+    """What the merged weights take of the host's memory: LLaMA-Factory merges on the CPU, and nothing of it is on the
+    device. None: the run merges nothing."""
     largest: dict[int, int] = {}
     """Rows of the largest batch that fits, by the tokens of each row; 0: none does. Where it was asked for, and where
     the run's own batch does not fit."""
