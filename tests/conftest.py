@@ -17,6 +17,9 @@ from filelock import FileLock
 # Whoever starts the tests in the background may have told them, and so their children, to ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Seconds before each sweep; tests of the forecast turn it on.
+os.environ["HARNESS_FORECAST"] = "false"
+
 SECRET = "sk-this-must-stand-in-no-file-4711"
 
 Harness = Callable[..., subprocess.CompletedProcess[str]]
@@ -29,8 +32,6 @@ def environment(cache: Path) -> dict[str, str]:
         "HARNESS_CACHE": str(cache),
         "PYTHONPATH": str(Path(__file__).parent.parent),
         "CUDA_VISIBLE_DEVICES": "",
-        # Seconds before each sweep; tests of the forecast turn it on.
-        "HARNESS_FORECAST": "false",
         # Two tests run at once: one core each, or their threads would wait for each other.
         "OMP_NUM_THREADS": "1",
     }

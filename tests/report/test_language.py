@@ -49,6 +49,7 @@ TERMS = {
         "GPU",
         "LLaMA-Factory",
         "evalscope",
+        "oneDNN",
         "NPU",
         "QLoRA",
         "SwanLab",

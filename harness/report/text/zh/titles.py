@@ -242,7 +242,7 @@ class Titles(FigureTexts, ChangeTexts, PageTexts, Names, english.Titles):
     AGAINST = "{arm} 对比 {baseline}"
     FORECAST = "预测"
     FORECAST_ERROR = "误差"
-    NEEDED = "{arm} 内存不足；按预测，{rows} x {tokens:,} 个 token 需要 {mib} MiB。"
+    NEEDED = "{arm} 内存不足；按预测，{rows} 条、每条 {tokens:,} 个 token 的一批需要 {mib} MiB。"
     FITTING = "按预测，批大小 {rows} 可以容纳。"
     UNSCORED = "{run}：{target} 无法评分：{why}"
     SAMPLING = "共 {readings:,} 次读数，间隔 {intervals}；其中 {gaps:,} 次失败或延迟。"
