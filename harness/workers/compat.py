@@ -14,6 +14,7 @@ from functools import wraps
 from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
 from typing import Any
+from unittest import mock
 
 
 def prepare_imports() -> None:
@@ -35,6 +36,21 @@ def prepare_imports() -> None:
             for loaded in [loaded for loaded in sys.modules if loaded.split(".")[0] == name]:
                 del sys.modules[loaded]
             sys.modules[name] = instead  # type: ignore[assignment]
+
+
+def import_without_compiler(name: str) -> None:
+    """Import a module and have torch.compile leave its functions as they are.
+
+    bitsandbytes 0.50.2 wraps kernels for processors in it when it is imported, which brings along torch's compiler: 2 of
+    10 seconds of imports, for a process that calls none of them. Unnecessary once it wraps them at their first call.
+    """
+    torch = importlib.import_module("torch")
+    with mock.patch.object(torch, "compile", _not_compiled):
+        importlib.import_module(name)
+
+
+def _not_compiled(function: Any = None, **_: Any) -> Any:
+    return (lambda plain: plain) if function is None else function
 
 
 def patch_bitsandbytes() -> None:
