@@ -41,8 +41,8 @@ def prepare_imports() -> None:
 def import_without_compiler(name: str) -> None:
     """Import a module and have torch.compile leave its functions as they are.
 
-    bitsandbytes 0.50.2 wraps kernels for processors in it when it is imported, which brings along torch's compiler: 2 of
-    10 seconds of imports, for a process that calls none of them. Unnecessary once it wraps them at their first call.
+    bitsandbytes 0.50.2 wraps kernels for processors in it when it is imported, which brings along torch's compiler: 2
+    of 10 seconds of imports, for a process that calls none of them. Unnecessary once it wraps them at their first call.
     """
     torch = importlib.import_module("torch")
     with mock.patch.object(torch, "compile", _not_compiled):
