@@ -174,12 +174,16 @@ def main(folder: Path) -> None:
         model = model_folder(folder / name, {"model_type": name} | config)
         own = {"lora_target": "c_attn"} if name == "gpt2" else {"template": name} if "text_config" in config else {}
         architectures[name] = follow(arguments_of(model, **own), "cuda", "meta", True)
+    kinds = {
+        kind: follow(arguments_of(dense), kind, "meta", False)["phases"]["train"]["activations"]
+        for kind in ("cuda", "ascend")
+    }
     large = model_folder(folder / "large", published.config_of(SEVEN_B) or {})
     asked = {name: Tracer(arguments_of(large, **_SCHEMES[name]), "cuda") for name in _SCHEMES}
     loaded = {
         name: tracer.answer(Questions(1, 8, 1)).steps[0].booked.parts["weights"] for name, tracer in asked.items()
     }
-    found = {"settings": settings, "architectures": architectures, "loaded": loaded}
+    found = {"settings": settings, "architectures": architectures, "loaded": loaded, "kinds": kinds}
     (folder / "followed.json").write_text(json.dumps(found), encoding="utf-8")
 
 

@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageText
 
 from harness.devices.allocator import rounded
 from harness.models import published
-from tests.workers.followed import ARCHITECTURES, ROWS, SETTINGS, SEVEN_B, TOKENS, Followed
+from tests.workers.followed import ARCHITECTURES, DENSE, ROWS, SETTINGS, SEVEN_B, TOKENS, Followed
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +59,12 @@ def test_an_architecture_is_followed_to_its_end(name: str, followed: dict[str, A
     assert list(phases) == ["load", "train", "validate", "save", "asked: evaluate"]
     assert phases["load"]["peak"] < phases["save"]["peak"] < phases["validate"]["peak"] < phases["train"]["peak"]
     assert phases["asked: evaluate"]["peak"] > phases["load"]["weights"]
+
+
+def test_an_npu_keeps_sixteen_numbers_of_each_row_of_each_head(followed: dict[str, Any]) -> None:
+    statistics = DENSE["num_hidden_layers"] * DENSE["num_attention_heads"] * ROWS * TOKENS * 15 * 4
+    # Its kernel takes as many heads of keys as of queries, so that these are kept repeated.
+    assert followed["kinds"]["ascend"] - followed["kinds"]["cuda"] >= statistics
 
 
 def test_an_optimizer_has_the_states_that_it_is_known_for(settings: dict[str, Followed]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
@@ -28,84 +29,93 @@ _DEQUANTIZED_FROM = 5
 """Rows from which bitsandbytes 0.50.2 may unpack a 4-bit weight to multiply by it (backends/cuda/ops.py)."""
 
 
+@dataclass(frozen=True)
+class _Attention:
+    """What scaled_dot_product_attention is asked for."""
+
+    query: torch.Tensor
+    key: torch.Tensor
+    value: torch.Tensor
+    attn_mask: torch.Tensor | None = None
+    dropout_p: float = 0.0
+    is_causal: bool = False
+    scale: float | None = None
+    enable_gqa: bool = False
+    """There are fewer heads of keys than of queries."""
+
+    @property
+    def repeated(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values, a head for each of the queries."""
+        if not self.enable_gqa:
+            return self.key, self.value
+        times = self.query.shape[1] // self.key.shape[1]
+        return self.key.repeat_interleave(times, 1), self.value.repeat_interleave(times, 1)
+
+
 def attention(kind: str) -> Callable[..., torch.Tensor]:
     """Return scaled_dot_product_attention as a device of `kind` computes it, for tensors on the meta device."""
-    return {"cuda": _on_cuda, "ascend": _on_ascend, "cpu": _on_cpu}[kind]
+    kernel = {"cuda": _on_cuda, "ascend": _on_ascend, "cpu": _on_cpu}[kind]
+    return lambda *arguments, **named: kernel(_Attention(*arguments, **named))
 
 
-def _on_cuda(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attn_mask: torch.Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    scale: float | None = None,
-    enable_gqa: bool = False,
-) -> torch.Tensor:
+def _on_cuda(asked: _Attention) -> torch.Tensor:
     """Flash attention; with a mask, the memory-efficient one; of float32, that too (sdp_utils.cpp, torch 2.13)."""
-    if attn_mask is None and query.dtype in _HALF and query.shape[-1] <= _FLASH_HEAD:
-        out = _aten._scaled_dot_product_flash_attention(query, key, value, dropout_p, is_causal, scale=scale)[0]
-        assert isinstance(out, torch.Tensor)
-        return out
-    key, value = _repeated(query, key, value) if enable_gqa else (key, value)
+    query, mask = asked.query, asked.attn_mask
+    if mask is None and query.dtype in _HALF and query.shape[-1] <= _FLASH_HEAD:
+        return _flash(asked, asked.key, asked.value)
+    key, value = asked.repeated
     bias = None
-    if attn_mask is not None:
+    if mask is not None:
         # A mask of truth values becomes one of numbers, which is kept for the way back.
-        bias = torch.empty(attn_mask.shape, dtype=query.dtype, device=query.device)
+        bias = torch.empty(mask.shape, dtype=query.dtype, device=query.device)
         bias = bias.expand(query.shape[0], query.shape[1], query.shape[2], key.shape[2])
     needs_gradient = any(tensor.requires_grad for tensor in (query, key, value))
-    out = _aten._scaled_dot_product_efficient_attention(
-        query, key, value, bias, needs_gradient, dropout_p, is_causal, scale=scale
+    out: torch.Tensor = _aten._scaled_dot_product_efficient_attention(
+        query, key, value, bias, needs_gradient, asked.dropout_p, asked.is_causal, scale=asked.scale
     )[0]
-    assert isinstance(out, torch.Tensor)
     return out
 
 
-def _on_cpu(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attn_mask: torch.Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    scale: float | None = None,
-    enable_gqa: bool = False,
-) -> torch.Tensor:
+def _on_cpu(asked: _Attention) -> torch.Tensor:
     """Flash attention for processors, with a mask too, and fewer heads of keys (sdp_utils_cpp.cpp)."""
-    if attn_mask is not None and attn_mask.dtype is torch.bool:
-        attn_mask = torch.empty(attn_mask.shape, dtype=query.dtype, device=query.device)
-    out = _aten._scaled_dot_product_flash_attention_for_cpu(
-        query, key, value, dropout_p, is_causal, attn_mask=attn_mask, scale=scale
+    mask = asked.attn_mask
+    if mask is not None and mask.dtype is torch.bool:
+        mask = torch.empty(mask.shape, dtype=asked.query.dtype, device=mask.device)
+    out: torch.Tensor = _aten._scaled_dot_product_flash_attention_for_cpu(
+        asked.query, asked.key, asked.value, asked.dropout_p, asked.is_causal, attn_mask=mask, scale=asked.scale
     )[0]
-    assert isinstance(out, torch.Tensor)
     return out
 
 
-def _on_ascend(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attn_mask: torch.Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    scale: float | None = None,
-    enable_gqa: bool = False,
-) -> torch.Tensor:
-    """npu_fusion_attention (FlashAttentionScore): it keeps two numbers of float32 of eight elements for each row of
-    each head (softmax_max and softmax_sum, torch_npu's documentation), where flash attention keeps one."""
-    if attn_mask is None and is_causal:
+def _on_ascend(asked: _Attention) -> torch.Tensor:
+    """npu_fusion_attention (FlashAttentionScore), with a mask and without; what it keeps is in _Statistics."""
+    query = asked.query
+    if asked.attn_mask is None and asked.is_causal:
         # The kernel is told what is not seen by a mask.
-        torch.empty(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device)
-    key, value = _repeated(query, key, value) if enable_gqa else (key, value)
-    out = _aten._scaled_dot_product_flash_attention(query, key, value, dropout_p, is_causal, scale=scale)[0]
-    assert isinstance(out, torch.Tensor)
+        torch.empty(query.shape[-2], asked.key.shape[-2], dtype=torch.bool, device=query.device)
+    kept: torch.Tensor = _Statistics.apply(_flash(asked, *asked.repeated))  # type: ignore[no-untyped-call]
+    return kept
+
+
+def _flash(asked: _Attention, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    out: torch.Tensor = _aten._scaled_dot_product_flash_attention(
+        asked.query, key, value, asked.dropout_p, asked.is_causal, scale=asked.scale
+    )[0]
     return out
 
 
-def _repeated(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    times = query.shape[1] // key.shape[1]
-    return key.repeat_interleave(times, 1), value.repeat_interleave(times, 1)
+class _Statistics(torch.autograd.Function):
+    """Keeps of each row of each head softmax_max and softmax_sum, eight numbers of float32 each (torch_npu's
+    documentation of npu_fusion_attention), beside the one that flash attention keeps already."""
+
+    @staticmethod
+    def forward(ctx: Any, out: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(torch.empty(*out.shape[:-1], 2 * 8 - 1, dtype=torch.float32, device=out.device))
+        return out.view_as(out)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        return gradient
 
 
 def workspaces(kind: str) -> dict[str, Workspace]:
