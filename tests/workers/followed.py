@@ -96,6 +96,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "full, muon": _FULL | {"use_muon": True},
     "adamw_torch": {"optim": "adamw_torch"},
     "adamw_bnb_8bit": {"optim": "adamw_bnb_8bit"},
+    "paged_adamw_32bit": {"optim": "paged_adamw_32bit"},
     "one row": {"per_device_train_batch_size": 1},
 }
 """What a training may ask for that its memory hangs on."""

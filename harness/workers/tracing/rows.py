@@ -56,11 +56,16 @@ def parsed(arguments: Mapping[str, Any]) -> tuple[Any, Any, Any, Any, Any]:
     return read
 
 
+_UNPAGED = {"adamw_32bit": "adamw_torch_fused", "ademamix_32bit": "ademamix"}
+"""The optimizers with the states of those that transformers has with pages alone."""
+
+
 def _without_device(arguments: Mapping[str, Any]) -> dict[str, Any]:
     given = {name: value for name, value in arguments.items() if name not in _LEFT_OUT}
     half = bool(arguments.get("bf16") or arguments.get("fp16"))
     # Mixed precision with fp16 takes what it takes with bf16, but for its scaler's few numbers.
     given |= {"use_cpu": True, "bf16": half, "report_to": "none", "output_dir": tempfile.gettempdir()}
     if "optim" in given:
-        given["optim"] = str(given["optim"]).removeprefix("paged_")
+        unpaged = str(given["optim"]).removeprefix("paged_")
+        given["optim"] = _UNPAGED.get(unpaged, unpaged)
     return given
