@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from harness.memory.forecast import ArmForecast
+    from harness.runs.forecasted import PhaseForecast
 
 
 def forecast(
@@ -57,22 +58,10 @@ def plain(arm: ArmForecast) -> dict[str, Any]:
         "rows": arm.forecast.rows,
         "tokens": arm.forecast.tokens,
         "lengths": arm.forecast.lengths,
-        "phase": peak.phase.value,
-        "peak_allocated_mib": round(peak.peak_allocated_mib, 1),
-        "peak_reserved_mib": round(peak.peak_reserved_mib, 1),
-        "peak_device_mib": round(peak.peak_device_mib, 1),
+        **_peaks(peak),
         "band": {"low_mib": round(arm.forecast.band.low_mib, 1), "high_mib": round(arm.forecast.band.high_mib, 1)},
-        "parts": {part.value: round(mib, 1) for part, mib in peak.parts.items()},
-        "phases": [
-            {
-                "phase": phase.phase.value,
-                "peak_allocated_mib": round(phase.peak_allocated_mib, 1),
-                "peak_reserved_mib": round(phase.peak_reserved_mib, 1),
-                "peak_device_mib": round(phase.peak_device_mib, 1),
-                "parts": {part.value: round(mib, 1) for part, mib in phase.parts.items()},
-            }
-            for phase in arm.forecast.phases
-        ],
+        "parts": _parts(peak),
+        "phases": [{**_peaks(phase), "parts": _parts(phase)} for phase in arm.forecast.phases],
         "fits": [
             {
                 "card": on.place.name,
@@ -85,3 +74,16 @@ def plain(arm: ArmForecast) -> dict[str, Any]:
         "largest": [{"tokens": tokens, "rows": rows} for tokens, rows in arm.forecast.largest.items()],
         "untraced": arm.forecast.untraced,
     }
+
+
+def _peaks(phase: PhaseForecast) -> dict[str, Any]:
+    return {
+        "phase": phase.phase.value,
+        "peak_allocated_mib": round(phase.peak_allocated_mib, 1),
+        "peak_reserved_mib": round(phase.peak_reserved_mib, 1),
+        "peak_device_mib": round(phase.peak_device_mib, 1),
+    }
+
+
+def _parts(phase: PhaseForecast) -> dict[str, float]:
+    return {part.value: round(mib, 1) for part, mib in phase.parts.items()}

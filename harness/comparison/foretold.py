@@ -36,11 +36,6 @@ class Foretold:
     forecast_parts_mib: Mapping[MemoryPart, float]
     measured_parts_mib: Mapping[MemoryPart, float]
 
-    @property
-    def error(self) -> float:
-        """Of the forecast, as a share of what was measured; below 0: it was too low."""
-        return self.forecast_mib / self.measured_mib - 1
-
 
 def foretold(record: Record) -> Foretold | None:
     """Return a run's; None where nothing was forecast, or no peak of its training was measured.

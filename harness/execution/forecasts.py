@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from harness.base.errors import UserError
-from harness.data.sources import SourceReader
 from harness.memory.asked import Arm
 from harness.memory.forecast import ArmForecast, Fits, Lengths, forecast
 from harness.memory.places import of_configuration
+from harness.plan.planner import Planner
 from harness.plan.spec import RunSpec
 
 
-def forecasts(specs: Sequence[RunSpec], sources: SourceReader) -> dict[str, ArmForecast]:
+def forecasts(specs: Sequence[RunSpec], planner: Planner) -> dict[str, ArmForecast]:
     """Return the forecast of each arm of one sweep, by `RunSpec.of_arm`, with the rows as they are.
 
     Raises UserError where one cannot be made."""
@@ -20,7 +20,7 @@ def forecasts(specs: Sequence[RunSpec], sources: SourceReader) -> dict[str, ArmF
     for spec in specs:
         arms.setdefault(spec.of_arm, Arm(spec.arm, spec.config))
     place = of_configuration(specs[0].config)
-    found = forecast(list(arms.values()), [place], sources, Lengths.DATA)
+    found = forecast(list(arms.values()), [place], planner, Lengths.DATA)
     return dict(zip(arms, found, strict=True))
 
 

@@ -77,7 +77,7 @@ class Sweep:
         from harness.execution import forecasts
 
         try:
-            found = forecasts.forecasts(specs, self._shared.planner.sources)
+            found = forecasts.forecasts(specs, self._shared.planner)
         except UserError as error:
             self.observer.note(f"no forecast of memory: {'; '.join(error.mistakes)}")
             return

@@ -14,6 +14,7 @@ from harness.devices.cards import Card, find
 from harness.memory.asked import arms
 from harness.memory.forecast import ArmForecast, Lengths, forecast
 from harness.memory.places import of_card, of_configuration
+from harness.plan.planner import Planner
 
 
 def ask(
@@ -28,7 +29,8 @@ def ask(
     `asked`: a configuration, or the words of a command line, of which one without `=` is a file in sweeps/. `lengths`:
     cutoff or data. `largest`: with the largest batches that fit on the first card. Raises UserError with all mistakes,
     before anything is traced."""
-    sources = SourceReader(Path.cwd())
+    planner = Planner(Path.cwd())
+    sources = planner.sources
     mistakes: list[str] = []
     found: list[Card] = []
     for name in cards:
@@ -49,7 +51,7 @@ def ask(
     if lengths == Lengths.DATA:
         _fetch(configs, sources)
     places = [of_card(card, configs[0]) for card in found] or [of_configuration(configs[0])]
-    return forecast(arms(configs), places, sources, Lengths(lengths), largest=largest)
+    return forecast(arms(configs), places, planner, Lengths(lengths), largest=largest)
 
 
 def _configurations(asked: Config | Sequence[str], sources: SourceReader) -> list[Config]:

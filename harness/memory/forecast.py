@@ -16,10 +16,11 @@ from harness.base.errors import UserError
 from harness.base.paths import PACKAGE
 from harness.config.schema import MERGED, Config
 from harness.data import prepare
-from harness.data.sources import SourceReader
 from harness.devices.cpu import NO_ACCELERATOR
+from harness.launch import torchrun
 from harness.memory.asked import Arm, to_trace
 from harness.memory.places import Place
+from harness.plan.planner import Planner
 from harness.processes.jobs import ForecastJob, ToTrace, Traced, TracedPhase
 from harness.processes.start import run_to_end
 from harness.runs.forecasted import Band, Forecast, MemoryPart, PhaseForecast
@@ -69,7 +70,7 @@ class ArmForecast:
 def forecast(
     arms: Sequence[Arm],
     places: Sequence[Place],
-    sources: SourceReader,
+    planner: Planner,
     lengths: Lengths = Lengths.CUTOFF,
     *,
     largest: bool = False,
@@ -81,7 +82,7 @@ def forecast(
     groups = [[place for place in places if (place.kind, place.spec.supports_bf16) == kind] for kind in kinds]
     asked = [(arm, group) for group in groups for arm in arms]
     with tempfile.TemporaryDirectory(prefix="harness-") as folder:
-        jobs = [_job(arm, group, sources, lengths, Path(folder) / "rows", largest) for arm, group in asked]
+        jobs = [_job(arm, group, planner, lengths, Path(folder) / "rows", largest) for arm, group in asked]
         traced = trace(jobs, Path(folder))
     hindered: dict[str, list[str]] = {}
     for (arm, _), each in zip(asked, traced, strict=True):
@@ -110,27 +111,26 @@ def trace(jobs: Sequence[ToTrace], folder: Path) -> list[Traced]:
     return [found[job.model_dump_json()] for job in jobs]
 
 
-def _job(
-    arm: Arm, places: Sequence[Place], sources: SourceReader, lengths: Lengths, folder: Path, largest: bool
-) -> ToTrace:
+def _job(arm: Arm, places: Sequence[Place], planner: Planner, lengths: Lengths, folder: Path, largest: bool) -> ToTrace:
     first = places[0]
     surely = _limits_bytes(first, arm.config)[1:]
     fit_bytes = surely[0] if largest and surely else None
     limits = [limit for place in places for limit in _limits_bytes(place, arm.config)]
     if lengths is Lengths.CUTOFF:
-        return to_trace(arm, first, sources, None, limits_bytes=limits, fit_bytes=fit_bytes)
-    rows = prepare.draw(arm.config.dataset, sources)
-    own = folder / rows.digest()
+        return to_trace(arm, first, planner.sources, None, limits_bytes=limits, fit_bytes=fit_bytes)
+    rows, digest = planner.rows(arm.config.dataset)
+    own = folder / digest
     if not own.exists():
         prepare.write(rows, own)
-    return to_trace(arm, first, sources, own, (rows.train_names, rows.validation_names), limits, fit_bytes)
+    names = rows.train_names, rows.validation_names
+    return to_trace(arm, first, planner.sources, own, names, limits, fit_bytes)
 
 
 def _limits_bytes(place: Place, config: Config) -> list[int]:
     """What torch may take at most and, where the driver takes more than usual, at least; none: nobody knows."""
     if place.memory_mib is None:
         return []
-    context = place.context(config.launch.nnodes * max(1, place.spec.chips))
+    context = place.context(torchrun.world_size(config.launch, place.spec.chips))
     room_mib = place.memory_mib - place.idle_mib
     return [int(max(0.0, room_mib - taken) * _MIB) for taken in (context.low_mib, context.high_mib)]
 

@@ -234,34 +234,27 @@ def of_device(kind: str) -> Iterator[None]:
         patch.object(torch, "clear_autocast_cache", clear),
         # PEFT and bitsandbytes ask for a GPU's; torch-npu does not answer for its own.
         patch.object(torch, "is_autocast_enabled", is_enabled_there if kind == "cuda" else is_enabled),
-        patch.object(bitsandbytes, "matmul", _matmul_of_processors if kind == "cpu" else _matmul_without_outliers),
+        patch.object(bitsandbytes, "matmul", _matmul(kind)),
         precision,
     ):
         yield
 
 
-def _matmul_without_outliers(
-    A: torch.Tensor,
-    B: torch.Tensor,
-    out: torch.Tensor | None = None,
-    state: Any = None,
-    threshold: float = 0.0,
-    bias: torch.Tensor | None = None,
-) -> Any:
-    """bitsandbytes.matmul of 8-bit weights. Which columns of the activations are outliers, and so computed in 16 bits,
-    is in the numbers; they are few."""
-    state.threshold = 0.0
-    return bitsandbytes_functions.MatMul8bitLt.apply(A, B, out, bias, state)
+def _matmul(kind: str) -> Callable[..., Any]:
+    """Return bitsandbytes.matmul of 8-bit weights as a device of `kind` computes it. Which columns of the activations
+    are outliers, and so computed in 16 bits, is in the numbers; they are few."""
 
+    def matmul(
+        A: torch.Tensor,
+        B: torch.Tensor,
+        out: torch.Tensor | None = None,
+        state: Any = None,
+        threshold: float = 0.0,
+        bias: torch.Tensor | None = None,
+    ) -> Any:
+        if kind == "cpu" and state.is_training:
+            return bitsandbytes_functions.MatMul8bitFp.apply(A, B, out, bias, state)
+        state.threshold = 0.0
+        return bitsandbytes_functions.MatMul8bitLt.apply(A, B, out, bias, state)
 
-def _matmul_of_processors(
-    A: torch.Tensor,
-    B: torch.Tensor,
-    out: torch.Tensor | None = None,
-    state: Any = None,
-    threshold: float = 0.0,
-    bias: torch.Tensor | None = None,
-) -> Any:
-    if not state.is_training:
-        return _matmul_without_outliers(A, B, out, state, threshold, bias)
-    return bitsandbytes_functions.MatMul8bitFp.apply(A, B, out, bias, state)
+    return matmul
