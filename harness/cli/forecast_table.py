@@ -8,7 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from harness.memory.forecast import ArmForecast
+from harness.memory.forecast import ArmForecast, Fits
 from harness.memory.reasons import Reason, reasons
 from harness.runs.forecasted import ForecastPhase, MemoryPart
 
@@ -23,6 +23,7 @@ _WORDS = {
     MemoryPart.SLACK: "allocator's slack",
     MemoryPart.CONTEXT: "driver and libraries",
 }
+_GIVEN_BACK = "what torch keeps for later is more than there is room for; it is given back before memory runs out"
 
 
 def show(console: Console, arms: Sequence[ArmForecast], why: Sequence[Reason]) -> None:
@@ -40,23 +41,24 @@ def show(console: Console, arms: Sequence[ArmForecast], why: Sequence[Reason]) -
     table.add_section()
     table.add_row("peak, allocated", *(_mib(peak.peak_allocated_mib) for peak in peaks))
     table.add_row("peak, reserved", *(_mib(peak.peak_reserved_mib) for peak in peaks))
-    table.add_row("peak, as the driver sees it", *(_mib(peak.peak_device_mib) for peak in peaks), style="bold")
+    table.add_row("peak, driver's view", *(_mib(peak.peak_device_mib) for peak in peaks), style="bold")
     bands = [arm.forecast.band for arm in arms]
-    table.add_row("  between", *(f"{band.low_mib:,.0f} and {band.high_mib:,.0f}" for band in bands))
+    table.add_row("  at least", *(_mib(band.low_mib) for band in bands))
+    table.add_row("  at most", *(_mib(band.high_mib) for band in bands))
     table.add_section()
     for phase in ForecastPhase:
         cells = [next((each for each in arm.forecast.phases if each.phase is phase), None) for arm in arms]
         if any(cells):
             shown = [_mib(None if cell is None else cell.peak_allocated_mib) for cell in cells]
-            table.add_row(f"allocated to {phase.value}", *shown)
+            table.add_row(f"allocated: {phase.value}", *shown)
     if any(arm.forecast.merge_host_mib is not None for arm in arms):
-        table.add_row("to merge, of the host's", *(_mib(arm.forecast.merge_host_mib) for arm in arms))
+        table.add_row("merge, on the host", *(_mib(arm.forecast.merge_host_mib) for arm in arms))
     table.add_section()
     for number, on in enumerate(first.places):
         if on.fits is not None:
             fits = [arm.places[number].fits for arm in arms]
             size = f"{on.place.memory_mib:,.0f}"
-            table.add_row(f"fits on {on.place.name} ({size})", *("" if each is None else each.value for each in fits))
+            table.add_row(f"fits {on.place.name} ({size})", *("" if each is None else each.value for each in fits))
     console.print(table)
     if first.forecast.largest:
         batches = Table(box=box.SIMPLE_HEAD, title=f"Largest batch that fits on {place.name}", title_justify="left")
@@ -77,6 +79,15 @@ def show(console: Console, arms: Sequence[ArmForecast], why: Sequence[Reason]) -
     console.print(lengths[first.forecast.lengths], soft_wrap=True)
     for on in first.places:
         console.print(f"{on.place.name}: {on.place.source}.", soft_wrap=True)
+    for number, on in enumerate(first.places):
+        memory_mib = on.place.memory_mib or 0.0
+        gives_back = [
+            arm.arm.name
+            for arm in arms
+            if memory_mib < arm.forecast.peak.peak_device_mib and arm.places[number].fits in (Fits.YES, Fits.TIGHT)
+        ]
+        if gives_back:
+            console.print(f"{on.place.name}, {', '.join(gives_back)}: {_GIVEN_BACK}.", soft_wrap=True)
     console.print(f"Driver and libraries: {place.context(1).source}.", soft_wrap=True)
     for arm in arms:
         for left_out in arm.forecast.untraced:

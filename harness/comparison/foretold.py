@@ -5,23 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.comparison.parts import MemoryPart, memory_parts
+from harness.comparison.parts import MeasuredPart, memory_parts
 from harness.devices.reading import Quantity
-from harness.runs.forecasted import ForecastPhase
-from harness.runs.forecasted import MemoryPart as Needed
+from harness.runs.forecasted import ForecastPhase, MemoryPart
 from harness.runs.record import Record
 
-_MEASURED_AS = {
-    Needed.WEIGHTS: MemoryPart.WEIGHTS,
-    Needed.ADAPTER: MemoryPart.ADAPTER,
-    Needed.GRADIENTS: MemoryPart.GRADIENTS,
-    Needed.OPTIMIZER: MemoryPart.OPTIMIZER,
-    Needed.ACTIVATIONS: MemoryPart.ACTIVATIONS,
-    Needed.LOSS: MemoryPart.ACTIVATIONS,
-    Needed.WORKSPACE: MemoryPart.ACTIVATIONS,
-    Needed.SLACK: MemoryPart.WORKSPACE,
-    Needed.CONTEXT: MemoryPart.RUNTIME,
-}
+_NOT_PARTED = (MemoryPart.LOSS, MemoryPart.WORKSPACE)
 """No sensor parts logits, and what is unpacked for a moment, from the other tensors."""
 
 
@@ -33,8 +22,8 @@ class Foretold:
     """What was measured."""
     forecast_mib: float
     measured_mib: float
-    forecast_parts_mib: Mapping[MemoryPart, float]
-    measured_parts_mib: Mapping[MemoryPart, float]
+    forecast_parts_mib: Mapping[MeasuredPart, float]
+    measured_parts_mib: Mapping[MeasuredPart, float]
 
 
 def foretold(record: Record) -> Foretold | None:
@@ -47,19 +36,19 @@ def foretold(record: Record) -> Foretold | None:
     phase = next((each for each in record.forecast.phases if each.phase is ForecastPhase.TRAIN), None)
     if phase is None:
         return None
-    parts: dict[MemoryPart, float] = {}
+    parts: dict[MeasuredPart, float] = {}
     for needed, mib in phase.parts.items():
-        part = _MEASURED_AS[needed]
+        part = MeasuredPart.ACTIVATIONS if needed in _NOT_PARTED else MeasuredPart(needed.value)
         parts[part] = parts.get(part, 0.0) + mib
     outside = 0.0
     if measured.quantity is not Quantity.DEVICE:
-        parts.pop(MemoryPart.RUNTIME, None)
+        parts.pop(MeasuredPart.CONTEXT, None)
     if measured.quantity is Quantity.RESIDENT:
-        outside = measured.mib.get(MemoryPart.RUNTIME, 0.0)
+        outside = measured.mib.get(MeasuredPart.CONTEXT, 0.0)
     return Foretold(
         measured.quantity,
         sum(parts.values()),
         measured.peak_mib - outside,
         parts,
-        {part: mib for part, mib in measured.mib.items() if part is not MemoryPart.RUNTIME or not outside},
+        {part: mib for part, mib in measured.mib.items() if part is not MeasuredPart.CONTEXT or not outside},
     )

@@ -13,8 +13,8 @@ from harness.runs.record import Record
 MIB = 2**20
 
 
-class MemoryPart(StrEnum):
-    """What holds memory while a run trains."""
+class MeasuredPart(StrEnum):
+    """What holds memory while a run trains: a forecast's parts as far as sensors tell them apart."""
 
     WEIGHTS = "weights"
     """Of the base, quantization constants included."""
@@ -23,9 +23,9 @@ class MemoryPart(StrEnum):
     OPTIMIZER = "optimizer"
     ACTIVATIONS = "activations"
     """With logits and what kernels take for a moment: what tensors took beside the parts above."""
-    WORKSPACE = "workspace"
+    SLACK = "allocator_slack"
     """What torch's allocator held and no tensor took."""
-    RUNTIME = "runtime"
+    CONTEXT = "runtime_context"
     """On a chip what lies outside of torch's allocator; on a CPU the process before it loaded anything."""
     UNEXPLAINED = "unexplained"
 
@@ -37,7 +37,7 @@ class MemoryParts:
     quantity: Quantity
     """What the peak is of."""
     peak_mib: float
-    mib: Mapping[MemoryPart, float]
+    mib: Mapping[MeasuredPart, float]
     """They add up to the peak. A part that was not measured is not here, and is in `unexplained`, which may be below 0
     where parts did not reach their peaks together."""
 
@@ -47,30 +47,30 @@ def memory_parts(record: Record) -> MemoryParts | None:
     evidence, first = record.evidence, record.first_step
     if evidence is None:
         return None
-    parts: dict[MemoryPart, float | None] = {
-        MemoryPart.WEIGHTS: sum(evidence.weight_bytes_by_dtype.values()) / MIB,
-        MemoryPart.ADAPTER: _mib(evidence.adapter_bytes),
-        MemoryPart.GRADIENTS: _mib(first.gradient_bytes) if first else None,
-        MemoryPart.OPTIMIZER: _mib(first.optimizer_bytes) if first else None,
+    parts: dict[MeasuredPart, float | None] = {
+        MeasuredPart.WEIGHTS: sum(evidence.weight_bytes_by_dtype.values()) / MIB,
+        MeasuredPart.ADAPTER: _mib(evidence.adapter_bytes),
+        MeasuredPart.GRADIENTS: _mib(first.gradient_bytes) if first else None,
+        MeasuredPart.OPTIMIZER: _mib(first.optimizer_bytes) if first else None,
     }
     allocated = _training_peak(record, Quantity.ALLOCATOR_ALLOCATED)
     reserved = _training_peak(record, Quantity.ALLOCATOR_RESERVED)
     device = _training_peak(record, Quantity.DEVICE, above_baseline=True)
     if allocated is not None and reserved is not None:
         if None not in parts.values():
-            parts[MemoryPart.ACTIVATIONS] = allocated - sum(mib for mib in parts.values() if mib is not None)
-        parts[MemoryPart.WORKSPACE] = reserved - allocated
-        parts[MemoryPart.RUNTIME] = None if device is None else device - reserved
+            parts[MeasuredPart.ACTIVATIONS] = allocated - sum(mib for mib in parts.values() if mib is not None)
+        parts[MeasuredPart.SLACK] = reserved - allocated
+        parts[MeasuredPart.CONTEXT] = None if device is None else device - reserved
         quantity, peak = (Quantity.ALLOCATOR_RESERVED, reserved) if device is None else (Quantity.DEVICE, device)
     else:
-        parts[MemoryPart.RUNTIME] = record.runtime_mib
+        parts[MeasuredPart.CONTEXT] = record.runtime_mib
         resident = _training_peak(record, Quantity.RESIDENT)
         if resident is None:
             return None
         quantity, peak = Quantity.RESIDENT, resident
     known = {part: mib for part, mib in parts.items() if mib is not None}
     rest = peak - sum(known.values())
-    return MemoryParts(quantity, peak, known | {MemoryPart.UNEXPLAINED: rest} if abs(rest) > 0.5 else known)
+    return MemoryParts(quantity, peak, known | {MeasuredPart.UNEXPLAINED: rest} if abs(rest) > 0.5 else known)
 
 
 def _mib(count: int | None) -> float | None:

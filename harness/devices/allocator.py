@@ -11,7 +11,7 @@ of the two pools is one segment, which grows by 2 and by 20 MiB.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 Event = tuple[int, int]
@@ -84,13 +84,7 @@ class CachingAllocator:
         """Give what is free in whole segments back to the driver."""
         for is_small, blocks in self._free.items():
             if self._expandable:
-                last = self._last[is_small]
-                if last is not None and last.is_free:
-                    self._drop(last)
-                    self.reserved_bytes -= last.size
-                    self._last[is_small] = last.before
-                    if last.before is not None:
-                        last.before.after = None
+                self._shrink(is_small)
                 continue
             whole = [block for block in blocks if block.is_whole_segment]
             self.reserved_bytes -= sum(block.size for block in whole)
@@ -144,16 +138,34 @@ class CachingAllocator:
             return self._expand(size, is_small)
         shared = _SMALL_SEGMENT if is_small else _LARGE_SEGMENT
         room = shared if size < _LARGE_FROM else -(-size // _ROUND) * _ROUND
-        self._reserve(room)
+        self._reserve(lambda: room)
         self._segments += 1
         return _Block(self._segments, 0, room, is_small)
 
-    def _expand(self, size: int, is_small: bool) -> _Block:
+    def _shrink(self, is_small: bool) -> None:
+        """Give the whole pages that are free at the end of an expandable segment back to the driver."""
         last = self._last[is_small]
-        spare = last.size if last is not None and last.is_free else 0
+        if last is None or not last.is_free:
+            return
+        self._drop(last)
         page = _SMALL_SEGMENT if is_small else _LARGE_SEGMENT
-        room = -(-(size - spare) // page) * page
-        self._reserve(room)
+        self.reserved_bytes -= last.size // page * page
+        last.size %= page
+        if last.size:
+            self._keep(last)
+            return
+        self._last[is_small] = last.before
+        if last.before is not None:
+            last.before.after = None
+
+    def _expand(self, size: int, is_small: bool) -> _Block:
+        page = _SMALL_SEGMENT if is_small else _LARGE_SEGMENT
+
+        def missing() -> int:
+            last = self._last[is_small]
+            return -(-(size - (last.size if last is not None and last.is_free else 0)) // page) * page
+
+        room = self._reserve(missing)
         last = self._last[is_small]
         start = 0 if last is None else last.start + last.size
         block = _Block(int(is_small), start, room, is_small, last)
@@ -165,13 +177,17 @@ class CachingAllocator:
             block = self._join(last, block)
         return block
 
-    def _reserve(self, room: int) -> None:
+    def _reserve(self, needed: Callable[[], int]) -> int:
+        """Take what is needed from the driver, and return it: more once what is free was given back."""
+        room = needed()
         if self._limit_bytes is not None and self.reserved_bytes + room > self._limit_bytes:
             self.empty_cache()
+            room = needed()
             if self.reserved_bytes + room > self._limit_bytes:
                 raise OutOfMemoryError
         self.reserved_bytes += room
         self.peak_reserved_bytes = max(self.peak_reserved_bytes, self.reserved_bytes)
+        return room
 
     def _keep(self, block: _Block) -> None:
         insort(self._free[block.is_small], block, key=lambda kept: kept.key)

@@ -27,7 +27,7 @@ from harness.runs.forecasted import Band, Forecast, MemoryPart, PhaseForecast
 
 _MIB = 2**20
 _NEVER_MEASURED = 0.05
-"""Of what is allocated: by so much the band is wider, both ways, where no kernel was ever compared with a forecast."""
+"""By so much the band is wider where no kernel was ever compared with a forecast."""
 
 
 class Lengths(StrEnum):
@@ -44,7 +44,7 @@ class Fits(StrEnum):
 
     YES = "yes"
     TIGHT = "tight"
-    """It depends on what the driver and the libraries take."""
+    """It depends on what is not known to a few percent: the band is on both sides of what there is."""
     NO = "no"
 
 
@@ -127,12 +127,20 @@ def _job(arm: Arm, places: Sequence[Place], planner: Planner, lengths: Lengths, 
 
 
 def _limits_bytes(place: Place, config: Config) -> list[int]:
-    """What torch may take at most and, where the driver takes more than usual, at least; none: nobody knows."""
+    """What the forecast may come to at most and, where driver and kernels take more than usual, at least; none: nobody
+    knows."""
     if place.memory_mib is None:
         return []
     context = place.context(torchrun.world_size(config.launch, place.spec.chips))
     room_mib = place.memory_mib - place.idle_mib
-    return [int(max(0.0, room_mib - taken) * _MIB) for taken in (context.low_mib, context.high_mib)]
+    unsure = _unsure(place)
+    most_mib, least_mib = (room_mib - context.low_mib) / (1 - unsure), (room_mib - context.high_mib) / (1 + unsure)
+    return [int(max(0.0, mib) * _MIB) for mib in (most_mib, least_mib)]
+
+
+def _unsure(place: Place) -> float:
+    """Of what is allocated: by how much a forecast for the place may be wrong, both ways."""
+    return 0.0 if place.kind == "cpu" else _NEVER_MEASURED
 
 
 def foreseen(arm: Arm, places: Sequence[Place], job: ToTrace, traced: Traced, lengths: Lengths) -> ArmForecast:
@@ -141,7 +149,7 @@ def foreseen(arm: Arm, places: Sequence[Place], job: ToTrace, traced: Traced, le
     context = first.context(job.processes)
     phases = [_phase(phase, first.idle_mib + context.usual_mib) for phase in traced.phases]
     peak = max(phases, key=lambda phase: phase.peak_device_mib)
-    unsure = 0.0 if first.kind == "cpu" else _NEVER_MEASURED * peak.peak_allocated_mib
+    unsure = _unsure(first) * peak.peak_allocated_mib
     told = Forecast(
         device=first.kind,
         rows=int(job.arguments["per_device_train_batch_size"]),

@@ -38,7 +38,7 @@ class Job(BaseModel):
     @classmethod
     def command(cls, file: Path | str) -> list[str]:
         """The command that does the job in `file`; `/dev/stdin` for one that comes by its standard input."""
-        return [sys.executable, "-m", f"harness.workers.{cls.worker}", str(file)]
+        return [sys.executable, "-P", "-m", f"harness.workers.{cls.worker}", str(file)]
 
 
 class TrainJob(Job):

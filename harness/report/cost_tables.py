@@ -11,7 +11,7 @@ from harness.comparison.arms import Arm
 from harness.comparison.columns import by_quantity
 from harness.comparison.foretold import foretold
 from harness.comparison.metrics import STEP_SECONDS
-from harness.comparison.parts import MemoryPart, TimePart, memory_parts, time_parts
+from harness.comparison.parts import MeasuredPart, TimePart, memory_parts, time_parts
 from harness.comparison.runs import Run
 from harness.devices.reading import Quantity
 from harness.report.document import Cell, Number, Table
@@ -52,10 +52,10 @@ def memory_parts_table(arms: Sequence[Arm], text: Text) -> Table | None:
         found = [parts for run in arm.completed if (parts := memory_parts(run.record)) is not None]
         for quantity in dict.fromkeys(parts.quantity for parts in found):
             several = [parts for parts in found if parts.quantity is quantity]
-            means = _means([parts.mib for parts in several], MemoryPart)
+            means = _means([parts.mib for parts in several], MeasuredPart)
             peak = fmean(parts.peak_mib for parts in several)
             rows.append([arm.label, text.QUANTITIES[quantity], plain_number(peak), *map(plain_number, means)])
-    return make(text, "memory-parts", [*text.PARTS_HEADERS, *(text.MEMORY_PARTS[part] for part in MemoryPart)], rows)
+    return make(text, "memory-parts", [*text.PARTS_HEADERS, *(text.MEMORY_PARTS[part] for part in MeasuredPart)], rows)
 
 
 def forecast_table(arms: Sequence[Arm], text: Text) -> Table | None:
@@ -67,8 +67,8 @@ def forecast_table(arms: Sequence[Arm], text: Text) -> Table | None:
             several = [told for told in found if told.quantity is quantity]
             forecast = fmean(told.forecast_mib for told in several)
             measured = fmean(told.measured_mib for told in several)
-            of_forecast = _means([told.forecast_parts_mib for told in several], MemoryPart)
-            of_measured = _means([told.measured_parts_mib for told in several], MemoryPart)
+            of_forecast = _means([told.forecast_parts_mib for told in several], MeasuredPart)
+            of_measured = _means([told.measured_parts_mib for told in several], MeasuredPart)
             errors = [
                 None if ours is None or theirs is None else ours - theirs
                 for ours, theirs in zip(of_forecast, of_measured, strict=True)
@@ -84,7 +84,7 @@ def forecast_table(arms: Sequence[Arm], text: Text) -> Table | None:
                     *map(_signed, errors),
                 ],
             ]
-    headers = [*text.FORECAST_HEADERS, *(text.MEMORY_PARTS[part] for part in MemoryPart)]
+    headers = [*text.FORECAST_HEADERS, *(text.MEMORY_PARTS[part] for part in MeasuredPart)]
     return make(text, "forecast", headers, rows)
 
 

@@ -88,11 +88,19 @@ def _trace(arm: ToTrace, arguments: dict[str, Any]) -> Traced:
 
 
 def _largest(tracer: Tracer, arm: ToTrace, limit_bytes: int, lengths: list[int]) -> dict[int, int]:
-    from harness.workers.tracing.scaling import Scaling
+    from harness.workers.tracing.scaling import Scaling, UnlikeError
     from harness.workers.tracing.steps import Batch
 
     several = arm.processes > 1
-    scaling = Scaling(lambda rows, tokens: tracer.train(Batch(rows, tokens, padded=False), None, several))
+
+    def train(rows: int, tokens: int) -> Process:
+        return tracer.train(Batch(rows, tokens, padded=False), None, several)
+
+    try:
+        scaling = Scaling(train, arm.expandable)
+    except UnlikeError:
+        tracer.leave_out("the largest batch that fits: batches of other sizes take other operators")
+        return {}
     return {tokens: scaling.most_rows(tokens, limit_bytes) for tokens in lengths}
 
 

@@ -91,7 +91,7 @@ def test_the_terminal_shows_the_table_and_one_reason(
     told: subprocess.CompletedProcess[str], found: list[dict[str, Any]]
 ) -> None:
     lines = [line.strip() for line in told.stdout.splitlines()]
-    row = next(line for line in lines if line.startswith("peak, as the driver sees it"))
+    row = next(line for line in lines if line.startswith("peak, driver's view"))
     assert row.split()[-2:] == [f"{arm['peak_device_mib']:,.0f}" for arm in found]
     (why,) = [line for line in lines if "decide the peak" in line]
     assert why.startswith("weights decide the peak, ")

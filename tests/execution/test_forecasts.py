@@ -8,7 +8,7 @@ import pytest
 
 from harness.cli.exits import MISTAKE
 from harness.comparison.foretold import foretold
-from harness.comparison.parts import MemoryPart
+from harness.comparison.parts import MeasuredPart
 from harness.runs.forecasted import ForecastPhase
 from harness.runs.record import Record
 from tests.conftest import FinishedSweep, call, environment
@@ -48,7 +48,7 @@ def test_what_is_counted_in_the_run_is_what_was_forecast(records: dict[str, Reco
     for record in records.values():
         told = foretold(record)
         assert told is not None
-        for part in (MemoryPart.WEIGHTS, MemoryPart.ADAPTER, MemoryPart.OPTIMIZER):
+        for part in (MeasuredPart.WEIGHTS, MeasuredPart.ADAPTER, MeasuredPart.OPTIMIZER):
             # Each of some hundred tensors takes whole blocks of 512 bytes.
             assert told.forecast_parts_mib[part] == pytest.approx(told.measured_parts_mib[part], abs=0.1)
 
@@ -67,7 +67,7 @@ def test_a_dry_run_shows_the_table(tmp_path: Path, cache: Path) -> None:
     done = call(*arguments, cwd=tmp_path, env=environment(cache) | FORECAST)
     assert done.returncode == 0, done.stderr
     assert "Memory at the peak, MiB, on " in done.stdout
-    assert "allocated to train" in done.stdout
+    assert "allocated: train" in done.stdout
 
 
 def test_what_will_not_fit_is_refused_on_wish_and_nothing_is_written(tmp_path: Path, cache: Path) -> None:

@@ -237,7 +237,11 @@ def test_a_worker_that_ends_without_reading_its_job_is_no_error() -> None:
     assert run_to_end(job, environment()).returncode == 4
 
 
-def test_a_real_worker_takes_its_job_from_stdin() -> None:
+def test_a_real_worker_takes_its_job_from_stdin_and_nothing_from_the_folder_it_is_started_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "huggingface_hub.py").write_text("raise SystemExit('not the library')")
+    monkeypatch.chdir(tmp_path)
     job = FetchJob(hub="huggingface", repository="nobody/nothing", file="rows.json")
     done = run_to_end(job, environment(HF_HUB_OFFLINE="1"))
     assert done.returncode == 1

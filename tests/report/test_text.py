@@ -20,7 +20,7 @@ from harness.comparison.findings import LIMITS
 from harness.comparison.judging import Word
 from harness.comparison.metrics import METRICS, Aspect, Unit
 from harness.comparison.order import Order
-from harness.comparison.parts import MemoryPart, TimePart
+from harness.comparison.parts import MeasuredPart, TimePart
 from harness.devices.npu_smi import errors
 from harness.devices.reading import Quantity
 from harness.processes import known_symptoms, symptoms
@@ -67,7 +67,7 @@ def test_a_language_has_everything_that_a_report_says(language: str) -> None:
         (text.FACTS, Fact),
         (text.MEMORY_MEANS, Quantity),
         (text.QUANTITIES, Quantity),
-        (text.MEMORY_PARTS, MemoryPart),
+        (text.MEMORY_PARTS, MeasuredPart),
         (text.TIME_PARTS, TimePart),
         (text.UNKNOWN, Unknown),
         (text.UNITS, Unit),

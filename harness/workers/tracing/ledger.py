@@ -46,6 +46,7 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.events: list[Event] = []
         """In their order: what the caching allocator is asked for."""
         self._vocabulary = vocabulary
+        self._kernels = _Kernels()
         self._workspaces = workspaces
         self._workspace_of: dict[Any, Workspace | None] = {}
         self._making = self._unpacks = -1
@@ -102,7 +103,7 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        made = func(*args, **(kwargs or {}))
+        made = self._kernels.call(func, args, kwargs or {})
         part = self._making
         if part < 0:
             known = self._by_name.get(func)
@@ -159,6 +160,67 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.events.append((number, 0))
         self._now[part] -= size
         self._total -= size
+
+
+class _Kernels:
+    """Operators on the meta device, each asked once what it makes of tensors like these.
+
+    Many of torch's meta kernels are written in Python, and most of a trace's time is theirs; a model's layers ask the
+    same of them again and again."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, _Like | None] = {}
+        """None: what is made is more than one tensor, or lies where an argument lies."""
+
+    def call(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        asked = (func, _key(args), _key(tuple(kwargs.items())))
+        try:
+            known = self._known.get(asked, _UNKNOWN)
+        except TypeError:
+            return func(*args, **kwargs)
+        if known is not None and known is not _UNKNOWN:
+            return torch.empty_strided(known.shape, known.strides, dtype=known.dtype, device="meta")
+        made = func(*args, **kwargs)
+        if known is _UNKNOWN:
+            self._known[asked] = _like(made, (*args, *kwargs.values()))
+        return made
+
+
+@dataclass(frozen=True)
+class _Like:
+    shape: torch.Size
+    strides: tuple[int, ...]
+    dtype: torch.dtype
+
+
+_UNKNOWN = _Like(torch.Size(), (), torch.float32)
+
+
+def _key(values: Iterable[Any]) -> tuple[Any, ...]:
+    """What decides of arguments what is made; a number by its type too, since True, 1 and 1.0 are one key."""
+    return tuple(
+        (value.shape, value.stride(), value.dtype, value.device.type)
+        if isinstance(value, torch.Tensor)
+        else _key(value)
+        if isinstance(value, (list, tuple))
+        else (type(value), value)
+        for value in values
+    )
+
+
+def _like(made: Any, given: Iterable[Any]) -> _Like | None:
+    if not isinstance(made, torch.Tensor) or made.device.type != "meta":
+        return None
+    own = made.untyped_storage()
+    if own.nbytes() != made.numel() * made.element_size() or any(own._cdata in _storages(value) for value in given):
+        return None
+    return _Like(made.shape, made.stride(), made.dtype)
+
+
+def _storages(value: Any) -> set[int]:
+    if isinstance(value, torch.Tensor):
+        return {value.untyped_storage()._cdata}
+    return {each for inner in value for each in _storages(inner)} if isinstance(value, (list, tuple)) else set()
 
 
 _ACTIVATIONS, _LOSS = _PARTS.index(MemoryPart.ACTIVATIONS), _PARTS.index(MemoryPart.LOSS)

@@ -77,7 +77,7 @@ class Tracer:
         self.untraced: list[str] = []
         """What is left out of the figures, and why."""
         if arguments.get("pissa_init"):
-            self._leave_out("pissa_init: what it takes to decompose the weights before the training")
+            self.leave_out("pissa_init: what it takes to decompose the weights before the training")
 
     @property
     def max_tokens(self) -> int:
@@ -94,7 +94,7 @@ class Tracer:
         if type(template.mm_plugin) is not BasePlugin:
             # LLaMA-Factory gives a row without an image a small one.
             template.mm_plugin = get_mm_plugin("base")
-            self._leave_out("images, videos and sounds, and what the part of the model that takes them computes")
+            self.leave_out("images, videos and sounds, and what the part of the model that takes them computes")
         with self._on_device(batch.padded or bool(batch.tokens % 8)):
             model = load_model(module["tokenizer"], model_arguments, finetuning, True)
             collator = SFTDataCollatorWith4DAttentionMask(
@@ -170,11 +170,12 @@ class Tracer:
             if self._device.type != "meta":
                 raise
             said = " ".join(str(error).split())[:200]
-            self._leave_out(
+            self.leave_out(
                 f"{phase}: its own code cannot be followed without numbers ({said}); measure it: training.max_steps=4"
             )
 
-    def _leave_out(self, what: str) -> None:
+    def leave_out(self, what: str) -> None:
+        """Say of something that it is not in the figures."""
         if what not in self.untraced:
             self.untraced.append(what)
 

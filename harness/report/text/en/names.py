@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from harness.comparison.facts import Fact
 from harness.comparison.metrics import Unit
-from harness.comparison.parts import MemoryPart, TimePart
+from harness.comparison.parts import MeasuredPart, TimePart
 from harness.devices.reading import Quantity
 from harness.runs.record import Unknown
 
@@ -61,15 +61,15 @@ class Names:
         Quantity.HOST: "private memory of the run's processes on the host",
         Quantity.RESIDENT: "the kernel's high-water mark of the training process, shared pages included",
     }
-    MEMORY_PARTS: Mapping[MemoryPart, str] = {
-        MemoryPart.WEIGHTS: "Weights",
-        MemoryPart.ADAPTER: "Adapter",
-        MemoryPart.GRADIENTS: "Gradients",
-        MemoryPart.OPTIMIZER: "Optimizer",
-        MemoryPart.ACTIVATIONS: "Activations and logits",
-        MemoryPart.WORKSPACE: "Workspace",
-        MemoryPart.RUNTIME: "Runtime",
-        MemoryPart.UNEXPLAINED: "Unexplained",
+    MEMORY_PARTS: Mapping[MeasuredPart, str] = {
+        MeasuredPart.WEIGHTS: "Weights",
+        MeasuredPart.ADAPTER: "Adapter",
+        MeasuredPart.GRADIENTS: "Gradients",
+        MeasuredPart.OPTIMIZER: "Optimizer",
+        MeasuredPart.ACTIVATIONS: "Activations and logits",
+        MeasuredPart.SLACK: "Allocator's slack",
+        MeasuredPart.CONTEXT: "Driver and libraries",
+        MeasuredPart.UNEXPLAINED: "Unexplained",
     }
     TIME_PARTS: Mapping[TimePart, str] = {
         TimePart.LOAD: "Loading",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from harness.comparison.facts import Fact
 from harness.comparison.metrics import Unit
-from harness.comparison.parts import MemoryPart, TimePart
+from harness.comparison.parts import MeasuredPart, TimePart
 from harness.devices.reading import Quantity
 from harness.report.text.en import names as english
 from harness.runs.record import Unknown
@@ -74,15 +74,15 @@ class Names(english.Names):
         Quantity.HOST: "本次运行各进程在主机上的私有内存",
         Quantity.RESIDENT: "内核记录的训练进程最高水位，包括共享页",
     }
-    MEMORY_PARTS: Mapping[MemoryPart, str] = {
-        MemoryPart.WEIGHTS: "权重",
-        MemoryPart.ADAPTER: "适配器",
-        MemoryPart.GRADIENTS: "梯度",
-        MemoryPart.OPTIMIZER: "优化器状态",
-        MemoryPart.ACTIVATIONS: "激活值与 logits",
-        MemoryPart.WORKSPACE: "算子工作区",
-        MemoryPart.RUNTIME: "运行时",
-        MemoryPart.UNEXPLAINED: "未能归因",
+    MEMORY_PARTS: Mapping[MeasuredPart, str] = {
+        MeasuredPart.WEIGHTS: "权重",
+        MeasuredPart.ADAPTER: "适配器",
+        MeasuredPart.GRADIENTS: "梯度",
+        MeasuredPart.OPTIMIZER: "优化器状态",
+        MeasuredPart.ACTIVATIONS: "激活值与 logits",
+        MeasuredPart.SLACK: "分配器余量",
+        MeasuredPart.CONTEXT: "驱动与库",
+        MeasuredPart.UNEXPLAINED: "未能归因",
     }
     TIME_PARTS: Mapping[TimePart, str] = {
         TimePart.LOAD: "加载",
