@@ -39,7 +39,7 @@ def test_parts_of_the_memory_add_up_to_its_peak(folder: Path) -> None:
     pair(folder)
     parts = table(folder, "memory-parts")
     assert parts.headers[3:] == [
-        *("Weights", "Adapter", "Gradients", "Optimizer", "Activations and logits", "Workspace", "Runtime"),
+        *("Weights", "Adapter", "Gradients", "Optimizer", "Activations and logits", "Allocator's slack", "Driver and libraries"),
         "Unexplained",
     ]
     for row in parts.rows:
