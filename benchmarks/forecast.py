@@ -1,35 +1,40 @@
 """The forecast of memory against what others measured on GPUs, and beside two other estimates.
 
     python -m benchmarks.forecast
-    python -m benchmarks.forecast --host none|nf4_double
+    python -m benchmarks.forecast --host [SETTING ...]
 
 Each row is a figure that somebody published, with its source. Where the stack of a row can be rebuilt of what is
 installed, its own training step is followed on the meta device: LLaMA-Factory's, or the loop of PEFT's comparison of
 methods, which is written out below. Signed: below 0 the forecast is too low, which is the direction that hurts.
 
---host takes the step of a Qwen2-0.5B on this machine's processor, with all its numbers, and prints what was booked
-beside the private memory of the process. With MALLOC_TRIM_THRESHOLD_=65536 MALLOC_MMAP_THRESHOLD_=65536 in the
-environment glibc keeps nothing for later.
+--host takes the step of a Qwen2-0.5B on this machine's processor with all its numbers, each setting in its own process.
+It prints how far that is from the step that is followed without numbers, and what the process had of its own while it
+trained. glibc gives back at once there what is freed; MALLOC_MMAP_THRESHOLD_=33554432 lets it keep some.
 """
 
 from __future__ import annotations
 
+import argparse
 import gc
+import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from harness.base.paths import PACKAGE
 from harness.devices.allocator import CachingAllocator
 from harness.devices.cards import CONTEXTS
 from harness.models import published
 from harness.processes.jobs import ToTrace
-from harness.runs.forecasted import MemoryPart
+from harness.runs.forecasted import ForecastPhase, MemoryPart
 from harness.workers import compat
 
 compat.prepare_imports()
@@ -170,6 +175,7 @@ def _training(folder: str, rows: int, tokens: int) -> dict[str, Any]:
 
 
 _NF4 = {"quantization_bit": 4, "quantization_method": "bnb", "quantization_type": "nf4", "double_quantization": True}
+_KEPT = {"disable_gradient_checkpointing": True}
 _QV = {"target_modules": ["q_proj", "v_proj"]}
 _MLP = {"target_modules": ["gate_proj", "up_proj", "down_proj"]}
 _OWN_MODELS = "models, quantization and a loss in chunks of LitGPT's own"
@@ -228,26 +234,68 @@ ROWS = (
 )
 
 
-def on_host(arguments: dict[str, Any]) -> None:
-    """Take the step with numbers, and print what was booked and what the process had beyond what it began with."""
-    before, highest, is_over = _private_mib(), [0.0], threading.Event()
+def on_host(setting: str) -> str:
+    """Take a step with numbers and without, and return the row of how far they are apart."""
+    with tempfile.TemporaryDirectory() as folder:
+        given = _training(folder, 1, 256) | {"template": "qwen"} | HOST_SETTINGS[setting]
+        arm = ToTrace(arguments=given, described=published.config_of("Qwen/Qwen2-0.5B"), kind="cpu", tokens=256)
+        given |= model_files.place(arm, PACKAGE / "models" / "tiny", Path(folder) / "model")
+        batch = Batch(1, 256, padded=False)
+        with _private_of_phases() as private:
+            taken = Tracer(given, "cpu", "cpu").train(batch, batch).steps
+        followed = Tracer(given, "cpu").train(batch, batch).steps
+    apart = [
+        (abs(without - held) / max(held, 1), without - held, f"{step.phase}: {part}")
+        for step, same in zip(taken, followed, strict=True)
+        for part in MemoryPart
+        for held, without in [(step.booked.parts.get(part, 0), same.booked.parts.get(part, 0))]
+    ]
+    share, size, where = max(apart)
+    (train,) = (number for number, step in enumerate(taken) if step.phase is ForecastPhase.TRAIN)
+    booked, had = followed[train].booked.peak_bytes / MIB, private[train]
+    told = f"{share:.3%} | {size:+,} B | {where if size else 'none'}"
+    return f"| {setting} | {told} | {booked:,.0f} | {had:,.0f} | {had / booked - 1:+.1%} |"
+
+
+_INT8 = {"quantization_bit": 8, "quantization_method": "bnb"}
+_HOST_SCHEMES = {"none": {}, "nf4": _NF4 | {"double_quantization": False}, "nf4_double": _NF4, "int8": _INT8}
+HOST_SETTINGS: dict[str, dict[str, Any]] = {
+    **_HOST_SCHEMES,
+    **{f"{name}_no_checkpointing": scheme | _KEPT for name, scheme in _HOST_SCHEMES.items()},
+    "neat_packing": {"packing": True, "neat_packing": True},
+    "dora": {"use_dora": True},
+}
+"""With gradient checkpointing, which is LLaMA-Factory's way, but where the name says otherwise."""
+_GIVEN_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+_LOOK_SECONDS = 0.003
+
+
+@contextmanager
+def _private_of_phases() -> Iterator[list[float]]:
+    """Yield what the process comes to have of its own in each phase of the body, in MiB beyond what it begins with.
+
+    The model that is built of random numbers is there in 16 bits before any layer is packed, which a run's is not: that
+    is over when the first phase begins."""
+    before, is_over, restart = _private_mib(), threading.Event(), Ledger.restart
+    highest, peaks = [before], []
 
     def watch() -> None:
         while not is_over.wait(_LOOK_SECONDS):
             highest[0] = max(highest[0], _private_mib())
 
-    with tempfile.TemporaryDirectory() as folder:
-        given = _training(folder, 1, 256) | {"template": "qwen", **arguments}
-        arm = ToTrace(arguments=given, described=published.config_of("Qwen/Qwen2-0.5B"), kind="cpu", tokens=256)
-        given |= model_files.place(arm, PACKAGE / "models" / "tiny", Path(folder) / "model")
-        threading.Thread(target=watch, daemon=True).start()
-        process = Tracer(given, "cpu", "cpu").train(Batch(1, 256, padded=False), None)
-    is_over.set()
-    booked = max(step.booked.peak_bytes for step in process.steps) / MIB
-    print(f"booked {booked:,.0f} MiB, the process {highest[0] - before:,.0f} MiB")
+    def ended(ledger: Ledger) -> None:
+        peaks.append(highest[0] - before)
+        highest[0] = _private_mib()
+        restart(ledger)
 
-
-_LOOK_SECONDS = 0.003
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        with patch.object(Ledger, "restart", ended):
+            yield peaks
+    finally:
+        is_over.set()
+        watcher.join()
 
 
 def _private_mib() -> float:
@@ -255,10 +303,23 @@ def _private_mib() -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("RssAnon"))
 
 
+def compare_on_host(settings: Sequence[str]) -> None:
+    """Print a row for each of the settings; all, where none is named."""
+    print("| setting | largest difference of a part | in bytes | of | booked, MiB | private, MiB | above booked |")
+    print("| --- | ---: | ---: | --- | ---: | ---: | ---: |", flush=True)
+    for setting in settings or HOST_SETTINGS:
+        child = [sys.executable, "-c", f"from benchmarks import forecast; print(forecast.on_host({setting!r}))"]
+        # LLaMA-Factory prints too.
+        said = subprocess.run(child, env=_GIVEN_BACK | os.environ, stdout=subprocess.PIPE, text=True, check=True)
+        print(next(line for line in said.stdout.splitlines() if line.startswith("| ")), flush=True)
+
+
 def main() -> None:
     """Print the table and what it comes to."""
-    if "--host" in sys.argv:
-        on_host(_NF4 if sys.argv[-1] == "nf4_double" else {})
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--host", nargs="*", choices=HOST_SETTINGS, metavar="SETTING")
+    if (settings := parser.parse_args().host) is not None:
+        compare_on_host(settings)
         return
     errors: list[float] = []
     print("| what | measured, GB | forecast, GB | error | accelerate's estimate | LLaMA-Factory's table | source |")

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Seconds before each sweep; tests of the forecast turn it on.
 os.environ["HARNESS_FORECAST"] = "false"
+# Stand-ins of different tests have chips of the same names.
+os.environ["HARNESS_LEASES"] = tempfile.mkdtemp(prefix="harness-leases-")
 
 SECRET = "sk-this-must-stand-in-no-file-4711"
 

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
+import shutil
 from pathlib import Path
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Put the whole `content` at `path`, or leave there what was there before, also when the power goes out.
 
-    Texts are written as UTF-8. The umask decides who may read the file, as for any other. Raises OSError."""
-    data = content.encode() if isinstance(content, str) else content
+    Texts are written as UTF-8. The umask decides who may read the file, as for any other. Raises OSError, which names
+    `path`."""
+    try:
+        _replace(path, content.encode() if isinstance(content, str) else content)
+    except OSError as error:
+        # A full disk names no file, and nobody knows the temporary one.
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    sync_folder(path.parent)
+
+
+def _replace(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
@@ -23,7 +34,15 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+
+
+def sync_tree(folder: Path) -> None:
+    """Put on the disk for good what others wrote into a folder, its names last. Raises OSError."""
+    for parent, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            with Path(parent, name).open("rb") as file:
+                os.fsync(file.fileno())
+        sync_folder(Path(parent))
 
 
 def sync_folder(folder: Path) -> None:
@@ -35,3 +54,18 @@ def sync_folder(folder: Path) -> None:
         pass
     finally:
         os.close(descriptor)
+
+
+def remove(path: Path) -> None:
+    """Take away a file, or a folder with all that is in it, if there is one. Raises OSError."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def synced_sha256(path: Path) -> str:
+    """Put on the disk for good what others wrote to a file, and return its hash. Raises OSError."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        return hashlib.file_digest(file, "sha256").hexdigest()

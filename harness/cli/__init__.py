@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from harness.cli import adopt, compare, data, doctor, forecast, importing, report, run, serving, watch
+from harness.cli import adopt, compare, data, doctor, forecast, importing, report, run, serving, status, verify, watch
 from harness.cli.exits import Verbs
 
 app = typer.Typer(
@@ -30,4 +30,6 @@ app.command()(serving.serve)
 app.command()(serving.webchat)
 app.command("import", context_settings=_HYDRA)(importing.import_file)
 app.command(context_settings=_HYDRA)(data.data)
+app.command()(status.status)
 app.command()(watch.watch)
+app.command()(verify.verify)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
@@ -16,19 +14,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
-from harness.devices.reading import Quantity
+from harness.cli.elsewhere import Elsewhere
+from harness.cli.status import clock
+from harness.cli.terminal import Terminal
 from harness.devices.sampler import Sampler
 from harness.execution.observer import Observer, RunLabel, RunStarted
 from harness.runs import events
 from harness.runs.events import Event, Phase, PhaseStarted, TrainingStarted
+from harness.runs.folder import SweepFolder
 from harness.runs.record import Divergence, DivergenceKind, Outcome, Record, Reply, Score, passed
+from harness.runs.status import SHOWN
 
 if TYPE_CHECKING:
     from harness.execution.outlook import Outlook
     from harness.memory.forecast import ArmForecast
 
-_SHOWN = (Quantity.DEVICE, Quantity.PROCESS, Quantity.HOST)
-"""Which memory is shown: the first that a sensor tells."""
 _TAIL_LINES = 8
 _RATE_SECONDS = 600.0
 """The time left is reckoned by the steps of these last seconds: a step of a large model may take a minute."""
@@ -37,8 +37,8 @@ _RATE_SECONDS = 600.0
 class Display:
     """One plain line an event: for logs, pipes and schedulers. The live view extends it."""
 
-    def __init__(self, total: int) -> None:
-        """`total`: how many runs there are."""
+    def __init__(self, total: int, lines: Path | None = None) -> None:
+        """`total`: how many runs there are. `lines`: the file to write to, in place of the terminal."""
         self._total = total
         self._label: RunLabel | None = None
         self._total_steps = 0
@@ -46,8 +46,12 @@ class Display:
         self._sampler: Sampler | None = None
         self._memory = ""
         # A pipe gets whole lines, whatever width rich takes it for.
-        self._console: Console = _Console(highlight=False, soft_wrap=not sys.stdout.isatty())
-        self._errors: Console = _Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+        file = None if lines is None else _appending(lines)
+        self._console = Terminal(file=file, highlight=False, soft_wrap=file is not None or not sys.stdout.isatty())
+        self._errors = self._console
+        if file is None:
+            self._errors = Terminal(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+        self._elsewhere: Elsewhere | None = None
 
     def note(self, text: str) -> None:
         self._console.print(escape(text))
@@ -134,8 +138,14 @@ class Display:
         if report is not None:
             self._console.print(f"report: {escape(str(report))}")
 
+    def launched(self, sweeps: Sequence[SweepFolder], free_chips: Callable[[], tuple[int, int] | None]) -> None:
+        if self._elsewhere is None:
+            self._elsewhere = Elsewhere(sweeps, free_chips, self._console)
+
     def close(self) -> None:
-        pass
+        if self._elsewhere is not None:
+            self._elsewhere.stop()
+            self._elsewhere = None
 
     def _begin(self, label: RunLabel) -> None:
         self._label, self._total_steps, self._sampler, self._memory = label, 0, None, ""
@@ -150,7 +160,7 @@ class Display:
     def _memory_now(self) -> str:
         """`, host memory 512 MiB, peak 530 MiB`, of the sensor that counts most; nothing where none tells."""
         if self._sampler is not None:
-            for quantity in _SHOWN:
+            for quantity in SHOWN:
                 used = self._sampler.latest_mib(quantity)
                 peak = self._sampler.peak_mib(quantity)
                 if peak is not None:
@@ -158,22 +168,6 @@ class Display:
                     self._memory = f", {quantity.value} memory{current} peak {peak:,.0f} MiB"
                     break
         return self._memory
-
-
-class _Console(Console):
-    """Falls silent where nobody reads any more or the disk is full, which must cost no run."""
-
-    def print(self, *objects: Any, **options: Any) -> None:
-        try:
-            super().print(*objects, **options)
-        except OSError:
-            self.on_broken_pipe()
-
-    def on_broken_pipe(self) -> None:
-        # Rich's own ends the process.
-        self.quiet = True
-        with suppress(OSError), Path(os.devnull).open("wb") as nothing:
-            os.dup2(nothing.fileno(), self.file.fileno())
 
 
 class LiveDisplay(Display):
@@ -207,6 +201,7 @@ class LiveDisplay(Display):
             self._durations.append(record.wall_seconds)
 
     def close(self) -> None:
+        super().close()
         if self._view is not None:
             self._view.stop()
             self._view = None
@@ -218,7 +213,7 @@ class LiveDisplay(Display):
             if self._durations:
                 mean = sum(self._durations) / len(self._durations)
                 left = max(0.0, mean - self._view.elapsed_seconds()) + mean * (self._total - number)
-                head.append(f"  about {_hours(left)} left in the sweep")
+                head.append(f"  about {clock(left)} left in the sweep")
         return head
 
 
@@ -272,15 +267,18 @@ class _View(Progress):
         self.update(bar, completed=done, total=total, refresh=is_first)
 
 
-def make_display(total: int) -> Observer:
-    """Return what shows `total` runs: a live view where stdout is a terminal, else plain lines."""
-    return LiveDisplay(total) if Console().is_terminal else Display(total)
+def make_display(total: int, lines: Path | None = None) -> Observer:
+    """Return what shows `total` runs: a live view where stdout is a terminal, else plain lines, in the file if any."""
+    return LiveDisplay(total) if lines is None and Console().is_terminal else Display(total, lines)
 
 
-def _hours(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}"
+def _appending(file: Path) -> TextIO | None:
+    """None: the file cannot be written to, and lines go to the terminal."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return file.open("a", encoding="utf-8", buffering=1)
+    except OSError:
+        return None
 
 
 def _status(record: Record) -> str:

@@ -22,13 +22,12 @@ def doctor(
     """What on this machine keeps a run from working, and the fix for it. Exit status 1 when something failed."""
     if log is not None:
         raise typer.Exit(_read(log))
-    from rich.console import Console
-
+    from harness.cli.terminal import Terminal
     from harness.doctor.checks import examine
     from harness.doctor.finding import State, render
 
     findings = examine(device)
-    render(findings, Console(highlight=False))
+    render(findings, Terminal(highlight=False))
     raise typer.Exit(FAILED if any(finding.state is State.FAILED for finding in findings) else 0)
 
 

@@ -30,10 +30,9 @@ def forecast(
 
     The memory of each arm by part and by phase, without its weights and without the card: LLaMA-Factory's own steps are
     followed on torch's meta device."""
-    from rich.console import Console
-
     from harness.base.files import write_atomically
     from harness.cli.forecast_table import show
+    from harness.cli.terminal import Terminal
     from harness.memory.ask import ask
     from harness.memory.reasons import reasons
 
@@ -41,7 +40,7 @@ def forecast(
     found = ask(context.args, named, lengths, largest=fit is not None)
     if as_json is not None:
         write_atomically(as_json, json.dumps([plain(arm) for arm in found], indent=2) + "\n")
-    console = Console()
+    console = Terminal()
     for device in dict.fromkeys(arm.forecast.device for arm in found):
         of_device = [arm for arm in found if arm.forecast.device == device]
         show(console, of_device, reasons(of_device))

@@ -375,10 +375,14 @@ def _parsed(place: str, text: str, suffix: str, changes: Sequence[str] = ()) -> 
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    from harness.base.yaml_text import require_small
+
     try:
         content = json.loads(text) if suffix == ".json" else yaml.safe_load(text)
         if isinstance(content, dict) and (changes or suffix != ".json"):
             # Plain YAML takes 1e-4 for a word; LLaMA-Factory reads by OmegaConf, which takes it for a number.
+            if suffix != ".json":
+                require_small(text)
             read = OmegaConf.create(content if suffix == ".json" else text)
             content = OmegaConf.to_container(OmegaConf.merge(read, OmegaConf.from_cli(list(changes))))
     except yaml.MarkedYAMLError as error:

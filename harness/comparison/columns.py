@@ -119,6 +119,8 @@ def row(label: str, record: Record, folder: Path) -> dict[str, Any]:
         "idle_watts": energy and energy.idle_watts,
         "others_cpu_percent": sharing and sharing.others_cpu_percent,
         "others_on_chips": sharing and sharing.others_on_chips,
+        "neighbours": None if record.neighbours is None else len(record.neighbours),
+        "attempt": record.attempt,
         "host": record.environment.host,
         "driver": record.environment.driver,
         "adopted": record.adopted is not None,

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from harness.comparison.metrics import Aspect
 from harness.comparison.pooling import started
 from harness.comparison.settings import CONTENT, belongs
+from harness.config.schema import FREE
 from harness.runs.record import ChipBefore, Environment, Record
 
 
@@ -197,10 +198,23 @@ def _of_chips(tell: Callable[[ChipBefore], float | None]) -> Callable[[Record], 
     return read
 
 
-def _chips(record: Record) -> tuple[int, ...]:
-    """Which chips a run had: as it was told, else as it found them; untold, a run takes the first."""
-    told = _config(record, "device").get("chips") or (record.before and [chip.chip for chip in record.before.chips])
-    return tuple(told or (0,))
+def _chips(record: Record) -> tuple[int, ...] | str:
+    """Which chips a run had: as it was told, else as it found them; untold, a run takes the first. Where any free one
+    would do, chance said which, for every run anew: that parts no arms."""
+    told = _config(record, "device").get("chips")
+    if told == FREE:
+        return FREE
+    return tuple(told or (record.before and [chip.chip for chip in record.before.chips]) or (0,))
+
+
+def _variables(record: Record) -> dict[str, str]:
+    """What decides threads, kernels and allocation; without the lists of chips that chance gave to a run."""
+    hidden = _SEEN_CHIPS if _chips(record) == FREE else ()
+    return {name: value for name, value in record.environment.variables.items() if name not in hidden}
+
+
+def _shown_chips(chips: tuple[int, ...] | str) -> str:
+    return chips if isinstance(chips, str) else _numbers(chips)
 
 
 def _temperature(record: Record) -> float | None:
@@ -492,7 +506,7 @@ RULES: dict[Fact, Rule] = {
         applies=_is_scored,
     ),
     # On what it ran.
-    Fact.CHIP_IDS: Rule(_COST, read=_chips, show=_numbers, follows=(*_MACHINE, "chips", "processes")),
+    Fact.CHIP_IDS: Rule(_COST, read=_chips, show=_shown_chips, follows=(*_MACHINE, "chips", "processes")),
     Fact.HOST: Rule(_COST, read=lambda record: record.environment.host, follows=_MACHINE),
     Fact.PLATFORM: Rule(_COST, read=lambda record: record.environment.platform, follows=_MACHINE),
     # Torch takes as many threads, and another number adds up in another order.
@@ -514,7 +528,7 @@ RULES: dict[Fact, Rule] = {
     ),
     Fact.VARIABLES: Rule(
         _ALL,
-        read=lambda record: _set(record, record.environment.variables),
+        read=lambda record: _set(record, _variables(record)),
         narrower=dict.fromkeys((*_SEEN_CHIPS, *_ALLOCATION), _COST),
         follows=(*_MACHINE, "chips", "threads", "processes"),
     ),

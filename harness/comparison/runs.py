@@ -174,6 +174,8 @@ def load_runs(path: str | Path) -> pandas.DataFrame:
     idle_watts                  what the chips took before the run
     others_cpu_percent          processor time of others while it trained, in percent of one core
     others_on_chips             the most processes of others at once on the run's chips while it trained
+    neighbours                  other runs of the harness that the machine had at the same time
+    attempt                     1, or more where it was tried again
     host, driver                hash of the machine's name; driver of the chips
     adopted                     whether LLaMA-Factory trained it without the harness
     phase_P_seconds             P: load, train, validate, save, evaluate

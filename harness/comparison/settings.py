@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
 
+from harness.config.schema import FREE
 from harness.runs.record import IdentityParts, Record
 
 CONTENT = {
@@ -131,8 +132,9 @@ def _from_configuration(record: Record) -> dict[str, object]:
             known[key.removeprefix("model.").removeprefix("device.")] = config[key]
     launch = record.config.get("launch") or {}
     if launch:
-        chips = (record.config.get("device") or {}).get("chips") or [0]
-        on_each = 1 if launch.get("name") == "single" else launch.get("nproc") or len(chips)
+        device = record.config.get("device") or {}
+        chips = device.get("count", 1) if device.get("chips") == FREE else len(device.get("chips") or [0])
+        on_each = 1 if launch.get("name") == "single" else launch.get("nproc") or chips
         known["processes"] = on_each * launch.get("nnodes", 1)
     versions = record.environment.versions.items()
     return known | {f"versions.{name}": version for name, version in versions if name in _DECIDING_LIBRARIES}

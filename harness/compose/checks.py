@@ -19,7 +19,7 @@ from harness.compose.keys import OPEN, keys
 from harness.compose.llamafactory_checks import llamafactory_mistakes
 from harness.compose.model_checks import model_mistakes
 from harness.compose.tracking_checks import tracking_mistakes
-from harness.config.schema import LANGUAGES, MERGED, TARGETS, Config, LaunchConfig, arm_of
+from harness.config.schema import FREE, LANGUAGES, MERGED, TARGETS, Config, LaunchConfig, arm_of
 from harness.data.sources import SourceReader
 from harness.devices.device import Device
 
@@ -29,10 +29,10 @@ _POSITIVE = (
     *("training.learning_rate", "training.epochs", "training.max_steps", "training.batch_size"),
     *("training.gradient_accumulation", "training.cutoff_length", "training.logging_steps"),
     *("training.validation_steps", "training.save_steps", "evaluation.limit", "evaluation.batch_size"),
-    *("evaluation.max_new_tokens", "device.interval_seconds", "device.threads"),
+    *("evaluation.max_new_tokens", "device.interval_seconds", "device.threads", "device.count"),
     *("comparison.margin_points", "comparison.margin_nats", "comparison.memory_limit_mib", "comparison.looks"),
 )
-_NOT_NEGATIVE = ("dataset.validation_samples", "evaluation.few_shot", "training.warmup_steps")
+_NOT_NEGATIVE = ("dataset.validation_samples", "evaluation.few_shot", "training.warmup_steps", "retry.attempts")
 _CHOICES = {
     "training.precision": ("auto", "fp32", "fp16", "bf16"),
     "method.finetuning_type": ("lora", "full"),
@@ -52,12 +52,17 @@ _BOUNDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "method.dropout": (lambda value: 0 <= value < 1, "must be at least 0 and below 1"),
     "training.warmup_ratio": (lambda value: 0 <= value < 1, "a share of all steps, at least 0 and below 1"),
     "dataset.validation_fraction": (lambda value: 0 < value < 1, "must be between 0 and 1"),
+    "device.chips": (lambda value: _names_chips(value), f"give a list of logic ids, such as [0,1], or {FREE}, or null"),
     "quantization.bits": ((4, 8).__contains__, "use 4 or 8, or null for weights as they are"),
 }
 
 
 def _is_around_1(ratios: Sequence[float]) -> bool:
     return len(ratios) == 2 and 0 < ratios[0] < 1 < ratios[1] < math.inf
+
+
+def _names_chips(value: object) -> bool:
+    return value == FREE or (isinstance(value, list) and all(type(chip) is int and chip >= 0 for chip in value))
 
 
 def check(config: Config, device: Device | None, sources: SourceReader, *, reported: bool = True) -> list[str]:
@@ -106,6 +111,8 @@ def _values(config: Config) -> Iterator[str]:
             yield f"{key}={value}: must be a finite number"
         elif value is not None and not is_right(value):
             yield f"{key}={value}: {rule}"
+    if config.device.count != 1 and not config.device.takes_free:
+        yield f"device.count={config.device.count}: it is for device.chips={FREE}; else name them: device.chips=[0,1]"
     try:
         (config.tracking.experiment or "").format(arm="lora", seed=0)
     except (LookupError, ValueError, TypeError, AttributeError):

@@ -2,22 +2,87 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
+from hydra.plugins.config_source import ConfigLoadError, ConfigResult
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from harness.base import paths
+from harness.base.paths import from_cwd
+from harness.base.yaml_text import UnreadableError, readable, require_small
+from harness.compose.keys import sections
 from harness.config.schema import Config
 
 
-class SweepsSource(FileConfigSource):
+class OwnFiles(FileConfigSource):
+    """Serves a folder of the user's own files. Each mistake in one is a message that names the file."""
+
+    @staticmethod
+    def scheme() -> str:
+        return "own"
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        file = Path(self.path, self._normalize_file_name(config_path))
+        try:
+            with readable():
+                text = file.read_text(encoding="utf-8-sig")
+                require_small(text)
+                config = OmegaConf.load(io.StringIO(text))
+        except (UnreadableError, OmegaConfBaseException) as error:
+            raise ConfigLoadError(f"{from_cwd(file)}: {error}; mend the file") from None
+        header = self._get_header_dict(text)
+        package = header.get("package") or self._default_package(config_path)
+        for mistake in _misplaced(OmegaConf.to_container(config, resolve=False), package.replace("_global_", "")):
+            raise ConfigLoadError(f"{from_cwd(file)}: {mistake}")
+        return ConfigResult(self.provider, f"{self.scheme()}://{self.path}", config, header | {"package": package})
+
+    def _default_package(self, config_path: str) -> str:
+        return config_path.rpartition("/")[0].replace("/", ".")
+
+
+def _misplaced(content: object, package: str) -> Iterator[str]:
+    """What stands in a file where something of another kind belongs. Hydra names neither the file nor the key then."""
+    if not isinstance(content, dict):
+        yield "must hold lines of KEY: VALUE"
+        return
+    if not _is_defaults(content.get("defaults", [])):
+        yield "defaults: must be a list, each line of it like `- override /GROUP: NAME`"
+    for key, value in _flat(content, f"{package}." if package else ""):
+        if key in sections() and not isinstance(value, dict) and not str(value).startswith("${"):
+            yield f"{key}: must hold lines of KEY: VALUE of its own, not {value}"
+
+
+def _flat(values: Mapping[Any, object], prefix: str) -> Iterator[tuple[str, object]]:
+    for name, value in values.items():
+        yield f"{prefix}{name}", value
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+
+
+def _is_defaults(items: object) -> bool:
+    def is_choice(value: object) -> bool:
+        several = value if isinstance(value, list) else [value]
+        return value is None or all(isinstance(each, str) for each in several)
+
+    def is_default(item: object) -> bool:
+        pairs = list(item.items()) if isinstance(item, dict) else []
+        return isinstance(item, str) or (len(pairs) == 1 and isinstance(pairs[0][0], str) and is_choice(pairs[0][1]))
+
+    return isinstance(items, list) and all(map(is_default, items))
+
+
+class SweepsSource(OwnFiles):
     """Serves the folder `sweeps` of a place as a config group, so that sweeps/ can stand beside conf/."""
 
     @staticmethod
@@ -35,6 +100,10 @@ class SweepsSource(FileConfigSource):
             return ["sweeps"] if results_filter in (None, ObjectType.GROUP) else []
         return super().list(config_path, results_filter) if _is_sweeps(config_path) else []
 
+    def _default_package(self, config_path: str) -> str:
+        # What a sweep says is of the whole configuration.
+        return "_global_"
+
 
 def _is_sweeps(config_path: str) -> bool:
     return config_path.partition("/")[0] == "sweeps"
@@ -45,7 +114,7 @@ class HarnessSearchPath(SearchPathPlugin):
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         search_path.append("harness", f"sweeps://{paths.configuration_folder('sweeps').parent}")
-        for name, place in (("conf", f"file://{Path.cwd() / 'conf'}"), ("sweeps", f"sweeps://{Path.cwd()}")):
+        for name, place in (("conf", f"own://{Path.cwd() / 'conf'}"), ("sweeps", f"sweeps://{Path.cwd()}")):
             own = Path.cwd() / name
             if own.is_dir() and own.resolve() != paths.configuration_folder(name).resolve():
                 search_path.prepend("user", place)
@@ -65,5 +134,6 @@ def register() -> None:
     OmegaConf.register_new_resolver("package", lambda path: str(paths.PACKAGE / path), replace=True)
     # qwen2-7b of Qwen/Qwen2-7B and of /models/Qwen2-7B.
     OmegaConf.register_new_resolver("basename", lambda path: Path(path or "random").name.lower(), replace=True)
+    Plugins.instance().register(OwnFiles)
     Plugins.instance().register(SweepsSource)
     Plugins.instance().register(HarnessSearchPath)

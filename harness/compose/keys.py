@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
+from functools import cache
 from typing import Any
 
 from harness.config.schema import Config
@@ -15,6 +16,13 @@ OPEN = ("llamafactory.", "model.shapes.", "dataset.columns.", "dataset.tags.")
 def keys() -> tuple[str, ...]:
     """Return every key with dots, groups such as `training` among them."""
     return tuple(_below(Config(), ""))
+
+
+@cache
+def sections() -> frozenset[str]:
+    """Return the keys that hold further keys, those of Hydra that a sweep's file has among them."""
+    dotted = [*keys(), "hydra.run.", "hydra.sweep.", "hydra.sweeper.params."]
+    return frozenset(key[:place] for key in dotted for place, sign in enumerate(key) if sign == ".")
 
 
 def _below(node: Any, prefix: str) -> Iterator[str]:

@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
+from harness.base.redaction import names_secret
 from harness.compose.hydra_values import written
 from harness.compose.shell_script import unknown
-from harness.trainer.fields import holds_secret
 
 STARTERS = re.compile(r"python[\d.]*|torchrun|deepspeed|accelerate")
 _LAUNCHERS = ("torchrun", "torch.distributed.run", "torch.distributed.launch", "deepspeed", "accelerate")
@@ -206,7 +206,7 @@ def _environment(found: Launched, variables: Mapping[str, str], by_cli: bool) ->
             found.left_out.append(f"{name}: {_ENGINES[name]}")
         elif name in _ENGINES:
             continue
-        elif holds_secret(name.lower()) or "SECRET" in name or "KEY" in name:
+        elif names_secret(name):
             secrets.append(name)
         else:
             keyless.append(name)

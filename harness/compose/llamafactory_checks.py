@@ -15,6 +15,8 @@ import yaml
 from packaging.requirements import Requirement
 
 from harness.base.errors import did_you_mean
+from harness.base.redaction import names_secret, redact
+from harness.base.yaml_text import UnreadableError, load
 from harness.config.schema import Config
 from harness.data.sources import SourceReader
 from harness.devices.device import Device
@@ -524,11 +526,11 @@ def _zero_stage(deepspeed: object, sources: SourceReader) -> int | None:
 
 def _names(config: Config) -> Iterator[str]:
     known = training_argument_names()
-    for name in config.llamafactory:
+    for name, value in config.llamafactory.items():
         key = f"llamafactory.{name}"
-        if holds_secret(name):
+        if secret := key if holds_secret(name) else _secret_in(key, value):
             yield (
-                f"{key}: a secret does not belong in a configuration; "
+                f"{secret}: a secret does not belong in a configuration; "
                 "set it as an environment variable (HF_TOKEN, SWANLAB_API_KEY)"
             )
         elif ours := _key(name):
@@ -537,6 +539,14 @@ def _names(config: Config) -> Iterator[str]:
             yield f"{key}: {REFUSED[name]}; leave it out"
         elif name not in known:
             yield f"{key}: {unknown_argument(name)}"
+
+
+def _secret_in(key: str, value: object) -> str | None:
+    """Return the key under which a secret stands: by its name, or by its value, which train.yaml would hold."""
+    if isinstance(value, str):
+        return key if redact(value) != value or names_secret(key.rpartition(".")[2]) else None
+    parts = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    return next(filter(None, (_secret_in(f"{key}.{name}", inner) for name, inner in parts)), None)
 
 
 def _key(argument: str) -> str | None:
@@ -589,11 +599,11 @@ def _files(config: Config, sources: SourceReader) -> Iterator[str]:
             continue
         try:
             # JSON is YAML.
-            settings = yaml.safe_load(sources.path(value).read_bytes())
+            settings = load(sources.path(value).read_bytes())
         except OSError as error:
             yield f"llamafactory.{name}={value}: {error.strerror}; give the path of a file"
-        except yaml.YAMLError as error:
-            yield f"llamafactory.{name}={value}: cannot be read: {' '.join(str(error).split())}; mend the file"
+        except UnreadableError as error:
+            yield f"llamafactory.{name}={value}: cannot be read: {error}; mend the file"
         else:
             if not isinstance(settings, dict):
                 yield f"llamafactory.{name}={value}: holds no NAME: VALUE; give a file that does"

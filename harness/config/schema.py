@@ -181,14 +181,20 @@ class EvaluationConfig:
     """Each is answered greedily, by itself, within max_new_tokens; also where benchmark is null."""
 
 
+FREE = "free"
+
+
 @dataclass
 class DeviceConfig:
     """Where a run trains, and how that is measured."""
 
     name: str = MISSING
     """auto, cpu, cuda or ascend."""
-    chips: list[int] | None = None
-    """Logic ids of the accelerators a run may use; None: the first."""
+    chips: Any = None
+    """Logic ids of the accelerators a run uses, as a list; None: the first; `free`: any that no other run has leased
+    and no other process computes on, which is waited for. On a CPU a free share of its cores, device.threads each."""
+    count: int = 1
+    """How many chips a run takes, with chips=free."""
     interval_seconds: float = 1.0
     """Between two readings of the sampler."""
     sensor: str = "auto"
@@ -203,6 +209,21 @@ class DeviceConfig:
     """Say before a sweep starts what memory its arms will need. conf/ takes it from $HARNESS_FORECAST."""
     refuse_if_over: bool = False
     """Refuse a sweep of which an arm will not fit, in place of a warning."""
+
+    @property
+    def takes_free(self) -> bool:
+        """Whether a run takes whatever chips are free."""
+        return bool(self.chips == FREE)
+
+    @property
+    def chip_count(self) -> int:
+        """How many chips a run takes, on an accelerator."""
+        return self.count if self.takes_free else len(set(self.named or [0]))
+
+    @property
+    def named(self) -> list[int] | None:
+        """The chips that are named; None: none is."""
+        return list(self.chips) if isinstance(self.chips, list) else None
 
 
 @dataclass
@@ -222,6 +243,14 @@ class LaunchConfig:
     """None: a free one, which only one node can choose."""
     join_seconds: int = 300
     """How long the nodes wait for each other: node 0 once it trains, the others while it gives no sign of life."""
+
+
+@dataclass
+class RetryConfig:
+    """What is done about a run that failed of what may pass: a chip's fault, a lost connection, a kill from outside."""
+
+    attempts: int = 2
+    """How often it is tried again; each attempt is kept. Not where several machines train it together."""
 
 
 @dataclass
@@ -282,6 +311,7 @@ class Config:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     device: DeviceConfig = field(default_factory=DeviceConfig)
     launch: LaunchConfig = field(default_factory=LaunchConfig)
+    retry: RetryConfig = field(default_factory=RetryConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     comparison: ComparisonConfig = field(default_factory=ComparisonConfig)
     report: ReportConfig = field(default_factory=ReportConfig)

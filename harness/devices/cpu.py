@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from pathlib import Path
 
 import psutil
 
 from harness.devices.host import MIB
-from harness.devices.request import Device, DeviceError, DeviceRequest
+from harness.devices.request import Chip, Device, DeviceError, DeviceRequest
 
 NO_ACCELERATOR = {"CUDA_VISIBLE_DEVICES": "", "ASCEND_RT_VISIBLE_DEVICES": "-1"}
 """What hides every accelerator: the runtimes read their lists up to the first id that is none, so -1 leaves nothing."""
@@ -22,15 +23,28 @@ def find(request: DeviceRequest) -> Device:
             f"device.chips={list(request.chips)}: the device is the CPU, which has no chips; "
             "set device.chips=null, or device.name to an accelerator that this machine has"
         )
+    product = _product(Path("/proc/cpuinfo"))
     return Device(
         kind="cpu",
         torch_device="cpu",
         chips=(),
-        product=_product(Path("/proc/cpuinfo")),
+        product=product,
         total_memory_mib=psutil.virtual_memory().total / MIB,
         supports_bf16=True,  # Every processor does, though only some do it fast.
         variables=NO_ACCELERATOR,
+        visible=tuple(Chip(slot, product, f"cpu-slot{slot}") for slot in range(_slots(request))),
     )
+
+
+def _slots(request: DeviceRequest) -> int:
+    """How many runs the processor takes at once, each with threads of its own; 0: nobody asks for a free one.
+    Raises DeviceError."""
+    if request.count is None:
+        return 0
+    if request.count != 1:
+        raise DeviceError(f"device.count={request.count}: a run takes one share of the CPU; leave it out")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // (request.threads or cores))
 
 
 def _product(cpuinfo: Path) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pynvml
 
 from harness.devices.nvml import MIB, Gpu, NoGpuError, NvmlSensor, ask, opened, tell
 from harness.devices.reading import SensorError
-from harness.devices.request import AbsentError, Device, DeviceError, DeviceRequest, select
+from harness.devices.request import AbsentError, Chip, Device, DeviceError, DeviceRequest, like_the_first, select
 
 _BF16_CAPABILITY = (8, 0)
 """Ampere, the first with bf16 in hardware: CUDA C++ Programming Guide, "Compute Capabilities"."""
@@ -23,8 +24,11 @@ def find(request: DeviceRequest) -> Device:
                 raise NoGpuError("NVML finds no GPU that CUDA_VISIBLE_DEVICES leaves visible")
             names = [str(pynvml.nvmlDeviceGetName(gpu.handle)) for gpu in gpus]
             request.refuse_npu_keys("an NVIDIA GPU")
-            selected = select(request.chips, names)
-            return _describe(selected, [gpus[chip] for chip in selected], [names[chip] for chip in selected])
+            selected = select(request, names)
+            device = _describe(selected, [gpus[chip] for chip in selected], [names[chip] for chip in selected])
+            keys = [str(pynvml.nvmlDeviceGetUUID(gpu.handle)) for gpu in gpus]
+            alike = like_the_first(names) if request.count is not None else range(len(gpus))
+            return replace(device, visible=tuple(Chip(chip, names[chip], keys[chip]) for chip in alike))
     except NoGpuError as error:
         raise AbsentError(
             f"device.name=cuda: no NVIDIA GPU is to be seen ({error}); "

@@ -24,6 +24,16 @@ class AbsentError(DeviceError):
 
 
 @dataclass(frozen=True)
+class Chip:
+    """An accelerator that is visible here, or a share of the processor."""
+
+    logic_id: int
+    product: str
+    key: str
+    """What it is called on this machine, the same whoever looks and from whatever container: a lease is of that."""
+
+
+@dataclass(frozen=True)
 class Device:
     """The chips of one run, or the processor: what they are, how a worker gets them, how they are read."""
 
@@ -50,6 +60,10 @@ class Device:
     there are no chips."""
     stand_in: str | None = None
     """What stood in for the hardware, in words; the training is done on the CPU then. None: nothing."""
+    visible: tuple[Chip, ...] = ()
+    """All that a scheduler left visible, by logic id; of a processor its slots, where free ones are asked for."""
+    held: tuple[int, ...] = ()
+    """File descriptors that its workers inherit: its chips stay leased as long as one of them lives."""
 
     def environment(self) -> dict[str, str]:
         """What a child process needs in its environment so that it uses these chips and no other."""
@@ -66,6 +80,10 @@ class DeviceRequest:
 
     chips: Sequence[int] | None = None
     """Logic ids among the visible chips; None: the first."""
+    count: int | None = None
+    """How many are asked for, whichever is free; None: `chips` says which."""
+    threads: int | None = None
+    """Of the processor, for one run; None: all."""
     sensor: str = "auto"
     """Of an Ascend device: npu-smi or dcmi."""
     stand_in: str | None = None
@@ -78,10 +96,17 @@ class DeviceRequest:
                 raise DeviceError(f"device.{key}={value}: the device is {device}; leave it out or set device=ascend")
 
 
-def select(chips: Sequence[int] | None, products: Sequence[str]) -> tuple[int, ...]:
-    """Return the logic ids that `chips` asks for, ascending; the first where it is None.
+def select(request: DeviceRequest, products: Sequence[str]) -> tuple[int, ...]:
+    """Return the logic ids that are asked for, ascending: the first where nothing is said, the first few that are like
+    it where any will do.
 
     `products`: the names of the visible chips, by logic id. Raises DeviceError where a chip is not among them."""
+    chips = request.chips
+    if chips is None and request.count is not None:
+        alike = like_the_first(products)
+        if request.count <= len(alike):
+            return alike[: request.count]
+        raise DeviceError(f"device.count={request.count}: {len(alike)} chips like the first ({products[0]}) are here")
     if chips is None:
         return (0,)
     if chips and set(chips) <= set(range(len(products))):
@@ -91,3 +116,8 @@ def select(chips: Sequence[int] | None, products: Sequence[str]) -> tuple[int, .
         f"device.chips={list(chips)}: the chips visible here are {visible}; "
         "name some of these, or leave it out for the first"
     )
+
+
+def like_the_first(products: Sequence[str]) -> tuple[int, ...]:
+    """Return the logic ids of the chips with the name of the first: runs on others would not be comparable."""
+    return tuple(chip for chip, product in enumerate(products) if product == products[0])

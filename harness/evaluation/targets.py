@@ -13,7 +13,7 @@ from harness.config.schema import ADAPTER, BASE, MERGED
 from harness.plan import files
 from harness.plan.spec import RunSpec
 from harness.processes.jobs import EvaluationJob
-from harness.runs import events
+from harness.runs import events, kept
 from harness.runs.events import AdapterChecked, Phase
 from harness.runs.folder import TargetFolder
 from harness.runs.record import MemoryPeak, Record, Reply, Score
@@ -99,6 +99,7 @@ def unanswered(record: Record) -> Record:
     """Return the record of a run of which nothing was asked yet."""
     empty: dict[str, Any] = dict.fromkeys(("score", "base_score", "base_folder", "merged_score"))
     empty |= {name: [] for name in ("replies", "base_replies", "merged_replies", "merged_memory")}
+    empty["files"] = kept.of_training(record)
     return record.model_copy(update=empty | {"adapter_check": None, "unscored": {}})
 
 

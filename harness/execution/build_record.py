@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 import time
 import traceback
 from collections.abc import Sequence
@@ -17,6 +20,8 @@ from harness.devices.reading import Reading
 from harness.plan import files, machine
 from harness.plan.spec import RunSpec
 from harness.processes.child import Ended
+from harness.processes.symptoms import diagnose
+from harness.runs import kept
 from harness.runs.divergence import divergence_of
 from harness.runs.events import (
     AdapterChecked,
@@ -35,6 +40,8 @@ from harness.runs.forecasted import Forecast
 from harness.runs.measurements import energy, memory_peaks, read, sharing
 from harness.runs.record import (
     Diagnosis,
+    KeptFile,
+    Neighbour,
     Outcome,
     Record,
     Reply,
@@ -46,6 +53,7 @@ from harness.runs.record import (
 from harness.runs.timing import phase_seconds, step_time
 
 _TAIL_LINES = 20
+_FULL_BYTES = 2**20
 E = TypeVar("E", bound=BaseModel)
 
 
@@ -56,6 +64,8 @@ class Progress:
     started: float = field(default_factory=time.time)
     outcome: Outcome = Outcome.COMPLETED
     reason: str | None = None
+    attempt: int = 1
+    transient: bool = False
     ended: float | None = None
     forecast: Forecast | None = None
     base_weights: str | None = None
@@ -68,11 +78,12 @@ class Progress:
     baselines: list[Reading] = field(default_factory=list)
     sampling: Sampling | None = None
     tracking: Tracking | None = None
+    neighbours: list[Neighbour] | None = None
 
     def end(self, ended: Ended, stage: str = "") -> None:
         """Take in how a worker ended that did not complete. `stage` stands before its reason."""
         self.outcome, self.reason = ended.outcome, f"{stage}{ended.reason}"
-        self.log_tail, self.diagnosis = ended.log_tail, ended.diagnosis
+        self.log_tail, self.diagnosis, self.transient = ended.log_tail, ended.diagnosis, ended.transient
 
     def fail(self, reason: str, outcome: Outcome = Outcome.FAILED) -> None:
         """Take in why the run cannot go on."""
@@ -80,6 +91,9 @@ class Progress:
 
     def fail_with(self, error: BaseException) -> None:
         """Take in an exception that nobody foresaw, with where it came from."""
+        if isinstance(error, OSError) and error.filename:
+            self.fail(f"{error.filename}: {error.strerror}")  # Of a file that says all.
+            return
         self.fail(f"{type(error).__name__}: {error}")
         self.log_tail = redact("".join(traceback.format_exception(error))).splitlines()[-_TAIL_LINES:]
 
@@ -93,6 +107,8 @@ def build_record(spec: RunSpec, progress: Progress) -> Record:
     dtype = _last(measured.events, ComputeDtypeMeasured)
     imported = _last(measured.events, LibrariesImported)
     ended = progress.ended or time.time()
+    left = _left(spec, progress)
+    _blame_full_disk(spec, progress)
     return Record(
         status=progress.outcome,
         reason=progress.reason,
@@ -109,8 +125,11 @@ def build_record(spec: RunSpec, progress: Progress) -> Record:
         environment=machine.describe(spec.device, progress.look),
         before=None if progress.look is None else progress.look.before(),
         sharing=sharing(measured.readings, measured.events),
+        neighbours=progress.neighbours,
         started_at=datetime.fromtimestamp(progress.started, UTC),
         position=spec.position,
+        attempt=progress.attempt,
+        transient=progress.transient,
         wall_seconds=ended - progress.started,
         phase_seconds=phase_seconds(measured.events, ended),
         base_weights=progress.base_weights,
@@ -133,10 +152,29 @@ def build_record(spec: RunSpec, progress: Progress) -> Record:
         sampling=progress.sampling,
         energy=energy(measured.readings, spec.config.device.interval_seconds, progress.baselines),
         tracking=progress.tracking,
+        files=left,
         unread_lines=measured.unread_lines,
         log_tail=progress.log_tail,
         diagnosis=progress.diagnosis,
     )
+
+
+def _left(spec: RunSpec, progress: Progress) -> dict[str, KeptFile] | None:
+    """Return the files that the run left, on the disk by now; a run that could not put them there has failed."""
+    try:
+        return kept.training(spec.folder) | kept.answers(spec.folder, spec.folder.evaluation)
+    except OSError as error:
+        if progress.outcome is Outcome.COMPLETED:
+            progress.fail(f"what it left cannot be put on the disk: {error}")
+        return None
+
+
+def _blame_full_disk(spec: RunSpec, progress: Progress) -> None:
+    """Say what a worker cannot say whose events and log found no room."""
+    free = shutil.disk_usage(spec.folder.path).free
+    if progress.outcome is Outcome.FAILED and progress.diagnosis is None and free < _FULL_BYTES:
+        progress.reason = f"{progress.reason}; {free:,} bytes are free on the disk of {spec.folder.path}"
+        progress.diagnosis = diagnose(f"OSError: {OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))}")
 
 
 def _last(events: Sequence[Event], kind: type[E]) -> E | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import sys
@@ -18,7 +19,8 @@ from omegaconf.errors import OmegaConfBaseException
 from harness.base import paths
 from harness.base.errors import UserError
 from harness.compose import hydra_plugins, hydra_values
-from harness.compose.points import first_line
+from harness.compose.points import composing, first_line
+from harness.execution import launchers
 from harness.execution.prepare import prepare
 from harness.execution.sweep import MakeObserver, Stopped, Sweep
 from harness.plan.planner import Planner
@@ -30,11 +32,14 @@ def main(arguments: Sequence[str], make_observer: MakeObserver) -> int:
 
     Raises UserError with all mistakes, and KeyboardInterrupt."""
     hydra_plugins.register()
+    launchers.register()
     parsed = get_args_parser().parse_args(list(arguments))
+    _refuse_flags(parsed)
     flags = [argument for argument in arguments if argument not in parsed.overrides]
     sys.argv = ["harness", *flags, *hydra_values.admit(parsed.overrides)]
     if parsed.help or parsed.hydra_help or parsed.cfg or parsed.info or parsed.shell_completion:
-        _application(_nothing)
+        with composing():
+            _application(_nothing)
         return 0
     signal.signal(signal.SIGTERM, _interrupt)
     planner = Planner(Path.cwd())
@@ -50,10 +55,25 @@ def main(arguments: Sequence[str], make_observer: MakeObserver) -> int:
         _application(sweep.run_point)
     except Stopped as stopped:
         raise stopped.mistake from None
+    except launchers.LostRunsError as error:
+        sweep.observer.warn(str(error))
     finally:
         sweep.dismiss_nodes()
         sweep.observer.close()
     return _exit_status(sweep, parsed.multirun)
+
+
+def _refuse_flags(parsed: argparse.Namespace) -> None:
+    """Raises UserError where Hydra's own flags do not go together."""
+    mistakes = []
+    if sum(map(bool, (parsed.run, parsed.multirun, parsed.cfg, parsed.info, parsed.shell_completion))) > 1:
+        mistakes.append("give one of --run, --multirun, --cfg, --info and --shell-completion")
+    if parsed.resolve and not (parsed.cfg or parsed.help):
+        mistakes.append("--resolve: goes with --cfg; add --cfg job, or leave it out")
+    if parsed.experimental_rerun:
+        mistakes.append("--experimental-rerun: is not supported; use harness run --spec FILE")
+    if mistakes:
+        raise UserError(mistakes)
 
 
 def run_spec(file: Path, make_observer: MakeObserver) -> int:

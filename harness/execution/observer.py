@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from harness.devices.sampler import Sampler
 from harness.runs.events import Event
+from harness.runs.folder import SweepFolder
 from harness.runs.record import Record, Reply, Score
 
 if TYPE_CHECKING:
@@ -75,6 +76,10 @@ class Observer(Protocol):
 
     def sweep_finished(self, records: Sequence[Record], verdict: Sequence[str], report: Path | None) -> None:
         """All runs have ended, and the report is written."""
+
+    def launched(self, sweeps: Sequence[SweepFolder], free_chips: Callable[[], tuple[int, int] | None]) -> None:
+        """Runs go on in other processes, perhaps on other machines; these write what they would say into
+        SweepFolder.lines. May be called again. `free_chips`: of how many; None: nobody counts them."""
 
     def close(self) -> None:
         """Give the terminal back."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.base.errors import UserError
+from harness.base.files import write_atomically
 from harness.config.schema import ADAPTER
 from harness.data.prepare import Rows
 from harness.devices.device import Device
@@ -17,6 +18,7 @@ from harness.devices.reading import Reading
 from harness.devices.sampler import Sampler
 from harness.evaluation import targets
 from harness.execution.build_record import Progress, build_record
+from harness.execution.leases import Chips, chips_of
 from harness.execution.observer import Observer, RunLabel, RunStarted
 from harness.execution.scoring import backfill, score
 from harness.execution.session import Session
@@ -31,7 +33,7 @@ from harness.processes.child import Ended, StopChild, log_tail
 from harness.processes.environment import added_settings, worker_environment
 from harness.processes.jobs import TrackingJob
 from harness.processes.symptoms import diagnose
-from harness.runs import store
+from harness.runs import kept, store
 from harness.runs.events import Event, Evidence, Phase
 from harness.runs.folder import RunFolder
 from harness.runs.forecasted import Forecast
@@ -64,28 +66,32 @@ def run(spec: RunSpec, shared: Shared) -> Record | None:
         shared.nodes.start_run(spec.config.launch, spec.number)
     spec = as_recorded(spec)
     spec.folder.path.parent.mkdir(parents=True, exist_ok=True)
-    with store.locked(spec.folder.lock, lambda: observer.note(f"{spec.name}: another process is at it; waiting")):
+    waiting = f"{spec.name}: another process is at it; waiting"
+    with store.locked(spec.folder.lock, lambda: observer.note(waiting)), chips_of(spec, observer) as chips:
         # Whether a run is needed is node 0's to say.
         done = None if spec.is_helper else _completed(spec, observer)
         if done is not None:
             observer.skipped(label, "completed before")
-            return done if is_dry else _with_all_targets(spec, done, shared)
-        if spec.is_helper and not is_dry and not _joins(spec, shared):
+            return done if is_dry else _with_all_targets(spec, done, shared, chips)
+        if spec.is_helper and not is_dry and not _joins(spec, shared, chips):
             observer.skipped(label, "node 0 is past it")
             return None
-        if not (spec.is_helper or is_dry) and (trained := _trained_before(spec, shared.wanted)):
-            return _score_again(spec, label, trained, shared)
-        if aside := store.put_aside(spec.folder):
-            observer.note(f"the earlier attempt is kept in {aside}")
         if is_dry:
+            _put_aside(spec, observer)
             files.write(spec, shared.planner.rows(spec.config.dataset)[0], _settings_if_seen(spec))
             observer.planned(label, spec.folder.train)
             return None
-        record = _attempt(spec, label, shared)
-        observer.run_finished(record)
+        record = _attempt(spec, label, 1, shared, chips)
+        # The other machines of a run are past it by then.
+        retries = spec.config.retry.attempts if spec.config.launch.nnodes == 1 else 0
+        for number in range(1, retries + 1):
+            if not record.transient:
+                break
+            observer.note(f"{spec.name}: tried again, {number} of {retries} times: {record.reason}")
+            record = _attempt(spec, label, number + 1, shared, chips)
         if record.status is Outcome.INTERRUPTED:
             raise KeyboardInterrupt
-        return _with_all_targets(spec, record, shared)
+        return _with_all_targets(spec, record, shared, chips)
 
 
 def as_recorded(spec: RunSpec) -> RunSpec:
@@ -100,10 +106,15 @@ def _completed(spec: RunSpec, observer: Observer) -> Record | None:
     except store.DamagedRecordError as error:
         observer.warn(f"damaged record, run again: {error}")
         return None
-    return record if record is not None and record.status is Outcome.COMPLETED else None
+    if record is None or record.status is not Outcome.COMPLETED:
+        return None
+    if lost := kept.lost_weights(spec.folder, record):
+        observer.warn(f"damaged, run again: {lost}")
+        return None
+    return record
 
 
-def _joins(spec: RunSpec, shared: Shared) -> bool:
+def _joins(spec: RunSpec, shared: Shared, chips: Chips) -> bool:
     """Whether node 0 trains this run, now or in a while. Raises UserError."""
     # Before, since node 0 waits for nobody who is still at it.
     _make_random_weights(spec, shared.observer)
@@ -111,7 +122,7 @@ def _joins(spec: RunSpec, shared: Shared) -> bool:
     shared.observer.note(
         f"{spec.name}: waiting for node 0 at {launch.master_addr}:{launch.master_port}; Ctrl-C ends it"
     )
-    environment = worker_environment(spec.config, devices.choose(spec.config, spec.device.kind), offline=True)
+    environment = worker_environment(spec.config, chips.device(), offline=True)
     return shared.nodes.join(launch, spec.announced, environment)
 
 
@@ -122,15 +133,36 @@ def _settings_if_seen(spec: RunSpec) -> dict[str, str]:
     return added_settings(spec.config, devices.choose(spec.config, spec.device.kind))
 
 
-def _attempt(spec: RunSpec, label: RunLabel, shared: Shared) -> Record:
+def _attempt(spec: RunSpec, label: RunLabel, attempt: int, shared: Shared, chips: Chips) -> Record:
+    """Train and score a run, or score what an earlier attempt has trained, and return its record."""
+    if not spec.is_helper and (trained := _trained_before(spec, shared.wanted)):
+        return _score_again(spec, label, trained, shared, chips)
+    _put_aside(spec, shared.observer)
+    record = _train_anew(spec, label, attempt, shared, chips)
+    shared.observer.run_finished(record)
+    return record
+
+
+def _put_aside(spec: RunSpec, observer: Observer) -> None:
+    if aside := store.put_aside(spec.folder):
+        observer.note(f"the earlier attempt is kept in {aside}")
+
+
+def _train_anew(spec: RunSpec, label: RunLabel, attempt: int, shared: Shared, chips: Chips) -> Record:
     """Whatever happens from here on ends in a record."""
-    progress = Progress(forecast=shared.forecasts.get(spec.of_arm))
+    progress = Progress(attempt=attempt, forecast=shared.forecasts.get(spec.of_arm))
     spec.folder.path.mkdir(exist_ok=True)
     try:
-        device, rows = _as_planned(spec, shared.planner)
-        command = files.write(spec, rows, added_settings(spec.config, device))
+        device = chips.device()
+        # What was waited for is not the run's time.
+        progress.started = time.time()
+        # Before anything can fail, so that the display knows whose failure it is.
         product = spec.device.product or spec.device.kind
         shared.observer.run_started(RunStarted(label, product, spec.precision, spec.folder.path))
+        store.reserve(spec.folder)
+        write_atomically(spec.folder.holder, chips.holder.model_dump_json() + "\n")
+        rows = _as_planned(spec, device, shared.planner)
+        command = files.write(spec, rows, added_settings(spec.config, device))
         _make_random_weights(spec, shared.observer)
         progress.base_weights = fingerprint.of_weights(Path(spec.model_path))
         _train_and_score(spec, device, command, progress, shared)
@@ -140,14 +172,14 @@ def _attempt(spec: RunSpec, label: RunLabel, shared: Shared) -> Record:
         progress.fail(str(error))
     except Exception as error:
         progress.fail_with(error)
+    progress.neighbours = chips.neighbours
     record = build_record(spec, progress)
     store.write(spec.folder, record)
     return record
 
 
-def _as_planned(spec: RunSpec, planner: Planner) -> tuple[Device, Rows]:
-    """The device and the rows of a run. Raises UserError where they, or the model, are no longer what was planned."""
-    device = devices.choose(spec.config, spec.device.kind)
+def _as_planned(spec: RunSpec, device: Device, planner: Planner) -> Rows:
+    """The rows of a run. Raises UserError where they, the device or the model are no longer what was planned."""
     seen = devices.describe(device)
     changed = []
     if (seen.product, seen.chips) != (spec.device.product, spec.device.chips):
@@ -163,7 +195,7 @@ def _as_planned(spec: RunSpec, planner: Planner) -> tuple[Device, Rows]:
         changed.append(f"dataset.path={spec.config.dataset.path}: holds other rows than when the run was planned")
     if changed:
         raise UserError(changed)
-    return device, rows
+    return rows
 
 
 def _make_random_weights(spec: RunSpec, observer: Observer) -> None:
@@ -171,7 +203,7 @@ def _make_random_weights(spec: RunSpec, observer: Observer) -> None:
     if model.path is None:
         assert model.shape is not None, "the checks ask for a path or a shape"
         observer.note(f"random weights of {model.shape}, made once and kept in {synthetic.cache_folder()}")
-        synthetic.materialize(model.shape, model.shapes[model.shape])
+        synthetic.materialize(model.shape, model.shapes[model.shape], observer.note)
 
 
 def _train_and_score(spec: RunSpec, device: Device, command: list[str], progress: Progress, shared: Shared) -> None:
@@ -301,16 +333,16 @@ def _is_kept(spec: RunSpec, folder: RunFolder, record: Record) -> bool:
     return fingerprint.of_weights(adapter) == record.trained_weights
 
 
-def _score_again(spec: RunSpec, label: RunLabel, trained: Record, shared: Shared) -> Record:
+def _score_again(spec: RunSpec, label: RunLabel, trained: Record, shared: Shared, chips: Chips) -> Record:
     """Ask what a training left, and return the record of both."""
     observer = shared.observer
     product = spec.device.product or spec.device.kind
     observer.run_started(RunStarted(label, product, spec.precision, spec.folder.path))
     observer.note(f"{spec.name}: trained before, and only scored now")
     try:
-        device, rows = _as_planned(spec, shared.planner)
-        files.write(spec, rows, added_settings(spec.config, device))
-        record = _ask_adapter_again(spec, trained, shared)
+        device = chips.device()
+        files.write(spec, _as_planned(spec, device, shared.planner), added_settings(spec.config, device))
+        record = _ask_adapter_again(spec, trained, shared, chips)
         why = record.unscored.pop(ADAPTER, None)
     except UserError as error:
         record, why = trained, str(error)
@@ -320,13 +352,14 @@ def _score_again(spec: RunSpec, label: RunLabel, trained: Record, shared: Shared
         diagnosis = diagnose("\n".join([*tail, why]))
         reason = f"evaluation: {why}"
         outcome = {"status": Outcome.FAILED, "reason": reason, "log_tail": tail, "diagnosis": diagnosis}
-    record = record.model_copy(update=outcome)
+    transient = outcome["diagnosis"] is not None and outcome["diagnosis"].transient
+    record = record.model_copy(update={**outcome, "transient": transient})
     store.write(spec.folder, record)
     observer.run_finished(record)
-    return _with_all_targets(spec, record, shared)
+    return record
 
 
-def _ask_adapter_again(spec: RunSpec, trained: Record, shared: Shared) -> Record:
+def _ask_adapter_again(spec: RunSpec, trained: Record, shared: Shared, chips: Chips) -> Record:
     """The record with what the adapter answers, where that is asked; `unscored` says why it does not."""
     if ADAPTER not in targets.lacking(spec, trained):
         return trained.model_copy(update={"unscored": {}})
@@ -340,17 +373,17 @@ def _ask_adapter_again(spec: RunSpec, trained: Record, shared: Shared) -> Record
         "energy": None,
         "unscored": {},
     }
-    return backfill(spec, ADAPTER, trained.model_copy(update=without), shared.observer)
+    return backfill(spec, ADAPTER, trained.model_copy(update=without), shared.observer, chips)
 
 
-def _with_all_targets(spec: RunSpec, record: Record, shared: Shared) -> Record:
+def _with_all_targets(spec: RunSpec, record: Record, shared: Shared, chips: Chips) -> Record:
     """The record with what is asked for beside the run: the base's score, which comes after the run because that one
     finds out within seconds whether the device can do what is asked of it, the merged model's, and what an earlier
     start did not ask for. Where this is cut short, the run is completed all the same, and the next start goes on."""
     if record.status is not Outcome.COMPLETED:
         return record
     for target in targets.lacking(spec, record):
-        record = backfill(spec, target, record, shared.observer)
+        record = backfill(spec, target, record, shared.observer, chips)
         files.write_config(spec.folder, record.config)
         store.write(spec.folder, record)
     return record

@@ -6,27 +6,32 @@ does whatever a completed run lacks of what is asked now: targets and prompts ar
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from harness.base.errors import first_problem
+from harness.base.files import remove
 from harness.config.schema import ADAPTER, BASE, MERGED
 from harness.devices.device import Device
 from harness.devices.sampler import Sampler
 from harness.evaluation import targets
 from harness.evaluation.targets import NAMES, Answered
+from harness.execution.leases import Chips
 from harness.execution.observer import Observer
 from harness.execution.session import Session
 from harness.plan import files
-from harness.plan.device import choose
 from harness.plan.spec import RunSpec
 from harness.processes.child import Ended
 from harness.processes.environment import worker_environment
-from harness.runs import events
+from harness.runs import events, kept
+from harness.runs.folder import TargetFolder
 from harness.runs.measurements import memory_peaks, read_readings
-from harness.runs.record import MemoryPeak, Outcome, Record
-from harness.runs.store import locked
-from harness.serving.merge import merge
+from harness.runs.record import MemoryPeak, Outcome, Record, Reply, Score
+from harness.runs.store import keep_damaged, locked
+from harness.serving.merge import is_whole, merge, remove_leftovers
 
 
 def score(spec: RunSpec, target: str, session: Session, log: Path) -> tuple[Ended, Answered]:
@@ -37,20 +42,22 @@ def score(spec: RunSpec, target: str, session: Session, log: Path) -> tuple[Ende
     return ended, targets.in_folder(spec, target)
 
 
-def backfill(spec: RunSpec, target: str, record: Record, observer: Observer) -> Record:
+def backfill(spec: RunSpec, target: str, record: Record, observer: Observer, chips: Chips) -> Record:
     """Return the record with what a target answers, or with the reason why it does not.
 
     The run is completed all the same, and the next start tries again."""
     memory: list[MemoryPeak] = []
     try:
-        device = choose(spec.config, spec.device.kind)
-        answered, memory = _ask_after_the_run(spec, target, device, observer)
+        answered, memory = _ask_after_the_run(spec, target, chips.device(), observer)
     except Exception as error:  # Whatever it is, it costs this score and no run.
         answered = f"{type(error).__name__}: {error}"
     unscored = {name: why for name, why in record.unscored.items() if name != target}
     # What is asked for beside the run itself is what was asked for last.
     config = record.config | {"evaluation": spec.resolved()["evaluation"]}
     update: dict[str, Any] = {"command": spec.command, "config": config, "unscored": unscored}
+    # What cannot be read again is not worth a score: whoever verifies the run will hear of it.
+    with suppress(OSError):
+        update["files"] = kept.with_answers(record, spec.folder, targets.folder_of(spec, target))
     if target == ADAPTER and (checked := targets.check_in_folder(spec)):
         update["adapter_check"] = checked
     if isinstance(answered, str):
@@ -68,15 +75,37 @@ def _ask_after_the_run(
     folder = targets.folder_of(spec, target)
     lock = folder.path.with_name(f".{folder.path.name}.lock")
     with locked(lock, lambda: observer.note("another run scores the base")) if target == BASE else nullcontext():
+        _put_damaged_aside(folder, observer)
         answered = targets.in_folder(spec, target)
         if targets.is_complete(spec, answered):
             return answered, []
-        if target == MERGED and not spec.folder.merged.exists():
+        if target == MERGED and not is_whole(spec.folder.merged):
+            if spec.folder.merged.exists():
+                aside = keep_damaged(spec.folder.merged)
+                observer.warn(f"{spec.folder.merged}: is no whole model; kept as {aside.name}, and merged again")
             observer.note("merging the adapter into the unquantized base")
-            ended = _merge(spec, device)
+            ended = _merge(spec, device, observer)
             if ended.outcome is not Outcome.COMPLETED:
                 return f"merging: {ended.reason}", []
         return _ask_and_sample(spec, target, device, observer)
+
+
+def _put_damaged_aside(folder: TargetFolder, observer: Observer) -> None:
+    """Rename what cannot be read of an earlier asking, and say so: it is asked again."""
+    for file, read in (
+        (folder.score, Score.model_validate_json),
+        (folder.replies, TypeAdapter(list[Reply]).validate_json),
+    ):
+        try:
+            read(file.read_bytes())
+        except FileNotFoundError:
+            continue
+        except NotADirectoryError:
+            observer.warn(f"{folder.path}: is no folder; kept as {keep_damaged(folder.path).name}, and asked again")
+            return
+        except (OSError, ValidationError) as error:
+            problem = first_problem(error) if isinstance(error, ValidationError) else error.strerror
+            observer.warn(f"{file}: {problem}; kept as {keep_damaged(file).name}, and asked again")
 
 
 def _ask_and_sample(
@@ -85,7 +114,7 @@ def _ask_and_sample(
     folder = targets.folder_of(spec, target)
     folder.path.mkdir(exist_ok=True)
     for file in (folder.events, folder.readings):
-        file.unlink(missing_ok=True)  # of an earlier attempt, which would seem to happen again
+        remove(file)  # of an earlier attempt, which would seem to happen again
     observer.note(f"scoring {NAMES[target]}{', once for this sweep' if target == BASE else ''}")
     interval_seconds = spec.config.device.interval_seconds
     # The base belongs to no run, so no run's record keeps its memory.
@@ -103,8 +132,10 @@ def _ask_and_sample(
     return answered, memory_peaks(read_readings(folder.readings), events.read(folder.events), sampled.baselines)
 
 
-def _merge(spec: RunSpec, device: Device) -> Ended:
+def _merge(spec: RunSpec, device: Device, observer: Observer) -> Ended:
     folder = spec.folder
+    for leftover in remove_leftovers(folder.merged):
+        observer.note(f"removed what a merge that was killed had left: {leftover}")
     arguments = files.trained(spec).export_arguments(folder.merged)
     environment = worker_environment(spec.config, device, offline=Path(spec.model_path).is_dir())
     return merge(arguments, folder.merged, folder.log("merge"), environment)

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import os
+import socket
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from harness.base.errors import UserError
 from harness.base.paths import from_cwd
+from harness.compose.points import of_run
+from harness.execution import launchers, leases
 from harness.execution.observer import Observer
 from harness.execution.prepare import by_sweep, prepare
 from harness.execution.run import Shared, as_recorded, run
 from harness.plan.planner import Planner
 from harness.plan.spec import RunSpec
-from harness.runs import looks, store
+from harness.runs import looks, status, store
 from harness.runs.folder import RunFolder
 from harness.runs.record import Outcome, Record
 
-MakeObserver = Callable[[int], Observer]
-"""Makes what shows the runs of a sweep, given their number."""
+
+class MakeObserver(Protocol):
+    """Makes what shows the runs of a sweep."""
+
+    def __call__(self, total: int, lines: Path | None = None) -> Observer:
+        """`total`: how many there are. `lines`: the file to write to, in a process that has no terminal of its own."""
 
 
 class Stopped(SystemExit):
@@ -36,23 +45,43 @@ class Stopped(SystemExit):
 class Sweep:
     """The runs of one command line. A launcher that starts them elsewhere takes this along as plain data."""
 
-    def __init__(self, specs: list[RunSpec], make_observer: MakeObserver, planner: Planner | None = None) -> None:
+    def __init__(
+        self,
+        specs: list[RunSpec],
+        make_observer: MakeObserver,
+        planner: Planner | None = None,
+        lines: Path | None = None,
+    ) -> None:
         self.specs = specs
         self._make_observer = make_observer
         wanted = frozenset(spec.folder.path for spec in specs)
-        self._shared = Shared(make_observer(len(specs)), planner or Planner(Path.cwd()), wanted)
+        self._shared = Shared(make_observer(len(specs), lines), planner or Planner(Path.cwd()), wanted)
         self.failed: list[RunSpec] = []
         """Those that this process ran and that did not complete."""
+        self._settle: Callable[[], None] | None = None
+        """Makes a process that a launcher started fit for a run; None: this is the command's own."""
 
     def __getstate__(self) -> dict[str, Any]:
         # A display, a node's beacon and rows that were read belong to the process that has them.
         forecasts = dict(self._shared.forecasts)
-        return {"specs": self.specs, "make_observer": self._make_observer, "forecasts": forecasts}
+        sweeps = list(dict.fromkeys(spec.sweep_folder for spec in self.specs))
+        self.observer.launched(sweeps, lambda: leases.free_chips(self.specs[0]))
+        return {
+            "specs": self.specs,
+            "make_observer": self._make_observer,
+            "forecasts": forecasts,
+            "from": _process(),
+            "settle": partial(launchers.settle, self.specs[0], launchers.threads_of_command()),
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        forecasts = state.pop("forecasts")
-        self.__init__(**state)  # type: ignore[misc]
+        forecasts, launched_from, settle = (state.pop(key) for key in ("forecasts", "from", "settle"))
+        here, specs = _process(), state["specs"]
+        lines = None if here == launched_from else specs[0].sweep_folder.lines / f"{here}.txt"
+        # Not yet in the command's folder.
+        self.__init__(**state, planner=Planner(specs[0].started_in), lines=lines)  # type: ignore[misc]
         self._shared.forecasts = forecasts
+        self._settle = None if here == launched_from else settle
 
     @property
     def observer(self) -> Observer:
@@ -65,6 +94,9 @@ class Sweep:
         for specs in by_sweep(self.specs):
             if specs[0].is_helper:
                 continue
+            if not specs[0].config.dry_run:
+                specs[0].sweep_folder.path.mkdir(parents=True, exist_ok=True)
+                status.plan(specs[0].sweep_folder, [as_recorded(spec).folder for spec in specs])
             done = [run.path for run in _completed(_found(specs))]
             self.observer.announced(outlook.outlook(specs, done))
             for warning in outlook.warnings(specs):
@@ -89,11 +121,14 @@ class Sweep:
 
     def run_point(self, composed: DictConfig) -> str | None:
         """Run what Hydra composed: one point, in another process where its launcher is a parallel one."""
-        job = HydraConfig.get()
-        spec = self.spec_of([str(override) for override in job.overrides.task])
         try:
-            record = self.run(spec)
+            if self._settle is not None:
+                self._settle()
+            record = self.run(self.spec_of(of_run(map(str, HydraConfig.get().overrides.task))))
         except UserError as error:
+            if self._settle is not None:
+                # A SystemExit would end the launcher's process, and with it the runs after this one.
+                raise UserError(error.mistakes) from None
             raise Stopped(error) from error
         return None if record is None else record.status.value
 
@@ -103,7 +138,8 @@ class Sweep:
             record = run(spec, self._shared)
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
-            self.observer.warn(f"{spec.name}: {where}{error.strerror or error}; it has no record")
+            why = error.strerror or error
+            self.observer.warn(f"{spec.name}: {where}{why}; it has no record, and the same command makes it again")
             self.failed.append(spec)
             return None
         if record is not None and record.status is not Outcome.COMPLETED:
@@ -124,17 +160,31 @@ class Sweep:
             found = _found(specs)
             output = from_cwd(specs[0].started_in / config.reports / config.sweep)
             only = [as_recorded(spec).folder.path for spec in specs]
-            rendered = render([folder.path], output, only, config.report.language)
             completed = _completed(found)
-            looks.note(folder, [run.name for run in completed])
-            self.observer.sweep_finished([record for _, record in found], rendered.verdict, rendered.path)
             all_completed &= len(completed) == len(specs)
+            records = [record for _, record in found]
+            try:
+                rendered = render([folder.path], output, only, config.report.language)
+            except OSError as error:
+                self.observer.sweep_finished(records, [], None)
+                self.observer.warn(f"no report: {error}; once there is room: harness report {from_cwd(folder.path)}")
+                all_completed = False
+            else:
+                looks.note(folder, [run.name for run in completed])
+                self.observer.sweep_finished(records, rendered.verdict, rendered.path)
+            recorded = {run.path for run, _ in found}
+            if lost := [spec.name for spec in specs if as_recorded(spec).folder.path not in recorded]:
+                self.observer.warn(f"no record of {', '.join(lost)}; the same command makes them again")
         return all_completed
 
-    def spec_of(self, overrides: list[str]) -> RunSpec:
+    def spec_of(self, overrides: Sequence[str]) -> RunSpec:
         """Return the spec of a point; one that a sweeper thought of by itself is planned now."""
-        known = next((spec for spec in self.specs if list(spec.overrides) == overrides), None)
+        known = next((spec for spec in self.specs if spec.overrides == tuple(overrides)), None)
         return known or prepare(overrides, multirun=False, planner=self._shared.planner).specs[0]
+
+
+def _process() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}"
 
 
 def _found(specs: Iterable[RunSpec]) -> list[tuple[RunFolder, Record]]:

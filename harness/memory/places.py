@@ -50,7 +50,7 @@ def of_card(card: Card, config: Config) -> Place:
             "kind": kind,
             "torch_device": _TORCH_DEVICES[kind],
             "product": card.name,
-            "chips": len(set(config.device.chips or [0])),
+            "chips": config.device.chip_count,
             "supports_bf16": card.supports_bf16,
         }
     )

@@ -6,21 +6,23 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from filelock import FileLock
-
 from harness.base import redaction
 from harness.base.errors import UserError
+from harness.base.files import remove, write_atomically
 from harness.base.paths import PACKAGE
 from harness.config.schema import Shape
 from harness.devices.cpu import NO_ACCELERATOR
+from harness.models import fingerprint
 from harness.processes.jobs import RandomWeightsJob
 from harness.processes.start import run_to_end
+from harness.runs.store import locked
 
 _COMPLETE = "complete"
-"""Written last into a checkpoint's folder: without it the one who made it was killed."""
+"""Written last into a checkpoint's folder, with the hash of the rest: without it the one who made it was killed."""
 
 
 def cache_folder() -> Path:
@@ -44,17 +46,19 @@ def path_of(name: str, shape: Shape) -> Path:
     return cache_folder() / "models" / f"{name}-{digest}"
 
 
-def materialize(name: str, shape: Shape) -> Path:
-    """Return the folder of the checkpoint, which a worker makes where it is not there yet; others wait for it.
+def materialize(name: str, shape: Shape, note: Callable[[str], None] = lambda text: None) -> Path:
+    """Return the folder of the checkpoint, which a worker makes where it is not there yet, or damaged; others wait.
 
-    Raises UserError where the disk has no room or the worker fails, OSError where nothing can be written."""
+    `note` hears of waiting and of damage. Raises UserError where the disk has no room or the worker fails, OSError
+    where nothing can be written."""
     folder = path_of(name, shape)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
+    with locked(Path(f"{folder}.lock"), lambda: note(f"another process makes {folder}; waiting")):
         if (folder / _COMPLETE).exists():
-            return folder
-        if folder.exists():
-            shutil.rmtree(folder)
+            if _is_as_made(folder):
+                return folder
+            note(f"{folder}: damaged, or of an earlier version; these random weights are made again")
+        remove(folder)
         free, needed = shutil.disk_usage(folder.parent).free, size_bytes(shape)
         if free < 1.05 * needed:
             raise UserError(
@@ -68,5 +72,13 @@ def materialize(name: str, shape: Shape) -> Path:
         if worker.returncode:
             error = worker.stderr.strip().rpartition("\n")[2][:500] or f"exit status {worker.returncode}"
             raise UserError(f"model.shape={name}: its random weights could not be made: {error}")
-        (folder / _COMPLETE).touch()
+        write_atomically(folder / _COMPLETE, fingerprint.of_model(folder))
     return folder
+
+
+def _is_as_made(folder: Path) -> bool:
+    """Whether a checkpoint that is complete holds what its worker wrote, large files sampled."""
+    try:
+        return (folder / _COMPLETE).read_text(encoding="utf-8") == fingerprint.of_model(folder)
+    except (OSError, UnicodeDecodeError):
+        return False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from harness.config.schema import Config
 from harness.devices import device as devices
 from harness.devices.device import Device
@@ -11,10 +13,19 @@ from harness.plan.spec import DeviceSpec
 _TORCH_DEVICES = {"cpu": "cpu", "cuda": "cuda", "ascend": "npu"}
 
 
-def choose(config: Config, kind: str | None = None) -> Device:
-    """Return the device that is asked for, or one of another kind (auto, cpu, cuda, ascend). Raises DeviceError."""
+def choose(config: Config, kind: str | None = None, chips: Sequence[int] | None = None) -> Device:
+    """Return the device that is asked for, or one of another kind (auto, cpu, cuda, ascend).
+
+    `chips`: those that were leased for the run. Raises DeviceError."""
     asked = config.device
-    return devices.choose(kind or asked.name, DeviceRequest(asked.chips, asked.sensor, asked.stand_in))
+    request = DeviceRequest(
+        asked.named if chips is None else chips,
+        asked.count if asked.takes_free else None,
+        asked.threads,
+        asked.sensor,
+        asked.stand_in,
+    )
+    return devices.choose(kind or asked.name, request)
 
 
 def describe(device: Device) -> DeviceSpec:
@@ -39,7 +50,7 @@ def assume(config: Config) -> DeviceSpec:
         {
             "kind": asked.name,
             "torch_device": torch_device,
-            "chips": len(set(asked.chips)) if asked.chips else 1,
+            "chips": asked.chip_count,
             "stand_in": asked.stand_in,
         }
     )

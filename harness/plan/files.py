@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.base.files import write_atomically
-from harness.base.redaction import redact
+from harness.base.redaction import redact, redacted
 from harness.base.yaml_text import to_yaml
 from harness.data import prepare
 from harness.launch import torchrun
@@ -61,7 +61,7 @@ def write(spec: RunSpec, rows: prepare.Rows, environment: dict[str, str]) -> lis
     write_atomically(folder.spec, spec.to_json())
     prepare.write(rows, folder.dataset)
     write_config(folder, spec.resolved())
-    write_atomically(folder.train, to_yaml(train_arguments(spec)))
+    write_atomically(folder.train, to_yaml(redacted(train_arguments(spec))))
     device = spec.device.torch_device
     job = TrainJob(
         arguments=folder.train,
@@ -72,17 +72,25 @@ def write(spec: RunSpec, rows: prepare.Rows, environment: dict[str, str]) -> lis
         check=folder.check,
     )
     command = torchrun.command(spec.config.launch, spec.device.chips, spec.announced, job, folder)
-    exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted(environment.items()))
-    plain = shlex.quote(str(folder.train))
-    script = (
+    write_atomically(folder.command, _script(spec, environment, command))
+    folder.command.chmod(folder.command.stat().st_mode | 0o111)
+    return command
+
+
+def _script(spec: RunSpec, environment: dict[str, str], command: Sequence[str]) -> str:
+    exports = "".join(f"export {name}={_quoted(value)}\n" for name, value in sorted(environment.items()))
+    plain = _quoted(str(spec.folder.train)).replace("\n", "\n# ")  # A comment ends at a line break, quoted or not.
+    return (
         "#!/bin/sh\n"
         "# The training as the harness ran it.\n"
-        f"cd {shlex.quote(str(spec.started_in))}\n{exports}{shlex.join(command)}\n\n"
+        f"cd {_quoted(str(spec.started_in))}\n{exports}{' '.join(map(_quoted, command))}\n\n"
         "# The same training without the harness, in the same environment:\n"
         f"# llamafactory-cli train {plain}\n"
         "# Where torchvision or torchaudio do not fit torch, llamafactory-cli itself does not start; then:\n"
         f"# python -m harness.workers.compat train {plain}\n"
     )
-    write_atomically(folder.command, redact(script))
-    folder.command.chmod(folder.command.stat().st_mode | 0o111)
-    return command
+
+
+def _quoted(text: str) -> str:
+    # Redacted first: quotes would stand between the letters of a secret that has quotes in it.
+    return shlex.quote(redact(text))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ class Planner:
             rows=self.content_of(config, rows, digest),
             precision=precision,
             device=[device.kind, device.product, device.chips, *stand_in],
-            versions=versions(),
+            versions=self._versions,
             processes=torchrun.world_size(config.launch, device.chips),
             llamafactory=self._given(config),
         )
@@ -100,6 +101,10 @@ class Planner:
                 "former_weights": self._former_weights(model_path, weights),
             }
         )
+
+    @cached_property
+    def _versions(self) -> dict[str, str]:
+        return versions()
 
     def weights(self, config: Config) -> tuple[str, str]:
         """Return where a model is, and what it is now: a hash of its files, or what stands for one."""

@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -29,6 +29,10 @@ _RANK_KILLED = re.compile(rf"exitcode\s*: -{int(signal.SIGKILL)}\b")
 """What torchrun, which itself ends with status 1, says of a process that was killed."""
 
 
+_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)
+"""Signals that a process does not bring about itself."""
+
+
 class StopChild(Exception):
     """Raised by whoever handles an event to end the child; the message is the reason."""
 
@@ -46,6 +50,8 @@ class Ended:
     """The last lines that it wrote, without secrets; none where it completed."""
     diagnosis: Diagnosis | None = None
     """What its last words mean, if they are known."""
+    transient: bool = False
+    """Whether what ended it may pass: it was killed and nobody here wanted that, or the diagnosis says so."""
 
 
 def oom_kills(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> int:
@@ -73,11 +79,13 @@ class Child:
         command: Sequence[str],
         log: Path,
         environment: Mapping[str, str],
+        inherited: Sequence[int] = (),
         oom_kills: Callable[[], int] = oom_kills,
     ) -> None:
         """Start `command` with the whole `environment`; its output is appended to `log`.
 
-        `oom_kills` counts what the kernel has killed for want of memory. Raises OSError."""
+        `inherited`: file descriptors that it is to hold. `oom_kills` counts what the kernel has killed for want of
+        memory. Raises OSError."""
         self._log = log
         log.parent.mkdir(parents=True, exist_ok=True)
         self._count_oom_kills = oom_kills
@@ -85,7 +93,9 @@ class Child:
         self._started = time.monotonic()
         with log.open("ab") as output:
             self._log_start = output.tell()
-            self._process: subprocess.Popen[bytes] = start(command, stdout=output, stderr=output, env=environment)
+            self._process: subprocess.Popen[bytes] = start(
+                command, stdout=output, stderr=output, env=environment, pass_fds=tuple(inherited)
+            )
         self.pid = self._process.pid
 
     def follow(self, events: EventReader, handle: Callable[[Event], None]) -> Ended:
@@ -134,8 +144,9 @@ class Child:
             outcome = Outcome.FAILED if failure.cause is FailureCause.ERROR else Outcome(failure.cause)
             return self._ended(outcome, failure.error)
         if status < 0:
-            name = signal.Signals(-status).name
-            return self._ended(Outcome.FAILED, f"the process was killed by {name}, not by the harness")
+            number = signal.Signals(-status)
+            ended = self._ended(Outcome.FAILED, f"the process was killed by {number.name}, not by the harness")
+            return replace(ended, transient=ended.transient or number in _FROM_OUTSIDE)
         return self._ended(
             Outcome.FAILED, f"the process ended with status {status} and gave no reason; see {self._log.name}"
         )
@@ -152,7 +163,8 @@ class Child:
         lines = self._tail()
         # At the end: it is known for sure, and of several processes it is the first that failed.
         diagnosis = diagnose("\n".join([*lines, redact(reason)]))
-        return Ended(outcome, redact(reason), seconds, lines[-TAIL_LINES:], diagnosis)
+        transient = outcome is Outcome.FAILED and diagnosis is not None and diagnosis.transient
+        return Ended(outcome, redact(reason), seconds, lines[-TAIL_LINES:], diagnosis, transient)
 
     def _tail(self) -> list[str]:
         """Of this child alone: an earlier one may have written to the same log."""

@@ -109,7 +109,7 @@ class EvaluationJob(Job):
     """Questions; evalscope counts them by subset where a benchmark has several. None: all (arithmetic: 200)."""
     few_shot: NonNegativeInt = 0
     batch_size: PositiveInt = 32
-    """Questions that the model answers at once."""
+    """The most questions that the model answers at once; fewer where memory holds no more."""
     max_new_tokens: PositiveInt = 512
     seed: int = 42
     """Draws the arithmetic questions: the same in all jobs that are compared."""

@@ -23,6 +23,8 @@ class Symptom:
     """Who says so."""
     elsewhere: bool = False
     """It tells that another process failed or is slow, or a tracker's server, not why."""
+    transient: bool = False
+    """The same run may do well the next time."""
     printed: str = ""
     """How the words stand in a line that no traceback led to, where people quote them; empty: as in any other."""
 
@@ -64,6 +66,7 @@ SYMPTOMS: tuple[Symptom, ...] = (
         "dmesg on the host tells whether the kernel did it; then a smaller training.batch_size or "
         "training.cutoff_length, fewer llamafactory.preprocessing_num_workers, or more memory for the container or job",
         "torch/distributed/elastic/multiprocessing; DeepSpeed's launcher; LlamaFactory#4629 and #9116",
+        transient=True,
     ),
     Symptom(
         r"CANCELLED AT \S+ DUE TO TIME LIMIT",
@@ -319,6 +322,16 @@ SYMPTOMS: tuple[Symptom, ...] = (
         "an earlier training process still holds the chips",
         "end it (`npu-smi info` lists it), wait 10 s and start again",
         "CANN's error code EJ0001; LlamaFactory#3839",
+        transient=True,
+    ),
+    Symptom(
+        r"(?i:uncorrectable (ECC|NVLink) error|(double|multi)[- ]bit ECC|HBM MULTI BIT ECC|\bUCE ERROR\b"
+        r"|SUSPECT (MEM|REMOTE) ERROR|HCCS LINK ERROR|GPU is lost|fallen off the bus)|" + _code(507053, 507054, 507056),
+        "the chip's memory or its link has a fault",
+        "if it comes again, take another chip with device.chips, and have this one reset or replaced: `npu-smi info` "
+        "and `nvidia-smi -q -d ECC` tell of its health",
+        "torch-npu's NPUException.h; CUDA's cudaErrorECCUncorrectable; NVIDIA's Xid errors 48, 63, 64, 79 and 94",
+        transient=True,
     ),
     Symptom(
         _code(507033),
@@ -431,6 +444,7 @@ SYMPTOMS: tuple[Symptom, ...] = (
         "machines HCCL_SOCKET_IFNAME names the network card, and `hccn_tool -i 0 -tls -g` must answer alike on all",
         "CANN's error codes EI0006 and EI0015; LlamaFactory#5071; vllm-ascend#486",
         elsewhere=True,
+        transient=True,
     ),
     Symptom(
         r"\bEI0002\b|" + _code(507048),
@@ -438,6 +452,7 @@ SYMPTOMS: tuple[Symptom, ...] = (
         "look at the log of the rank that failed first; HCCL_EXEC_TIMEOUT lengthens the wait",
         "CANN's error code EI0002; Ascend/pytorch's troubleshooting (HCCL_timeout)",
         elsewhere=True,
+        transient=True,
     ),
     Symptom(
         r"\bEE1002\b|(?i:stream sync(hronize)? timeout)|reason=\[?task timeout|"
@@ -459,6 +474,7 @@ SYMPTOMS: tuple[Symptom, ...] = (
         "llamafactory.preprocessing_num_workers prepare the data sooner",
         "torch's ProcessGroupNCCL.cpp; LlamaFactory#2424 and #2902",
         elsewhere=True,
+        transient=True,
     ),
     Symptom(
         r"DistStoreError|Rendezvous(Timeout|Connection|Closed)Error|waiting for clients\b|\d+/\d+ clients joined"
@@ -481,6 +497,7 @@ SYMPTOMS: tuple[Symptom, ...] = (
         "names the network card, NCCL_P2P_DISABLE=1 and NCCL_IB_DISABLE=1 do without peer-to-peer and InfiniBand",
         "NVIDIA NCCL's user guide (troubleshooting); LlamaFactory#3250 and #6161; nccl#1381",
         elsewhere=True,
+        transient=True,
     ),
     Symptom(
         r"Connection (closed|reset) by peer \[|\bgloo\b.*(closed|reset) by peer|(recvValue|sendBytes|recvBytes) failed"
@@ -489,6 +506,7 @@ SYMPTOMS: tuple[Symptom, ...] = (
         "look at the log of the rank that failed first",
         "torch's TCPStore and gloo",
         elsewhere=True,
+        transient=True,
     ),
     Symptom(
         rf"(HTTPS?ConnectionPool|ConnectError|ConnectTimeout|Client Error).*{TRACKERS}"

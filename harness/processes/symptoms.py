@@ -75,7 +75,7 @@ def diagnoses(text: str) -> list[Told]:
 def diagnose(text: str) -> Diagnosis | None:
     """Return the most decisive known reason why the run of a log ended; None where there is none."""
     told = next(_decisive(passages(lines_of(text))), None)
-    return None if told is None else Diagnosis(line=told.line, cause=told.cause, fix=told.fix)
+    return None if told is None else Diagnosis.model_validate(told.model_dump(include=set(Diagnosis.model_fields)))
 
 
 def unknown_exception(text: str) -> str | None:
@@ -179,7 +179,13 @@ def _tell(symptom: Symptom, lines: Sequence[_Line]) -> Told | None:
         found = re.search(symptom.pattern if line.raised else symptom.printed or symptom.pattern, line.text)
         if found and not _is_spoken_of(line, found):
             shown = line.text if found.end() <= _SHOWN_CHARACTERS else line.text[found.start() :]
-            return Told(line=shown[:_SHOWN_CHARACTERS], cause=symptom.cause, fix=symptom.fix, source=symptom.source)
+            return Told(
+                line=shown[:_SHOWN_CHARACTERS],
+                cause=symptom.cause,
+                fix=symptom.fix,
+                source=symptom.source,
+                transient=symptom.transient,
+            )
     return None
 
 

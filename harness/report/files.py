@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 
+from harness.base.text import visible
 from harness.report.document import Cell, Number, Range, Table, plain
 from harness.report.markdown import clean
 
@@ -52,7 +53,7 @@ def _bounds(cell: Cell) -> tuple[object, object]:
 def _value(cell: Cell) -> object:
     if isinstance(cell, Number):
         return " ".join([_exact(number) for number in cell.values])
-    return cell if cell is None or isinstance(cell, int) else clean(plain(cell))
+    return cell if cell is None or isinstance(cell, int) else visible(plain(cell))
 
 
 def _exact(number: float) -> str:

@@ -22,11 +22,13 @@ def to_html(document: Document, folder: Path, browser: Browser | None, text: Tex
         loader=PackageLoader("harness.report"),
         undefined=StrictUndefined,
         autoescape=True,
+        # Whatever a template names, nobody can forget it.
+        finalize=lambda value: clean(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "clean": clean,
+        "code": lambda lines: Markup(html.escape("\n".join(map(clean, lines)))),
         "inlined": lambda path: _inlined(folder / path),
         "lines": lambda words: Markup(html.escape(clean(words)).replace("\n", "<br>")),
     }
@@ -43,8 +45,8 @@ def _hash(source: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}"
 
 
-def _inlined(path: Path) -> str:
-    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+def _inlined(path: Path) -> Markup:
+    return Markup(f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}")
 
 
 def _is_numeric(table: Table, column: int) -> bool:

@@ -6,6 +6,7 @@ import html
 import re
 from collections.abc import Iterator, Sequence
 
+from harness.base.text import shortened, visible
 from harness.report.document import (
     Block,
     Bullets,
@@ -27,16 +28,12 @@ from harness.report.document import (
 SPECIAL = re.compile(r"([\\`*_\[\]#|~$])")
 LINE_START = re.compile(r"^(\d*)([-+.)=])(?=[\s=-]|$)")
 """What begins a list, or draws a line, where it stands first in a paragraph."""
-CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""Terminal colours, control characters, and those that turn the direction of the text around them."""
 CUT_CHARACTERS = 800
 
 
 def clean(text: str) -> str:
-    """Return text without what no page may pass on."""
-    if text.replace("\n", "").isprintable():
-        return text
-    return CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    """Return text as a page may hold it: nothing in it is hidden, and none of it fills the page."""
+    return visible(shortened(text))
 
 
 def escape(text: str) -> str:
@@ -139,6 +136,6 @@ def _cell(cell: Cell) -> str:
 
 def fenced(lines: Sequence[str]) -> str:
     """Return a block of code that no line in it can close."""
-    text = CONTROL.sub("", "\n".join(lines))
+    text = "\n".join(map(clean, lines))
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
     return f"{fence}text\n{text}\n{fence}"

@@ -38,7 +38,7 @@ class Browser:
 def browser(arms: Sequence[Arm], text: Text) -> Browser | None:
     """Pack the answers of all completed runs that were asked the same questions; None where there is none."""
     assert ACCURACY.target is not None
-    runs = [(arm.label, run) for arm in arms for run in arm.completed if run.record.score is not None]
+    runs = [(clean(arm.label), run) for arm in arms for run in arm.completed if run.record.score is not None]
     answered: list[tuple[str, Run, list[Answer]]] = []
     others: list[Run] = []
     asked: list[tuple[int, str]] | None = None

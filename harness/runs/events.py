@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -263,8 +263,8 @@ class EventReader(LineReader[Event]):
 
 
 def read(path: Path) -> list[Event]:
-    """Return every event in the events.jsonl at `path`; none where there is no such file."""
-    return EventReader(path).all()
+    """Return every event in the events.jsonl at `path`; none where there is no such file, or none to be read."""
+    return read_lines(path, Event)[0]
 
 
 class ReportedLoss(BaseModel):
@@ -278,5 +278,16 @@ class ReportedLoss(BaseModel):
 
 def read_losses(path: Path) -> list[ReportedLoss]:
     """Return the losses in the events.jsonl at `path`, which are few among all that is reported."""
-    reader: LineReader[ReportedLoss] = LineReader(path, ReportedLoss, only=b'loss"')
-    return reader.all()
+    losses: list[ReportedLoss] = read_lines(path, ReportedLoss, only=b'loss"')[0]
+    return losses
+
+
+def read_lines(path: Path, type_: Any, only: bytes | None = None) -> tuple[list[Any], int]:
+    """Return what can be read of a file of JSON lines to which nobody writes any more, and how many lines cannot.
+
+    What is there and cannot be read at all, such as a folder, counts as a line."""
+    reader: LineReader[Any] = LineReader(path, type_, only)
+    try:
+        return reader.all(), reader.skipped
+    except OSError:
+        return [], 1

@@ -6,6 +6,7 @@ outputs/<sweep>/                          SweepFolder
     train.yaml                            plain LLaMA-Factory
     command.sh                            the exact command and environment of the training
     spec.json                             the RunSpec that made it
+    holder.json                           who is at it, on which machine and chips
     dataset/                              the rows, as LLaMA-Factory's dataset_dir
     jobs/                                 what each worker was told
     events.jsonl  readings.jsonl          what the workers reported, what the sampler saw
@@ -19,6 +20,8 @@ outputs/<sweep>/                          SweepFolder
   earlier/                                attempts that a later one took the place of
   swanlog/                                SwanLab's own files
   looks.jsonl                             which runs the reports were made of
+  plan.json                               which runs the last command is for
+  lines/                                  what runs that were launched elsewhere would have told the terminal
 """
 
 from __future__ import annotations
@@ -78,6 +81,7 @@ class RunFolder(WorkFolder):
     train = _Inside("train.yaml")
     command = _Inside("command.sh")
     spec = _Inside("spec.json")
+    holder = _Inside("holder.json")
     dataset = _Inside("dataset")
     jobs = _Inside("jobs")
     adapter = _Inside("adapter")
@@ -87,6 +91,8 @@ class RunFolder(WorkFolder):
     merged = _Inside("merged")
     """Where the merged model is put unless another place is named."""
     record = _Inside("record.json")
+    reserve = _Inside(".reserve")
+    """Room on the disk for the record, while the run goes on."""
 
     @property
     def name(self) -> str:
@@ -128,6 +134,8 @@ class SweepFolder:
     earlier = _Inside("earlier")
     swanlog = _Inside("swanlog")
     looks = _Inside("looks.jsonl")
+    plan = _Inside("plan.json")
+    lines = _Inside("lines")
 
     def run(self, name: str) -> RunFolder:
         """Return the folder of the run `name`."""

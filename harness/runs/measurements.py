@@ -11,9 +11,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.base.json_lines import LineReader
 from harness.devices.reading import SAMPLED, Quantity, Reading, total_mib
-from harness.runs.events import Event, Phase, PhasePeaks, PhaseStarted
+from harness.runs.events import Event, Phase, PhasePeaks, PhaseStarted, read_lines
 from harness.runs.folder import WorkFolder
 from harness.runs.record import Energy, MemoryPeak, Sharing
 
@@ -35,15 +34,15 @@ class Measurements(NamedTuple):
 
 def read(folder: WorkFolder) -> Measurements:
     """Read the events and the readings of a folder in which nobody writes any more; none where a file is missing."""
-    events: LineReader[Event] = LineReader(folder.events, Event)
-    readings: LineReader[Reading] = LineReader(folder.readings, Reading)
-    return Measurements(events.all(), readings.all(), events.skipped + readings.skipped)
+    events, unread_events = read_lines(folder.events, Event)
+    readings, unread_readings = read_lines(folder.readings, Reading)
+    return Measurements(events, readings, unread_events + unread_readings)
 
 
 def read_readings(path: Path) -> list[Reading]:
     """Return every reading in the readings.jsonl at `path`; none where there is no such file."""
-    reader: LineReader[Reading] = LineReader(path, Reading)
-    return reader.all()
+    readings: list[Reading] = read_lines(path, Reading)[0]
+    return readings
 
 
 class PhaseSpan(NamedTuple):

@@ -33,6 +33,8 @@ class Diagnosis(BaseModel):
     """The line that told it."""
     cause: str
     fix: str
+    transient: bool = False
+    """Whether the same run may do well the next time: a chip's fault, a lost connection."""
 
 
 class DivergenceKind(StrEnum):
@@ -322,6 +324,22 @@ class Sharing(BaseModel):
     """The most processes of others that held memory on the run's chips at once."""
 
 
+class Neighbour(BaseModel):
+    """Another run that the machine had at the same time."""
+
+    run: str
+    sweep: str
+    chips: list[str] = []
+    """What they are called on the machine; none on a CPU."""
+
+
+class KeptFile(BaseModel):
+    """A file as the run left it."""
+
+    size_bytes: int
+    sha256: str
+
+
 class Unknown(StrEnum):
     """What the files of an adopted training do not tell."""
 
@@ -387,12 +405,18 @@ class Record(BaseModel):
     started_at: datetime
     position: int | None = None
     """Its place in the order of its sweep's command, from 1; None: an older version, or a run by itself."""
+    attempt: int = 1
+    """Those before were cut short by what may pass, and are kept in earlier/."""
+    transient: bool = False
+    """Whether what it failed of may pass."""
     wall_seconds: float | None
     """The whole run; None: an adopted run, of whose loading and evaluation nothing is known."""
     phase_seconds: dict[Phase, float] = {}
     """How long each phase took, all of its occurrences together."""
     before: MachineBefore | None = None
     sharing: Sharing | None = None
+    neighbours: list[Neighbour] | None = None
+    """None: an older version, or the run did not come so far."""
     base_weights: str | None = None
     """Hash of the weights that the run started from; None: they are not in a folder, or it did not come so far."""
     drawn: RowsDrawn | None = None
@@ -435,6 +459,8 @@ class Record(BaseModel):
     sampling: Sampling | None = None
     energy: Energy | None = None
     tracking: Tracking | None = None
+    files: dict[str, KeptFile] | None = None
+    """What it left, by the path below its folder; None: an older version, or an adopted run."""
     unread_lines: int = 0
     """Of events and readings: torn ones, which are in no figure."""
     log_tail: list[str] = []

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from pydantic import ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from harness.base.errors import first_problem
 from harness.base.files import sync_folder, write_atomically
+from harness.config.schema import FREE, Config
 from harness.runs.folder import RunFolder
 from harness.runs.record import Record
+
+_RESERVED_BYTES = (16 * 2**10, 256 * 2**10)
+"""A record has 12 KiB, and more where it holds long replies. The less first: one that says that the disk is full."""
+
+_CONFIG = TypeAdapter(Config)
+_LARGEST = 2**53
+_MAY_BE_ODD = re.compile(rb'(?i)[\s:,\[]"?[+-]?(?:\d{16}|[\d._]+e\+?\d\d|(?:nan|inf|infinity)\b)')
 
 
 class DamagedRecordError(Exception):
@@ -24,20 +35,82 @@ class DamagedRecordError(Exception):
 def load(folder: RunFolder) -> Record | None:
     """Return the record of a run; None where there is none. Raises DamagedRecordError."""
     try:
-        return Record.model_validate_json(folder.record.read_bytes())
+        data = folder.record.read_bytes()
+        record = Record.model_validate_json(data)
     except FileNotFoundError:
         return None
     except ValidationError as error:
         raise DamagedRecordError(f"{folder.record}: {first_problem(error)}") from error
+    except OSError as error:
+        raise DamagedRecordError(f"{folder.record}: {error.strerror}") from error
+    if odd := _odd(record, data):
+        raise DamagedRecordError(f"{folder.record}: {odd}")
+    return record
+
+
+def _odd(record: Record, data: bytes) -> str | None:
+    """What no run leaves and a reader would trip over, though it is of the right type; None: nothing."""
+    try:
+        _CONFIG.validate_python(record.config)
+    except ValidationError as error:
+        return f"config.{first_problem(error)}"
+    # OmegaConf has no type for either of two.
+    chips = (record.config.get("device") or {}).get("chips")
+    if chips not in (None, FREE) and not (isinstance(chips, list) and all(type(chip) is int for chip in chips)):
+        return "config.device.chips: is no list of chips"
+    # To look at every number takes longer than to read the record.
+    return next(_odd_numbers(record), None) if _MAY_BE_ODD.search(data) else None
+
+
+def _odd_numbers(told: object, name: str = "") -> Iterator[str]:
+    if isinstance(told, BaseModel):
+        # A loss may be any number.
+        if told.model_config.get("ser_json_inf_nan") != "strings":
+            for key in type(told).model_fields:
+                yield from _odd_numbers(getattr(told, key), f"{name}.{key}")
+    elif isinstance(told, dict | list):
+        items: Iterable[tuple[object, object]] = told.items() if isinstance(told, dict) else enumerate(told)
+        for place, value in items:
+            yield from _odd_numbers(value, f"{name}.{place}")
+    elif isinstance(told, int | float) and not abs(told) <= _LARGEST:
+        yield f"{name.removeprefix('.')}: is no number that a run could leave"
 
 
 def write(folder: RunFolder, record: Record) -> None:
-    """Write a run's record. One that is there is replaced; one that is damaged is kept beside it. Raises OSError."""
+    """Write a run's record. One that is there is replaced; one that is damaged is kept beside it. Raises OSError.
+
+    What was reserved for it is given back."""
     try:
         load(folder)
     except DamagedRecordError:
-        folder.record.rename(folder.record.with_name(f"record.damaged-{_moment()}.json"))
-    write_atomically(folder.record, record.model_dump_json(indent=2) + "\n")
+        keep_damaged(folder.record)
+    text = record.model_dump_json(indent=2) + "\n"
+    try:
+        write_atomically(folder.record, text)
+    except OSError:
+        if not folder.reserve.exists():
+            raise
+        folder.reserve.unlink()
+        write_atomically(folder.record, text)
+    folder.reserve.unlink(missing_ok=True)
+
+
+def reserve(folder: RunFolder) -> None:
+    """Keep room for a run's record on a disk that may be full by the time it is written.
+
+    Raises OSError where there is no room now: whatever the run made would be lost."""
+    with folder.reserve.open("wb") as file:
+        for size in _RESERVED_BYTES:
+            try:
+                os.posix_fallocate(file.fileno(), 0, size)
+            except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    raise OSError(error.errno, error.strerror, str(folder.path)) from error
+
+
+def keep_damaged(path: Path) -> Path:
+    """Rename a file or folder that cannot be read, so that it is in nobody's way, and return its new path."""
+    return path.rename(path.with_name(f"{path.stem}.damaged-{_moment()}{path.suffix}"))
 
 
 def put_aside(folder: RunFolder) -> Path | None:

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.base.errors import UserError
-from harness.base.files import write_atomically
+from harness.base.files import sync_folder, sync_tree, write_atomically
 from harness.base.yaml_text import to_yaml
 from harness.devices import cpu
 from harness.devices.request import DeviceRequest
-from harness.models.checkpoint import dtype_of, is_model, weights_bytes
+from harness.models.checkpoint import DamagedError, dtype_of, is_model, missing_shards, shapes_of, weights_bytes
 from harness.processes.child import Child, Ended
 from harness.processes.environment import worker_environment
 from harness.processes.jobs import MergeJob
@@ -99,8 +99,10 @@ def merge(arguments: dict[str, Any], output: Path, log: Path, environment: dict[
             left = ", ".join(sorted(file.name for file in made.iterdir()))
             return replace(ended, outcome=Outcome.FAILED, reason=f"the export left no whole model: there is {left}")
         write_atomically(made / YAML, to_yaml(arguments))
+        sync_tree(made)
         try:
             made.rename(output)
+            sync_folder(output.parent)
         except OSError as error:
             # Somebody else was faster: rename(2) replaces no folder with something in it, and no file.
             if output.exists():
@@ -139,6 +141,14 @@ def _locked(folder: Path) -> Iterator[bool]:
             yield True
     finally:
         os.close(descriptor)
+
+
+def is_whole(output: Path) -> bool:
+    """Return whether a merged model is there that can be loaded, by its files' names, sizes and headers."""
+    try:
+        return is_model(output) and not missing_shards(output) and bool(shapes_of(output))
+    except (DamagedError, OSError):
+        return False
 
 
 def size_bytes(folder: Path) -> int:

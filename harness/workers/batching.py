@@ -1,64 +1,48 @@
-"""Turns calls from many threads into batches."""
+"""Which prompts are answered together: decided before the first answer, by nothing that differs between two arms.
+
+So two runs that ask the same questions on the same kind of device ask them in the same batches.
+"""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
-from concurrent.futures import Future
-from typing import Generic, TypeVar
+import math
+from collections.abc import Sequence
 
-Question = TypeVar("Question")
-Answer = TypeVar("Answer")
+WORTH_SHARING = 32
+"""Tokens: a shorter beginning is read again with every prompt, which costs less than to put it before each."""
 
 
-class Batcher(Generic[Question, Answer]):
-    """Collects concurrent calls and answers them together.
+def batches(lengths: Sequence[int], at_once: int, new_tokens: int, tokens_at_once: int) -> list[list[int]]:
+    """Return the places of prompts that are answered together, the longest first.
 
-    It knows how many calls will come, so the last and smaller batch starts at once and batches hold the same questions
-    in every run. `patience_seconds` only matters to a caller that asks less often than announced: then a batch starts
-    incomplete.
+    Prompts of a length go together, which needs least padding; `at_once` of them at most, and no more than
+    `tokens_at_once` hold when each is as long as the longest and has all its `new_tokens`; one by itself in any case.
     """
+    order = sorted(range(len(lengths)), key=lambda place: -lengths[place])
+    found: list[list[int]] = []
+    while order:
+        rows = max(1, min(at_once, tokens_at_once // (lengths[order[0]] + new_tokens)))
+        found.append(order[:rows])
+        order = order[rows:]
+    return found
 
-    def __init__(
-        self,
-        answer: Callable[[list[Question]], list[Answer]],
-        batch_size: int,
-        expected: int,
-        patience_seconds: float = 5.0,
-    ) -> None:
-        self._answer = answer
-        self._batch_size = batch_size
-        self._expected = expected
-        self._patience_seconds = patience_seconds
-        self._waiting: list[tuple[Question, Future[Answer]]] = []
-        self._changed = threading.Condition()
-        threading.Thread(target=self._serve, name="batcher", daemon=True).start()
 
-    def __call__(self, question: Question) -> Answer:
-        """Answer one question, together with those of other threads. Raises what answering the batch raised."""
-        future: Future[Answer] = Future()
-        with self._changed:
-            self._waiting.append((question, future))
-            self._changed.notify()
-        return future.result()
+def shared_beginning(prompts: Sequence[Sequence[int]]) -> int:
+    """Return how many tokens several prompts begin with that are to be read once, as are examples or a system prompt.
 
-    def _serve(self) -> None:
-        while True:
-            batch = self._next_batch()
-            try:
-                answers = self._answer([question for question, _ in batch])
-                for (_, future), answer in zip(batch, answers, strict=True):
-                    future.set_result(answer)
-            except BaseException as error:
-                for _, future in batch:
-                    if not future.done():
-                        future.set_exception(error)
+    Each keeps at least its last token; 0 where there is nothing worth sharing."""
+    if len(prompts) < 2:
+        return 0
+    longest = min(map(len, prompts)) - 1
+    columns = zip(*(prompt[:longest] for prompt in prompts), strict=True)
+    alike = next((place for place, tokens in enumerate(columns) if len(set(tokens)) > 1), longest)
+    return alike if alike >= WORTH_SHARING else 0
 
-    def _next_batch(self) -> list[tuple[Question, Future[Answer]]]:
-        with self._changed:
-            self._changed.wait_for(lambda: self._waiting)
-            wanted = min(self._batch_size, self._expected)
-            self._changed.wait_for(lambda: len(self._waiting) >= wanted, self._patience_seconds)
-            batch, self._waiting = self._waiting[: self._batch_size], self._waiting[self._batch_size :]
-            self._expected -= len(batch)
-            return batch
+
+def tokens_at_once(total_bytes: int, weight_bytes: int, bytes_a_token: int) -> int:
+    """Return how many tokens of prompts and answers may be in a device's memory together.
+
+    `weight_bytes` are those of the base as if nothing were quantized. Half of what they leave is for tokens, or of an
+    eighth where they leave less; and a power of two, so that what an adapter adds changes nothing."""
+    room = max(total_bytes - weight_bytes, total_bytes // 8) / 2
+    return int(2 ** math.floor(math.log2(max(room / bytes_a_token, 1))))

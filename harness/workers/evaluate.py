@@ -11,6 +11,7 @@ import json
 import sys
 import time
 from contextlib import nullcontext
+from functools import partial
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
@@ -77,7 +78,7 @@ def evaluate(job: EvaluationJob) -> None:
     if job.benchmark:
         from harness.workers.examination import examine
 
-        answers = examine(job, model.answer, progress)
+        answers = examine(job, partial(model.answer, at_once=job.batch_size), progress)
     seconds = time.perf_counter() - started
     replies: list[Reply] = []
     for prompt in job.prompts:

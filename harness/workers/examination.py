@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from evalscope.api.dataset import DatasetDict
 from evalscope.api.evaluator.cache import ModelResult, ReviewResult
-from evalscope.api.messages import ChatMessage
+from evalscope.api.messages import ChatMessage, ChatMessageUser
 from evalscope.api.model import GenerateConfig, Model, ModelAPI, ModelOutput
 from evalscope.api.model.model_output import ModelUsage
 from evalscope.api.registry import create_evaluator, get_benchmark
@@ -22,29 +22,38 @@ from harness.data.final_number import final_number, number, written
 from harness.processes.jobs import EvaluationJob
 from harness.runs.folder import TargetFolder
 from harness.runs.record import Answer
-from harness.workers.batching import Batcher
 from harness.workers.language_model import Generation, Message
 
 BY_NUMBER = ("gsm8k",)
 """Benchmarks whose answers are numbers, marked by `by_number`."""
-Answerer = Callable[[list[list[Message]]], list[Generation]]
+Answerer = Callable[[list[list[Message]], Callable[[int], None]], list[Generation]]
+"""Answers conversations, in batches of its own choice, and says after each how many it answered."""
 
 
 class IncompleteError(Exception):
     """Not every question has an answer with a mark, so there is no score."""
 
 
-class BatchedModel(ModelAPI):
-    """What evalscope takes for a model. It asks one question a thread; they are answered together."""
+class AnsweredModel(ModelAPI):
+    """What evalscope takes for a model: answers that are there before it asks, since it asks one question at a time.
 
-    def __init__(self, name: str, ask: Callable[[list[Message]], Generation]) -> None:
+    What a benchmark asks beside its questions, such as a second turn, is answered when it is asked, by itself."""
+
+    def __init__(self, name: str, answer: Answerer) -> None:
         super().__init__(model_name=name)
-        self._ask = ask
+        self._answer = answer
+        self._answered: dict[tuple[Message, ...], Generation] = {}
+
+    def answer(self, questions: Sequence[str | list[ChatMessage]], on_answers: Callable[[int], None]) -> None:
+        """Answer questions that evalscope will ask. Raises what the model raises."""
+        asked = [_messages(question) for question in questions]
+        self._answered |= zip(map(tuple, asked), self._answer(asked, on_answers), strict=True)
 
     def generate(
         self, input: list[ChatMessage], tools: list[ToolInfo], tool_choice: ToolChoice, config: GenerateConfig
     ) -> ModelOutput:
-        generation = self._ask([Message(message.role, message.text) for message in input])
+        asked = _messages(input)
+        generation = self._answered.get(tuple(asked)) or self._answer([asked], lambda _: None)[0]
         stop_reason = "stop" if generation.finished else "max_tokens"
         output = ModelOutput.from_content(self.model_name, generation.text, stop_reason)
         output.usage = ModelUsage(
@@ -53,6 +62,11 @@ class BatchedModel(ModelAPI):
             total_tokens=generation.prompt_tokens + generation.tokens,
         )
         return output
+
+
+def _messages(asked: str | list[ChatMessage]) -> list[Message]:
+    messages = [ChatMessageUser(content=asked)] if isinstance(asked, str) else asked
+    return [Message(message.role, message.text) for message in messages]
 
 
 def examine(job: EvaluationJob, answer: Answerer, progress: Callable[[int, int], None]) -> list[Answer]:
@@ -67,26 +81,26 @@ def examine(job: EvaluationJob, answer: Answerer, progress: Callable[[int, int],
     config = task_config(job, folder)
     benchmark = get_benchmark(job.benchmark, config)
     benchmark.validate_judge_strategy()
-    # Read before evalscope reads them again: only so is it known what a complete answer sheet holds.
+    # Read before evalscope reads them again: to be answered in batches, and to know what a complete answer sheet holds.
     questions: DatasetDict = benchmark.load_dataset()
     total = sum(len(samples) for samples in questions.values())
     if total == 0 or (job.limit is not None and total < job.limit):
         raise IncompleteError(f"evaluation.limit={job.limit}: {job.benchmark} has {total} questions; ask for fewer")
     done = 0
 
-    def answer_batch(batch: list[list[Message]]) -> list[Generation]:
+    def on_answers(count: int) -> None:
         nonlocal done
-        generations = answer(batch)
-        done += len(batch)
+        done += count
         progress(done, total)
-        return generations
 
-    batcher = Batcher(answer_batch, job.batch_size, expected=total)
-    model = Model(BatchedModel(job.model_id, batcher), config.generation_config)
+    model = AnsweredModel(job.model_id, answer)
+    # By itself: the questions of a subset have their examples in common.
+    for samples in questions.values():
+        model.answer([sample.input for sample in samples], on_answers)
     outputs = OutputsStructure(str(folder))
     config.dump_yaml(outputs.configs_dir)
     # Not run_task(): around this it only draws an HTML page, which takes longer than it takes to mark the answers.
-    create_evaluator(benchmark, model, outputs, config).eval()
+    create_evaluator(benchmark, Model(model, config.generation_config), outputs, config).eval()
     return joined(job, folder, questions)
 
 
@@ -102,8 +116,8 @@ def task_config(job: EvaluationJob, folder: Path) -> TaskConfig:
         datasets=[job.benchmark],
         dataset_args={job.benchmark: dataset},
         generation_config={"do_sample": False, "max_tokens": job.max_new_tokens},
-        # As many threads as a batch holds: evalscope hands out the next questions when all of these are done.
-        eval_batch_size=job.batch_size,
+        # The answers are there, and a model is not asked by two threads.
+        eval_batch_size=1,
         limit=job.limit,
         seed=job.seed,
         work_dir=str(folder),
@@ -136,7 +150,7 @@ def _answer(index: int, result: ModelResult, review: ReviewResult) -> Answer:
         )
     output = result.model_output
     assert output is not None, "evalscope writes a line for each output"
-    assert output.usage is not None, "BatchedModel counts the tokens"
+    assert output.usage is not None, "AnsweredModel counts the tokens"
     return Answer(
         index=index,
         question=next(message.text for message in reversed(result.messages) if message.role == "user"),

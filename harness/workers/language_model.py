@@ -5,6 +5,8 @@ So the template, the data type and the quantization are those of the training, w
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +16,10 @@ from llamafactory.hparams import get_infer_args
 from llamafactory.model import load_model, load_tokenizer
 from transformers import GenerationConfig
 
+from harness.workers.batching import batches, shared_beginning, tokens_at_once
 from harness.workers.compat import patch_bitsandbytes, patch_merging
-from harness.workers.evidence import is_quantized
+from harness.workers.decoding import SharedBeginning, decode, growing_cache, patch_grouped_heads, patch_head
+from harness.workers.evidence import is_quantized, logical_count
 
 if TYPE_CHECKING:
     from llamafactory.data import Template
@@ -65,18 +69,60 @@ class LanguageModel:
             eos_token_id=sorted(self.stop_tokens),
             pad_token_id=tokenizer.pad_token_id,
         )
+        patch_head(model)
 
     @torch.inference_mode()
-    def answer(self, conversations: list[list[Message]]) -> list[Generation]:
-        """Return one generation for each conversation. Each must end with the user's turn."""
+    def answer(
+        self,
+        conversations: list[list[Message]],
+        on_answers: Callable[[int], None] = lambda _: None,
+        at_once: int | None = None,
+    ) -> list[Generation]:
+        """Return one generation for each conversation. Each must end with the user's turn.
+
+        `at_once`: the most in a batch; None: all that memory allows. `on_answers` hears of how many a batch gave."""
         prompts = [self.encode(conversation) for conversation in conversations]
+        length = 0 if growing_cache(self.model) is None else shared_beginning(prompts)
+        shared = SharedBeginning(self.model, prompts[0][:length]) if length else None
+        new_tokens = self.model.generation_config.max_new_tokens
+        found: dict[int, Generation] = {}
+        lengths = [len(prompt) for prompt in prompts]
+        for places in batches(lengths, at_once or len(prompts), new_tokens, self._tokens_at_once()):
+            answers = self._answer_batch([prompts[place] for place in places], shared)
+            found |= zip(places, answers, strict=True)
+            on_answers(len(places))
+        return [found[place] for place in range(len(prompts))]
+
+    def _answer_batch(self, prompts: list[list[int]], shared: SharedBeginning | None) -> list[Generation]:
         inputs = self.tokenizer.pad({"input_ids": prompts}, padding_side="left", return_tensors="pt")
-        output = self.model.generate(**inputs.to(self.model.device))
-        width = inputs["input_ids"].shape[1]
-        return [
-            self.to_generation(len(prompt), row)
-            for prompt, row in zip(prompts, output[:, width:].tolist(), strict=True)
-        ]
+        inputs = inputs.to(self.model.device)
+        padding = (inputs["attention_mask"] == 0).sum(dim=-1)
+        cache = growing_cache(self.model) if shared is None else shared.before(padding)
+        if cache is not None:
+            inputs["past_key_values"] = cache
+        rows: list[list[int]] = self.model.generate(**inputs, custom_generate=decode)
+        return [self.to_generation(len(prompt), row) for prompt, row in zip(prompts, rows, strict=True)]
+
+    def _tokens_at_once(self) -> int:
+        """From what all arms on a device have in common: nothing that is measured, and no quantization."""
+        model, config = self.model, self.model.config.get_text_config()
+
+        def size(name: str, otherwise: int) -> int:
+            found: int | list[int] = getattr(config, name, None) or otherwise
+            return found if isinstance(found, int) else max(found)  # a model may have one for each layer
+
+        heads = size("num_attention_heads", 1)
+        head_size = size("head_dim", config.hidden_size // heads)
+        keys_and_values = 2 * config.num_hidden_layers * size("num_key_value_heads", heads) * head_size
+        # What a layer makes of a prompt's token while it reads it: gate, up, their product, and as much again for what
+        # kernels keep for themselves.
+        made = 6 * size("intermediate_size", 4 * config.hidden_size)
+        element_bytes = model.dtype.itemsize
+        return tokens_at_once(
+            _memory_bytes(model.device),
+            sum(map(logical_count, model.parameters())) * element_bytes,
+            (keys_and_values + made) * element_bytes,
+        )
 
     def encode(self, conversation: list[Message]) -> list[int]:
         """Return the tokens of a conversation up to the assistant's next turn, in the training's template."""
@@ -90,13 +136,17 @@ class LanguageModel:
         return prompt
 
     def to_generation(self, prompt_tokens: int, row: list[int]) -> Generation:
-        """Return what a row of generated tokens says.
+        """Return what generated tokens say, of which the last may be a stop token."""
+        finished = row[-1] in self.stop_tokens
+        text = self.tokenizer.decode(row[: len(row) - finished], skip_special_tokens=True)
+        return Generation(text, prompt_tokens, len(row), finished)
 
-        `row` goes on with padding after its stop token when others of the batch took longer."""
-        length = next((place for place, token in enumerate(row) if token in self.stop_tokens), None)
-        text = self.tokenizer.decode(row[:length], skip_special_tokens=True)
-        tokens = len(row) if length is None else length + 1
-        return Generation(text, prompt_tokens, tokens, finished=length is not None)
+
+def _memory_bytes(device: torch.device) -> int:
+    if device.type == "cpu":
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    total: int = getattr(torch, device.type).mem_get_info(device)[1]
+    return total
 
 
 def load(arguments: dict[str, Any], max_new_tokens: int) -> LanguageModel:
@@ -108,6 +158,7 @@ def load(arguments: dict[str, Any], max_new_tokens: int) -> LanguageModel:
     if model_arguments.quantization_bit is not None:
         patch_bitsandbytes()
     patch_merging()
+    patch_grouped_heads()
     tokenizer = load_tokenizer(model_arguments)["tokenizer"]
     template = get_template_and_fix_tokenizer(tokenizer, data_arguments)
     model = load_model(tokenizer, model_arguments, finetuning_arguments, is_trainable=False)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.base.files import write_atomically
+from harness.base.files import remove, sync_tree, synced_sha256, write_atomically
 
 ROOT = Path(__file__).parents[2]
 WRITE_FOR_EVER = """
@@ -105,3 +105,54 @@ def test_a_process_that_is_killed_leaves_one_content_or_the_other_whole(tmp_path
 def test_where_no_file_can_be_there_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         write_atomically(tmp_path / "gone" / "file", "text")
+
+
+@pytest.mark.parametrize("fault", ["full", "no folder"])
+def test_an_error_names_the_file_that_was_to_be_written(
+    fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    if fault == "full":
+        monkeypatch.setattr(os, "fsync", full)
+    else:
+        path = tmp_path / "gone" / "file"
+    with pytest.raises(OSError, match=r"No space left|No such file") as raised:
+        write_atomically(path, "text")
+    assert raised.value.filename == str(path)
+
+
+def test_a_tree_is_synced_file_by_file_and_each_folder_after_what_is_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "inner").mkdir()
+    files = [tmp_path / "a", tmp_path / "inner" / "b"]
+    for file in files:
+        file.write_text("text")
+    synced: list[Path] = []
+    monkeypatch.setattr(os, "fsync", lambda number: synced.append(Path(f"/proc/self/fd/{number}").readlink()))
+    sync_tree(tmp_path)
+    assert set(synced) == {tmp_path, tmp_path / "inner", *files}
+    assert all(synced.index(path) < synced.index(path.parent) for path in synced if path != tmp_path)
+
+
+def test_a_file_is_known_by_the_hash_that_any_other_program_makes(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"abc")
+    # FIPS 180-2, appendix B.1.
+    assert synced_sha256(tmp_path / "file") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_whatever_is_there_is_removed_and_nothing_that_it_links_to(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "file").touch()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "file").touch()
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("kept")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    for name in ("folder", "file", "link", "dangling", "nothing"):
+        remove(tmp_path / name)
+    assert sorted(tmp_path.rglob("*")) == [tmp_path / "kept", tmp_path / "kept" / "file"]

@@ -92,6 +92,7 @@ KNOWN: dict[str, tuple[dict[str, Any], dict[str, Any], dict[Fact, frozenset[Aspe
     ),
     "a tenth of the readings": ({}, {"readings_a_phase": 2}, {Fact.READINGS: MEMORY}),
     "another chip": (GPU, {"config": CONFIG | {"device": {"chips": [3]}}}, {Fact.CHIP_IDS: COST}),
+    "whichever chip was free": (GPU, {"config": CONFIG | {"device": {"chips": "free"}}}, {Fact.CHIP_IDS: COST}),
     "another chip, on a CPU": ({}, {"config": CONFIG | {"device": {"chips": [3]}}}, {Fact.CHIP_IDS: COST}),
     "tracking": ({"tracking": "local"}, {"tracking": "cloud"}, {Fact.TRACKING: TIME}),
     "trainable parameters": ({}, {"trainable_parameters": 4_014_080}, {Fact.TRAINABLE_PARAMETERS: ALL}),

@@ -796,3 +796,32 @@ def test_deepspeeds_stage_is_read_from_its_file(tmp_path: Path) -> None:
         else:
             (told,) = mistakes(*given, "launch=cards", "dry_run=true")
             assert told.startswith("llamafactory.pissa_init: does not go with DeepSpeed's ZeRO-3")
+
+
+@pytest.mark.parametrize("content", ["a: [", "\t- a", "[" * 5000, "a: &a [*a]", "\x00", "- a", "3"])
+@pytest.mark.parametrize("name", ["deepspeed", "fsdp_config", "accelerator_config"])
+def test_a_file_of_settings_that_is_no_yaml_is_one_message(name: str, content: str, tmp_path: Path) -> None:
+    file = tmp_path / "settings.json"
+    file.write_text(content)
+    told = mistakes(f"llamafactory.{name}={file}", "launch=cards", "dry_run=true")
+    assert [message for message in told if message.startswith(f"llamafactory.{name}={file}: ")]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "hub_token=hf_literal",
+        "swanlab_api_key=literal",
+        "swanlab_lark_webhook_url=https://open.feishu.cn/open-apis/bot/v2/hook/ab-cd",
+        "lr_scheduler_kwargs={deep:[{api_key:literal}]}",
+        "lr_scheduler_kwargs={deep:[{address:'https://u:literal@x'}]}",
+        "report_to=[literal-of-the-environment]",
+    ],
+)
+def test_a_secret_is_refused_wherever_it_stands_and_is_not_repeated(
+    given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_PAT", "literal-of-the-environment")
+    told = mistakes(f"llamafactory.{given}")
+    assert any(": a secret does not belong in a configuration; " in message for message in told)
+    assert not any("literal" in message or "ab-cd" in message for message in told)

@@ -49,6 +49,23 @@ def test_the_quickstart_is_two_arms_with_five_seeds() -> None:
     assert len(found) == 10
 
 
+@pytest.mark.parametrize(
+    "varied",
+    [
+        ("seed=3,1,2", "training.epochs=1,2", "method=lora,qlora"),
+        # One number that others are made of.
+        ("training.max_steps=4,6", "training.logging_steps=${training.max_steps}"),
+        ("llamafactory.seed_of_mine=1,2",),
+    ],
+)
+def test_points_that_differ_in_numbers_are_what_hydra_composes_of_each(varied: tuple[str, ...]) -> None:
+    several = points(("device=cpu", *varied), True, lambda config: [])
+    assert len({repr(point.config) for point in several}) == len(several) > 1
+    for point in several:
+        (alone,) = points(point.overrides, False, lambda config: [])
+        assert point.config == alone.config
+
+
 def test_the_command_line_comes_before_the_sweeps_own_values() -> None:
     found = all_points("sweeps=quickstart", "seed=7", "method=lora", multirun=True)
     assert [(arm_of(point.config), point.config.seed) for point in found] == [("lora", 7)]

@@ -36,11 +36,10 @@ from tests.running import (
 
 
 def test_a_killed_child_is_a_failed_run_and_the_sweep_goes_on(tmp_path: Path, cache: Path) -> None:
-    arguments = ("sweep", "quickstart", *SHORT, "method=lora", "seed=0,1", "training.max_steps=25")
+    arguments = ("sweep", "quickstart", *SHORT, "method=lora", "seed=0,1", "training.max_steps=25", "retry.attempts=0")
     with started(tmp_path, cache, *arguments) as process:
         wait_until(training_has_begun(tmp_path))
-        (child,) = [one for one in family(process) if "harness.workers.train" in " ".join(one.cmdline())]
-        child.send_signal(signal.SIGKILL)
+        kill_training(process)
         _, errors = process.communicate(timeout=240)
     assert process.returncode == 1
     loaded = [record_in(file.parent) for file in tmp_path.glob("outputs/*/*/record.json")]
@@ -53,6 +52,25 @@ def test_a_killed_child_is_a_failed_run_and_the_sweep_goes_on(tmp_path: Path, ca
     assert "killed by SIGKILL" in errors
     report = (tmp_path / "reports" / "quickstart" / "report.md").read_text()
     assert "killed by SIGKILL" in report
+
+
+def kill_training(process: subprocess.Popen[str]) -> None:
+    (child,) = [one for one in family(process) if "harness.workers.train" in " ".join(one.cmdline())]
+    child.send_signal(signal.SIGKILL)
+
+
+def test_a_run_that_something_killed_is_tried_again_and_the_first_attempt_is_kept(tmp_path: Path, cache: Path) -> None:
+    with started(tmp_path, cache, "run", *SHORT, "training.max_steps=5") as process:
+        wait_until(training_has_begun(tmp_path))
+        kill_training(process)
+        output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    assert "lora-seed0: tried again, 1 of 2 times: the process was killed by SIGKILL" in output
+    record = only_record(tmp_path)
+    assert (record.status, record.attempt, record.transient) == (Outcome.COMPLETED, 2, False)
+    (kept,) = (tmp_path / "outputs" / "single" / "earlier").iterdir()
+    first = record_in(kept)
+    assert (first.status, first.attempt, first.transient) == (Outcome.FAILED, 1, True)
 
 
 def test_ctrl_c_records_the_run_and_leaves_no_process(tmp_path: Path, cache: Path) -> None:

@@ -4,9 +4,12 @@ Workers are stood in for; tests/execution/test_sweep.py has real ones."""
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,7 @@ from harness.runs.record import Environment, MemoryPeak, Outcome, Record, Reply
 from harness.workers.evaluate import score
 from tests.builders import questions
 from tests.planning import spec_of
+from tests.running import TINY
 
 ASKED = ("device=cpu", "method=qlora", "evaluation=arithmetic", "evaluation.limit=10", "dataset.train_samples=20")
 ALL = "evaluation.targets=[base,adapter,merged]"
@@ -71,7 +75,7 @@ class StandIn:
     def merge(self, arguments: dict[str, Any], output: Path, log: Path, environment: dict[str, str]) -> Ended:
         self.merges.append(arguments)
         if self.ends["merging"] is DONE:
-            output.mkdir()
+            shutil.copytree(TINY, output)
         return self.ends["merging"]
 
     def asked(self) -> list[tuple[str, str | None, list[str]]]:
@@ -274,23 +278,101 @@ def test_a_node_that_lends_its_chips_scores_nothing() -> None:
     assert not any(targets.is_asked(helper, target) for target in (BASE, ADAPTER, MERGED))
 
 
-@pytest.mark.parametrize("damage", ["", "{", "null", '{"correct": "many"}'])
-def test_an_answer_that_is_damaged_is_asked_for_again(
-    workers: StandIn, start: Start, damage: str, tmp_path: Path
+def damage_by_folder(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+CACHE_DAMAGES: list[Callable[[Path], object]] = [
+    *[partial(Path.write_text, data=text) for text in ("", "{", "null", '{"correct": "many"}', "\0")],
+    partial(Path.write_bytes, data=b"\xff"),
+    damage_by_folder,
+]
+
+
+@pytest.mark.parametrize("damage", CACHE_DAMAGES)
+@pytest.mark.parametrize("name", ["score.json", "prompts.json"])
+def test_an_answer_that_is_damaged_is_named_kept_and_asked_for_again(
+    workers: StandIn,
+    start: Start,
+    name: str,
+    damage: Callable[[Path], object],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    start(ALL, WHO)
-    for name in ("score.json", "prompts.json"):
-        for file in tmp_path.glob(f"*/base-*/{name}"):
-            file.write_text(damage)
-    (folder,) = {file.parent for file in tmp_path.glob("*/qlora-*/record.json")}
-    lost = store.load(RunFolder(folder))
-    assert lost is not None
-    store.write(RunFolder(folder), lost.model_copy(update={"base_score": None, "base_replies": []}))
+    forget_base(start(ALL, WHO), tmp_path)
+    (file,) = tmp_path.glob(f"*/base-*/{name}")
+    damage(file)
     workers.jobs.clear()
     again = start(ALL, WHO)
-    assert [name for name, *_ in workers.asked()] == ["base"]
+    assert [where for where, *_ in workers.asked()] == ["base"]
     assert again.base_score is not None
     assert again.base_replies
+    assert f"warning: {file}: " in capsys.readouterr().err
+    assert len(list(file.parent.glob(f"{file.stem}.damaged-*.json"))) == 1
+
+
+def forget_base(record: Record, output: Path) -> None:
+    """As if another run of the sweep had asked the base, and this one were still to."""
+    (folder,) = {file.parent for file in output.glob("*/qlora-*/record.json")}
+    store.write(RunFolder(folder), record.model_copy(update={"base_score": None, "base_replies": []}))
+
+
+def test_a_file_in_the_place_of_the_bases_folder_is_kept_and_the_base_asked(
+    workers: StandIn, start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    forget_base(start(ALL), tmp_path)
+    (folder,) = tmp_path.glob("*/base-*")
+    shutil.rmtree(folder)
+    folder.write_text("a file")
+    assert start(ALL).base_score is not None
+    assert f"{folder}: is no folder; kept as {folder.name}.damaged-" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damage", ["empty weights", "half of the weights", "no config", "a file"])
+def test_a_merged_model_that_is_not_whole_is_named_kept_and_merged_again(
+    workers: StandIn, start: Start, damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start()
+    workers.ends["scoring"] = Ended(Outcome.FAILED, "cut short", 1.0, [])
+    start(ALL)
+    (merged,) = tmp_path.glob("*/qlora-*/merged")
+    weights = merged / "model.safetensors"
+    match damage:
+        case "empty weights":
+            weights.write_bytes(b"")
+        case "half of the weights":
+            os.truncate(weights, weights.stat().st_size // 2)
+        case "no config":
+            (merged / "config.json").unlink()
+        case "a file":
+            shutil.rmtree(merged)
+            merged.touch()
+    workers.ends["scoring"] = DONE
+    assert start(ALL).merged_score is not None
+    assert len(workers.merges) == 2
+    assert f"{merged}: is no whole model; kept as merged.damaged-" in capsys.readouterr().err
+
+
+def test_a_merged_model_that_is_whole_is_not_merged_again(workers: StandIn, start: Start) -> None:
+    start()
+    workers.ends["scoring"] = Ended(Outcome.FAILED, "cut short", 1.0, [])
+    start(ALL)
+    workers.ends["scoring"] = DONE
+    start(ALL)
+    assert len(workers.merges) == 1
+
+
+def test_what_a_merge_that_was_killed_left_beside_a_run_is_removed_and_named(
+    workers: StandIn, start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start()
+    (run_folder,) = tmp_path.glob("*/qlora-*")
+    leftover = run_folder / ".merged.abcd1234"
+    (leftover / "merged").mkdir(parents=True)
+    start(ALL)
+    assert not leftover.exists()
+    assert f"removed what a merge that was killed had left: {leftover}" in capsys.readouterr().out
 
 
 def test_whatever_goes_wrong_while_a_target_is_asked_costs_its_score_alone(

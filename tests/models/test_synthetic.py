@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -13,7 +15,7 @@ import pytest
 
 from harness.base.errors import UserError
 from harness.config.schema import Shape
-from harness.models import synthetic
+from harness.models import fingerprint, synthetic
 from harness.models.checkpoint import shapes_of
 from harness.processes.jobs import Job, RandomWeightsJob
 
@@ -128,3 +130,56 @@ def test_a_disk_without_room_is_told_before_anything_is_made(workers: Workers) -
 def test_shapes_that_differ_in_a_size_have_folders_of_their_own(workers: Workers) -> None:
     other = Shape(**{**vars(SHAPE), "head_dim": 32})
     assert synthetic.path_of("small", SHAPE) != synthetic.path_of("small", other)
+
+
+DAMAGES: list[Callable[[Path], object]] = [
+    lambda folder: (folder / "config.json").write_text("null"),
+    lambda folder: (folder / "tokenizer.json").unlink(),
+    lambda folder: (folder / "model-00001.safetensors").write_bytes(b""),
+    lambda folder: os.truncate(folder / "model-00001.safetensors", 1000),
+    lambda folder: ((folder / "model-00001.safetensors").unlink(), (folder / "model-00001.safetensors").mkdir()),
+    lambda folder: (folder / "complete").write_bytes(b"\xff"),
+    lambda folder: ((folder / "complete").unlink(), (folder / "complete").mkdir()),
+    lambda folder: (shutil.rmtree(folder), folder.write_text("a file in its place")),
+]
+
+
+def test_a_checkpoint_that_was_damaged_is_named_and_made_again(workers: Workers) -> None:
+    def work(job: RandomWeightsJob, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+        job.folder.mkdir()
+        for name in ("config.json", "tokenizer.json", "model-00001.safetensors"):
+            (job.folder / name).write_text(name * 100)
+        return done()
+
+    workers.work = work
+    folder = synthetic.materialize("small", SHAPE)
+    whole = fingerprint.of_model(folder)
+    for damage in DAMAGES:
+        damage(folder)
+        heard: list[str] = []
+        synthetic.materialize("small", SHAPE, heard.append)
+        assert fingerprint.of_model(folder) == whole
+        # In the place of a folder a file is none that was complete once.
+        assert all(str(folder) in line and "made again" in line for line in heard)
+        assert len(heard) == 1 or damage is DAMAGES[-1]
+    assert len(workers.environments) == 1 + len(DAMAGES)
+
+
+def test_who_waits_for_a_checkpoint_says_so(workers: Workers) -> None:
+    begun, heard = threading.Event(), threading.Event()
+
+    def work(job: RandomWeightsJob, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+        job.folder.mkdir()
+        begun.set()
+        heard.wait(60)
+        return done()
+
+    workers.work = work
+    first = threading.Thread(target=lambda: synthetic.materialize("small", SHAPE))
+    first.start()
+    begun.wait(60)
+    told: list[str] = []
+    synthetic.materialize("small", SHAPE, lambda text: (told.append(text), heard.set())[0])
+    first.join()
+    assert told == [f"another process makes {synthetic.path_of('small', SHAPE)}; waiting"]
+    assert len(workers.environments) == 1

@@ -82,5 +82,18 @@ def test_strong_pieces_keep_the_blanks_and_line_breaks_around_them() -> None:
     assert inline([Strong(""), "x"]) == "x"
 
 
-def test_what_no_page_may_pass_on_is_gone() -> None:
-    assert escape("a\x1b[31mb\u202ec\x07\r\nd") == "abc<br>d"
+def test_what_is_obeyed_or_hidden_is_shown_as_a_code_and_colours_are_gone() -> None:
+    assert escape("a\x1b[31mb\u202ec\x07\r\nd") == r"ab\\u202ec\\u0007<br>d"
+
+
+def test_what_fills_a_page_is_cut_and_said_to_be() -> None:
+    blocks = [
+        Paragraph("x" * 2**20),
+        Code(["y" * 2**20, "end"]),
+        Table("", ["z" * 2**20], [["w" * 2**20]]),
+        Warned([Strong("v" * 2**20)]),
+    ]
+    page = to_markdown(Document("t" * 2**20, "en", [Section("s", "u" * 2**20, blocks)]))
+    assert len(page) < 7 * 4200
+    assert page.count("1,044,576 characters") == 7
+    assert "end" in page

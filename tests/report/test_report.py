@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from harness.runs.events import RowsTokenized
 from harness.runs.folder import RunFolder
 from harness.runs.forecasted import Band, Forecast, ForecastPhase, PhaseForecast
 from harness.runs.record import Energy, Outcome
-from tests.builders import RunBuilder, questions
+from tests.builders import RunBuilder, questions, reply
 from tests.report.pages import page
 
 HOSTILE = "<script>alert(1)</script> | `code` ``` # *bold* [link](x) 中文 \x1b[31mred " + "long " * 2000
@@ -193,6 +194,28 @@ def test_hostile_output_is_shown_and_not_obeyed(folder: Path) -> None:
     rows = [line.replace("\\|", "") for line in text.splitlines() if line.startswith("| lora | &lt;script")]
     assert len(rows) == 6
     assert all(row.count("|") == 4 for row in rows)
+
+
+def test_nothing_hidden_passes_into_any_part_of_a_page_and_none_of_it_fills_it(folder: Path) -> None:
+    hidden = "\x1b]0;x\x07\x9b\u202e\u200b\ufeff\u2066" + "long " * 2**18
+    replies = [reply(hidden, hidden, expected=hidden)]
+    answers = [
+        one.model_copy(update=dict.fromkeys(("answer", "question", "expected"), hidden)) for one in questions(6, 0.5)
+    ]
+    for arm in ("lora", f"a {hidden[:20]}"):
+        config: dict[str, object] = {"model": {"path": hidden}, "llamafactory": {"x": hidden}}
+        RunBuilder(
+            folder, arm, 0, answers=answers, replies=replies, config=config, platform=hidden, driver=hidden
+        ).write()
+    RunBuilder(
+        folder, "lora", 1, status=Outcome.FAILED, reason=hidden, log_tail=[hidden], variables={hidden: hidden}
+    ).write()
+    text, output = rendered(folder)
+    html = (output / "report.html").read_text(encoding="utf-8")
+    for written in (text, html):
+        assert not re.search("[\x1b\x07\x9b\u202e\u200b\ufeff\u2066]", written)
+        assert len(re.sub(r"base64,[\w+/=]+", "", written)) < 400_000
+        assert r"\u202e" in written.replace("\\\\", "\\")
 
 
 def test_names_in_any_script_are_drawn_without_a_flood_of_warnings(folder: Path) -> None:

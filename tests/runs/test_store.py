@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 import threading
@@ -15,7 +17,7 @@ from harness.devices.reading import Reading
 from harness.runs import store
 from harness.runs.folder import RunFolder, SweepFolder
 from harness.runs.measurements import energy, read
-from harness.runs.record import Outcome
+from harness.runs.record import Divergence, DivergenceKind, Outcome
 from harness.runs.store import DamagedRecordError, load, locked, put_aside, write
 from tests.devices.stand_ins import child
 from tests.runs.records import a_record
@@ -55,6 +57,116 @@ def test_a_damaged_record_is_named_and_kept(damage: str, folder: RunFolder) -> N
     write(folder, a_record())
     assert load(folder) is not None
     assert [file.read_text() for file in folder.path.glob("record.damaged-*.json")] == [damage]
+
+
+@pytest.mark.parametrize("stands_in", ["folder", "link to itself"])
+def test_what_is_no_file_in_place_of_a_record_is_damage_and_is_kept(stands_in: str, folder: RunFolder) -> None:
+    if stands_in == "folder":
+        folder.record.mkdir()
+    else:
+        folder.record.symlink_to(folder.record.name)
+    with pytest.raises(DamagedRecordError, match=str(folder.record)):
+        load(folder)
+    write(folder, a_record())
+    assert load(folder) is not None
+    assert len(list(folder.path.glob("record.damaged-*.json"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("told", "named"),
+    [
+        ('"wall_seconds": 1e400', "wall_seconds"),
+        ('"wall_seconds": 1e308', "wall_seconds"),
+        ('"wall_seconds": "nan"', "wall_seconds"),
+        ('"config": {"seed": ' + "9" * 5000 + "}", "the file"),
+        ('"config": {"seed": ' + "9" * 4000 + "}", "config.seed"),
+        ('"config": {"llamafactory": {"a": [1, ' + "9" * 40 + "]}}", "config.llamafactory.a.1"),
+        ('"config": {"training": "short"}', "config.training"),
+        ('"config": {"device": {"chips": "a"}}', "config.device.chips"),
+        ('"config": {"device": {"chips": [null]}}', "config.device.chips"),
+        ('"config": {"comparison": {"margin_points": "wide"}}', "config.comparison.margin_points"),
+    ],
+)
+def test_what_no_run_leaves_is_damage_that_is_named(told: str, named: str, folder: RunFolder) -> None:
+    key = told.partition(":")[0]
+    lines = a_record().model_dump_json(indent=2).splitlines()
+    (line,) = [line for line in lines if line.startswith(f"  {key}:")]
+    folder.record.write_text("\n".join(lines).replace(line, f"  {told},"))
+    with pytest.raises(DamagedRecordError, match=f"{folder.record}: {named}: "):
+        load(folder)
+
+
+def test_a_text_may_hold_any_number_and_a_loss_be_one(folder: RunFolder) -> None:
+    divergence = Divergence(kind=DivergenceKind.NOT_FINITE, step=1, first_loss=1e300, last_loss=float("inf"))
+    record = a_record(reason=f"nan, inf, 1e400 and {'9' * 5000}", divergence=divergence)
+    write(folder, record)
+    assert load(folder) == record
+
+
+class FullDisk:
+    """Has room for what is reserved, as long as that is reserved, and for nothing else."""
+
+    def __init__(self, folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+        fsync = os.fsync
+
+        def fail_where_reserved(descriptor: int) -> None:
+            if folder.reserve.exists() or not self.was_reserved:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            fsync(descriptor)
+
+        self.was_reserved = folder.reserve.exists()
+        monkeypatch.setattr(os, "fsync", fail_where_reserved)
+
+
+def test_a_disk_that_fills_up_takes_the_record_that_room_was_kept_for(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.reserve(folder)
+    assert folder.reserve.stat().st_blocks * 512 >= 256 * 2**10
+    FullDisk(folder, monkeypatch)
+    write(folder, a_record(Outcome.FAILED))
+    found = load(folder)
+    assert found is not None
+    assert found.status is Outcome.FAILED
+    assert list(folder.path.iterdir()) == [folder.record]
+
+
+def test_without_room_kept_a_full_disk_is_an_os_error_that_names_the_record(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FullDisk(folder, monkeypatch)
+    with pytest.raises(OSError, match="No space left") as raised:
+        write(folder, a_record())
+    assert raised.value.filename == str(folder.record)
+    assert list(folder.path.iterdir()) == []
+
+
+def test_a_disk_that_is_full_already_takes_a_record_and_starts_no_run(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allocate = os.posix_fallocate
+
+    def nearly_full(descriptor: int, start: int, size: int) -> None:
+        if size > 100_000:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        allocate(descriptor, start, size)
+
+    monkeypatch.setattr(os, "posix_fallocate", nearly_full)
+    with pytest.raises(OSError, match=f"No space left on device: '{folder.path}'"):
+        store.reserve(folder)
+    FullDisk(folder, monkeypatch)
+    write(folder, a_record(Outcome.FAILED))
+    assert load(folder) is not None
+
+
+def test_a_file_system_that_can_keep_no_room_is_no_obstacle(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsupported(descriptor: int, start: int, size: int) -> None:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr(os, "posix_fallocate", unsupported)
+    store.reserve(folder)
+    write(folder, a_record())
+    assert list(folder.path.iterdir()) == [folder.record]
 
 
 def test_records_that_are_damaged_within_one_second_are_kept_each(

@@ -245,6 +245,23 @@ def test_what_a_merge_that_was_killed_left_is_removed_by_the_next_and_named(
     assert (run / "merged" / "model.safetensors").is_file()
 
 
+def test_a_merged_model_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    export_by(monkeypatch, WHOLE_MODEL)
+    merged = tmp_path / "merged"
+    synced: list[tuple[str, bool]] = []
+    fsync = os.fsync
+
+    def watched(descriptor: int) -> None:
+        fsync(descriptor)
+        synced.append((Path(f"/proc/self/fd/{descriptor}").readlink().name, merged.exists()))
+
+    monkeypatch.setattr(os, "fsync", watched)
+    ended = merging.merge(arguments(TINY, tmp_path, merged), merged, tmp_path / "log", {})
+    assert ended.outcome is Outcome.COMPLETED, ended.reason
+    assert {("model.safetensors", False), ("config.json", False), (tmp_path.name, True)} <= set(synced)
+    assert ("model.safetensors", True) not in synced
+
+
 def test_a_folder_of_the_users_own_is_no_leftover(tmp_path: Path) -> None:
     for name in (".qwen.my_notes", ".qwen.old", ".other.abcdefgh", "qwen.abcdefgh"):
         (tmp_path / name).mkdir()

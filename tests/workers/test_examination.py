@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from evalscope.api.messages import ChatMessageUser
+from evalscope.api.model import GenerateConfig, Model
 from evalscope.api.registry import BENCHMARK_REGISTRY, get_benchmark
 
 from harness.data.arithmetic import generate
@@ -14,7 +16,7 @@ from harness.runs.folder import TargetFolder
 from harness.workers import examination
 from harness.workers.benchmarks import use_local_questions
 from harness.workers.evaluate import import_evalscope, score
-from harness.workers.examination import IncompleteError, examine, joined
+from harness.workers.examination import AnsweredModel, IncompleteError, examine, joined
 from harness.workers.language_model import Generation, Message
 
 MakeJob = Callable[..., EvaluationJob]
@@ -27,11 +29,14 @@ def silent(done: int, total: int) -> None:
     pass
 
 
-def knows_every_other(conversations: list[list[Message]]) -> list[Generation]:
-    """Right on questions of an even length, and cut off on the others; each answer has as many tokens as its question
-    has letters."""
+def knows_every_other(
+    conversations: list[list[Message]], on_answers: Callable[[int], None] = lambda _: None
+) -> list[Generation]:
+    """In one batch, right on questions of an even length, and cut off on the others; each answer has as many tokens as
+    its question has letters."""
     questions = [conversation[-1].content for conversation in conversations]
     texts = [f"#### {EXPECTED[question] if len(question) % 2 == 0 else 0}" for question in questions]
+    on_answers(len(conversations))
     return [
         Generation(text, prompt_tokens=1, tokens=len(question), finished=len(question) % 2 == 0)
         for text, question in zip(texts, questions, strict=True)
@@ -53,7 +58,7 @@ def test_the_same_seed_asks_the_same_questions_and_another_seed_others(job: Make
     def questions(seed: int) -> list[str]:
         asked: list[str] = []
 
-        def answer(conversations: list[list[Message]]) -> list[Generation]:
+        def answer(conversations: list[list[Message]], _: object) -> list[Generation]:
             asked.extend(conversation[-1].content for conversation in conversations)
             return [Generation("", 1, 1, True) for _ in conversations]
 
@@ -66,18 +71,51 @@ def test_the_same_seed_asks_the_same_questions_and_another_seed_others(job: Make
 
 def test_progress_counts_up_to_all_questions(job: MakeJob) -> None:
     heard: list[tuple[int, int]] = []
-    examine(job(), knows_every_other, lambda done, total: heard.append((done, total)))
+
+    def in_batches(conversations: list[list[Message]], on_answers: Callable[[int], None]) -> list[Generation]:
+        for count in (4, 4, 2):
+            on_answers(count)
+        return knows_every_other(conversations)
+
+    examine(job(), in_batches, lambda done, total: heard.append((done, total)))
     assert heard == [(4, 10), (8, 10), (10, 10)]
 
 
+def test_every_question_is_answered_once_and_before_evalscope_asks_the_first(job: MakeJob) -> None:
+    calls: list[int] = []
+
+    def answer(conversations: list[list[Message]], on_answers: Callable[[int], None]) -> list[Generation]:
+        calls.append(len(conversations))
+        return knows_every_other(conversations)
+
+    examine(job(), answer, silent)
+    assert calls == [10]
+
+
+def test_what_is_no_question_of_the_benchmark_is_answered_when_it_is_asked() -> None:
+    calls: list[list[str]] = []
+
+    def answer(conversations: list[list[Message]], on_answers: Callable[[int], None]) -> list[Generation]:
+        calls.append([conversation[-1].content for conversation in conversations])
+        return [Generation(conversation[-1].content.upper(), 1, 1, True) for conversation in conversations]
+
+    answered = AnsweredModel("variant", answer)
+    answered.answer(["first", [ChatMessageUser(content="second")]], lambda _: None)
+    model = Model(answered, GenerateConfig())
+    assert [model.generate(asked).completion for asked in ("second", "first", "a later turn")] == [
+        *("SECOND", "FIRST", "A LATER TURN")
+    ]
+    assert calls == [["first", "second"], ["a later turn"]]
+
+
 def test_a_second_attempt_starts_from_a_clean_sheet(job: MakeJob) -> None:
-    examine(job(), lambda asked: [Generation("####", 1, 1, True) for _ in asked], silent)
+    examine(job(), lambda asked, _: [Generation("####", 1, 1, True) for _ in asked], silent)
     answers = examine(job(), knows_every_other, silent)
     assert any(answer.correct for answer in answers)
 
 
 def test_a_model_that_fails_leaves_no_answers_but_its_own_error(job: MakeJob) -> None:
-    def fail(conversations: list[list[Message]]) -> list[Generation]:
+    def fail(conversations: list[list[Message]], _: object) -> list[Generation]:
         if any(list(EXPECTED)[6] == conversation[-1].content for conversation in conversations):
             raise RuntimeError("CUDA out of memory")
         return knows_every_other(conversations)
@@ -136,7 +174,7 @@ def test_the_number_that_an_answer_gives_is_marked_and_evalscopes_own_mark_stand
     file = write_questions(tmp_path / "gsm8k" / "test.jsonl", asked)
     use_local_questions("gsm8k", file, few_shot=0)
 
-    def answer(conversations: list[list[Message]]) -> list[Generation]:
+    def answer(conversations: list[list[Message]], _: object) -> list[Generation]:
         texts = [given[conversation[-1].content.partition("\n")[0]] for conversation in conversations]
         return [Generation(text, 1, 1, True) for text in texts]
 
@@ -155,7 +193,7 @@ def test_gsm8k_is_read_from_a_lone_file(job: MakeJob, tmp_path: Path, give: str)
     use_local_questions("gsm8k", path, few_shot=0)
     answers = examine(
         job(benchmark="gsm8k", path=path, limit=None),
-        lambda asked: [Generation("So it is \\boxed{4}.", 1, 9, "1 and 1" not in one[-1].content) for one in asked],
+        lambda asked, _: [Generation("So it is \\boxed{4}.", 1, 9, "1 and 1" not in one[-1].content) for one in asked],
         silent,
     )
     assert [(answer.expected, answer.extracted, answer.correct) for answer in answers] == [
@@ -173,7 +211,7 @@ def test_examples_come_from_the_training_split_beside_the_questions(job: MakeJob
     write_questions(tmp_path / "train.jsonl", [{"question": "What is 9 and 9?", "answer": "It is 18.\n#### 18"}])
     use_local_questions("gsm8k", file, few_shot=1)
     few_shot = job(benchmark="gsm8k", path=file, limit=2, few_shot=1)
-    answers = examine(few_shot, lambda asked: [Generation("", 1, 1, True) for _ in asked], silent)
+    answers = examine(few_shot, lambda asked, _: [Generation("", 1, 1, True) for _ in asked], silent)
     assert len(answers) == 2
     assert all("What is 9 and 9?" in answer.question for answer in answers)
 
@@ -190,4 +228,4 @@ def test_more_questions_than_there_are_is_an_error_and_not_a_smaller_score(job: 
     file = write_questions(tmp_path / "test.jsonl", GSM8K)
     use_local_questions("gsm8k", file, few_shot=0)
     with pytest.raises(IncompleteError, match="has 3 questions"):
-        examine(job(benchmark="gsm8k", path=file, limit=4), lambda asked: [], silent)
+        examine(job(benchmark="gsm8k", path=file, limit=4), lambda asked, _: [], silent)

@@ -1,12 +1,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from torch.profiler import profile
+from transformers.integrations import sdpa_attention
 
-from harness.workers.language_model import LanguageModel, Message, QuantizationError, check_quantized, load
+from harness.workers import decoding
+from harness.workers.batching import shared_beginning
+from harness.workers.decoding import GrowingLayer, patch_grouped_heads
+from harness.workers.language_model import (
+    Generation,
+    LanguageModel,
+    Message,
+    QuantizationError,
+    check_quantized,
+    load,
+)
 
 MAX_NEW_TOKENS = 24
 QUESTIONS = [
@@ -23,7 +36,7 @@ def greedy(model: LanguageModel, conversation: list[Message]) -> list[int]:
     generated: list[int] = []
     while len(generated) < model.model.generation_config.max_new_tokens and not set(generated) & model.stop_tokens:
         with torch.inference_mode():
-            logits = model.model(torch.tensor([tokens + generated])).logits
+            logits = model.model(input_ids=torch.tensor([tokens + generated])).logits
         generated.append(int(logits[0, -1].argmax()))
     return generated
 
@@ -39,13 +52,118 @@ def test_a_batch_of_different_lengths_says_what_greedy_decoding_one_by_one_says(
     assert [answer.prompt_tokens for answer in answers] == [len(base.encode(question)) for question in QUESTIONS]
 
 
-def test_an_answer_ends_at_its_stop_token_though_others_of_its_batch_go_on(base: LanguageModel) -> None:
-    first = base.tokenizer.convert_tokens_to_ids("a")
-    stop, padding = base.tokenizer.eos_token_id, base.tokenizer.pad_token_id
-    ended = base.to_generation(5, [first, stop, padding, padding])
-    assert (ended.text, ended.tokens, ended.finished) == ("a", 2, True)
-    cut_off = base.to_generation(5, [first, first, first, first])
-    assert (cut_off.text, cut_off.tokens, cut_off.finished) == ("aaaa", 4, False)
+def test_an_answer_is_finished_where_it_ends_with_a_stop_token(base: LanguageModel) -> None:
+    first, stop = base.tokenizer.convert_tokens_to_ids("a"), base.tokenizer.eos_token_id
+    assert base.to_generation(5, [first, stop]) == Generation("a", 5, 2, finished=True)
+    assert base.to_generation(5, [first] * 4) == Generation("aaaa", 5, 4, finished=False)
+
+
+@pytest.fixture
+def stopping(arguments: dict[str, Any]) -> LanguageModel:
+    """A model of which half the tokens end an answer, so that those of a batch end at different times."""
+    model = load(arguments, MAX_NEW_TOKENS)
+    model.stop_tokens = frozenset(range(0, model.model.config.vocab_size, 12))
+    model.model.generation_config.eos_token_id = sorted(model.stop_tokens)
+    return model
+
+
+def test_what_is_finished_leaves_the_batch_and_changes_no_other_answer(stopping: LanguageModel) -> None:
+    rows: list[int] = []
+    stopping.model.register_forward_pre_hook(
+        lambda _, __, inputs: rows.append(len(inputs["input_ids"])), with_kwargs=True
+    )
+    answers = stopping.answer(QUESTIONS)
+    tokens = [answer.tokens for answer in answers]
+    assert len(set(tokens)) > 2
+    assert rows == [sum(count > step for count in tokens) for step in range(max(tokens))]
+    assert tokens == [len(greedy(stopping, question)) for question in QUESTIONS]
+
+
+def test_rows_that_may_not_leave_stay_and_answers_are_the_same(
+    stopping: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of a model that sees."""
+    answers = stopping.answer(QUESTIONS)
+    rows: list[int] = []
+    stopping.model.register_forward_pre_hook(
+        lambda _, __, inputs: rows.append(len(inputs["input_ids"])), with_kwargs=True
+    )
+    monkeypatch.setattr(decoding, "_is_plain", lambda model: False)
+    assert stopping.answer(QUESTIONS) == answers
+    assert set(rows) == {len(QUESTIONS)}
+
+
+def test_an_answer_longer_than_the_caches_room_is_that_of_greedy_decoding(arguments: dict[str, Any]) -> None:
+    model = load(arguments, 2 * GrowingLayer.ROOM)
+    model.stop_tokens = frozenset([model.tokenizer.pad_token_id])
+    model.model.generation_config.eos_token_id = [model.tokenizer.pad_token_id]
+    answers = model.answer(QUESTIONS[:2])
+    assert [answer.tokens for answer in answers] == [len(greedy(model, question)) for question in QUESTIONS[:2]]
+    assert [answer.text for answer in answers] == [
+        model.tokenizer.decode(greedy(model, question), skip_special_tokens=True) for question in QUESTIONS[:2]
+    ]
+
+
+def test_grouped_heads_are_attended_on_a_cpu_to_the_bits_of_their_copies() -> None:
+    mask = torch.ones(2, 1, 3, 8, dtype=torch.bool).tril(5)
+    mask[0, :, :, 0] = False
+    query, key, value = torch.randn(2, 6, 3, 16), torch.randn(2, 2, 8, 16), torch.randn(2, 2, 8, 16)
+    layer = SimpleNamespace(num_key_value_groups=3)
+    patch_grouped_heads()
+    found, _ = sdpa_attention.sdpa_attention_forward(layer, query, key, value, mask)
+    copied = (sdpa_attention.repeat_kv(held, 3) for held in (key, value))
+    expected, _ = sdpa_attention.sdpa_attention_forward(SimpleNamespace(), query, *copied, mask)
+    assert torch.equal(found, expected)
+
+
+def test_answers_stand_in_the_order_of_the_questions_whatever_the_batches(base: LanguageModel) -> None:
+    heard: list[int] = []
+    assert base.answer(QUESTIONS, heard.append, at_once=3) == [base.answer([question])[0] for question in QUESTIONS]
+    assert heard == [3, 1]
+
+
+EXAMPLES = "".join(f"Question: {number} + 1? Answer: {number + 1}. " for number in range(4))
+WITH_EXAMPLES = [[Message("user", f"{EXAMPLES}{asked}")] for asked in ("1+1?", "How many are 2 and 3?", "And " * 60)]
+
+
+@pytest.mark.parametrize("sliding_window", [None, 16, 200], ids=["whole", "a short window", "a long one"])
+def test_examples_are_read_once_and_answers_are_those_of_prompts_read_one_by_one(
+    arguments: dict[str, Any], sliding_window: int | None
+) -> None:
+    """The last question has more padding beside it than there are examples."""
+    model = load(arguments, MAX_NEW_TOKENS)
+    whole = greedy(model, WITH_EXAMPLES[1])
+    config = model.model.config
+    if sliding_window:
+        config.sliding_window = sliding_window
+        config.layer_types = ["sliding_attention", "full_attention"]
+        model.model.model.has_sliding_layers = True
+        assert (greedy(model, WITH_EXAMPLES[1]) == whole) == (sliding_window > len(model.encode(WITH_EXAMPLES[1])))
+    read: list[torch.Size] = []
+    model.model.register_forward_pre_hook(
+        lambda _, __, inputs: read.append(inputs["input_ids"].shape), with_kwargs=True
+    )
+    answers = model.answer(WITH_EXAMPLES)
+    prompts = [model.encode(question) for question in WITH_EXAMPLES]
+    shared = shared_beginning(prompts)
+    assert [*read[0]] == [1, shared]
+    assert [*read[1]] == [3, max(map(len, prompts)) - shared]
+    expected = [greedy(model, question) for question in WITH_EXAMPLES]
+    assert [answer.tokens for answer in answers] == [len(tokens) for tokens in expected]
+    assert [answer.text for answer in answers] == [
+        model.tokenizer.decode(tokens, skip_special_tokens=True) for tokens in expected
+    ]
+
+
+def test_the_head_multiplies_all_rows_of_a_batch_at_once(base: LanguageModel) -> None:
+    """By mm: bmm would copy the whole vocabulary for each row."""
+    with profile(record_shapes=True) as profiled:
+        base.answer(QUESTIONS)
+    config = base.model.config
+    weight = [config.hidden_size, config.vocab_size]
+    multiplied = [(event.name, event.input_shapes) for event in profiled.events() or [] if "mm" in event.name]
+    assert ("aten::mm", [[len(QUESTIONS), config.hidden_size], weight]) in multiplied
+    assert not [shapes for name, shapes in multiplied if name == "aten::bmm" and shapes[1][1:] == weight]
 
 
 def test_the_prompt_is_that_of_the_training_template(base: LanguageModel) -> None:

@@ -17,7 +17,7 @@ from harness.devices.ascend.shared_driver import SharedDriver
 from harness.devices.ascend.tell import tell
 from harness.devices.npu_smi import NpuReading, parse_mapping, parse_versions, read_info
 from harness.devices.reading import SensorError
-from harness.devices.request import AbsentError, Device, DeviceError, DeviceRequest, select
+from harness.devices.request import AbsentError, Chip, Device, DeviceError, DeviceRequest, like_the_first, select
 
 VISIBLE = "ASCEND_RT_VISIBLE_DEVICES"
 _QUERIES: dict[str, type[Query]] = {"auto": NpuSmiQuery, "npu-smi": NpuSmiQuery, "dcmi": DcmiQuery}
@@ -52,7 +52,8 @@ def find(request: DeviceRequest) -> Device:
             f"{VISIBLE}={listed} leaves none of {len(chips)} NPUs visible; unset it, or name ids from "
             f"0 to {len(chips) - 1}, comma-separated without spaces"
         )
-    selected = select(request.chips, [chips[number].name or "NPU" for number in usable])
+    names = [chips[number].name or "NPU" for number in usable]
+    selected = select(request, names)
     numbers = [usable[chip] for chip in selected]
     readings = [chips[number] for number in numbers]
     totals = [chip.memory_total_mib for chip in readings if chip.memory_total_mib is not None]
@@ -74,6 +75,10 @@ def find(request: DeviceRequest) -> Device:
         ),
         tell=lambda: tell(addresses, request.sensor, driver),
         stand_in=request.stand_in,
+        visible=tuple(
+            Chip(chip, names[chip], _key(chips[usable[chip]]))
+            for chip in (like_the_first(names) if request.count is not None else range(len(names)))
+        ),
     )
 
 
@@ -140,6 +145,11 @@ def _chips(command: str) -> tuple[list[NpuReading], str | None]:
     # In a container torch counts what is there from 0, whatever the driver calls it: the order decides, not the number.
     versions = parse_versions(discovery.info)
     return sorted(table.readings, key=logic_id), versions[1] if versions else None
+
+
+def _key(chip: NpuReading) -> str:
+    """In a container npu-smi shows the machine's own ids."""
+    return f"npu{chip.npu_id}-{chip.chip_id or 0}"
 
 
 def _product(chip: NpuReading) -> str:

@@ -1,0 +1,214 @@
+"""Kills a sweep's processes at random moments, starts it again until it is complete, and looks at what is left.
+
+    python -m benchmarks.chaos [--kills 200] [--seed 0] [--launcher joblib]
+
+A sweep of two arms and a seed is run undisturbed first. Then, in one empty folder after another, the same command is
+started, and after a random time SIGKILL is sent to the harness itself or to one of the processes that it has started:
+a training, a scoring, a tracker, a launcher's worker. Every other folder is run below a process that adopts orphans (a
+subreaper), as in a container or under systemd. What is killed is started again, up to three times, and then left alone.
+
+In the end every folder must hold what the undisturbed one holds: each run completed once and no more, its adapter the
+same to the byte; and of what was killed no process may be left after a few seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from harness.runs import store
+from harness.runs.folder import RunFolder, SweepFolder
+from harness.runs.record import Outcome
+
+SWEEP = ("quickstart", "method=lora,qlora", "seed=0", "device=cpu", "training.max_steps=8", "evaluation.limit=16")
+FASTER = ("training.validation_steps=null", "training.logging_steps=1", "tracking=offline", "device.forecast=false")
+_MARK = "HARNESS_CHAOS"
+_GONE_SECONDS = 20.0
+_ENDED_SECONDS = 600.0
+_SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER
+
+
+@dataclass
+class Found:
+    """What the kills came to."""
+
+    kills: Counter[str] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Chaos:
+    """Sweeps that are killed, in folders below `home`."""
+
+    home: Path
+    lots: random.Random
+    extra: tuple[str, ...] = ()
+    found: Found = field(default_factory=Found)
+
+    def undisturbed(self) -> tuple[dict[str, str], float]:
+        """Return each run's adapter as a hash, by the name of the run's folder, and how long the sweep took."""
+        began = time.monotonic()
+        folder = self.home / "undisturbed"
+        process, _ = self._start(folder, below_subreaper=False)
+        self._wait(process, folder)
+        if process.returncode:
+            raise SystemExit(f"the undisturbed sweep failed; see {folder / 'log'}")
+        return adapters(folder), time.monotonic() - began
+
+    def disturb(self, number: int, kills: int, seconds: float) -> Path:
+        """Kill a sweep so often, each time within `seconds` of its start; then let it end. Return its folder."""
+        folder = self.home / f"{number:03}"
+        for _ in range(kills):
+            process, mark = self._start(folder, below_subreaper=bool(number % 2))
+            time.sleep(self.lots.uniform(0.0, seconds))
+            self._kill_one(process, mark)
+            self._wait(process, folder)
+            self._expect_nobody(mark, folder)
+        process, mark = self._start(folder, below_subreaper=bool(number % 2))
+        self._wait(process, folder)
+        self._expect_nobody(mark, folder)
+        if process.returncode:
+            self.found.faults.append(f"{folder}: left alone, the sweep ended with status {process.returncode}")
+        return folder
+
+    def compare(self, folder: Path, expected: dict[str, str]) -> None:
+        """Take in what of a folder is not as it should be."""
+        if (made := adapters(folder)) != expected:
+            self.found.faults.append(f"{folder}: adapters {sorted(made.items())}, not {sorted(expected.items())}")
+        completed: Counter[str] = Counter()
+        sweep = SweepFolder(folder / "outputs" / "quickstart")
+        for run in [*sweep.runs(), *(RunFolder(path) for path in sweep.earlier.glob("*"))]:
+            record = store.load(run)
+            if record is not None and record.status is Outcome.COMPLETED:
+                completed[f"{record.arm}-seed{record.seed}"] += 1
+        if set(completed.values()) != {1} or len(completed) != len(expected):
+            self.found.faults.append(f"{folder}: completed runs {dict(completed)}")
+
+    def _start(self, folder: Path, below_subreaper: bool) -> tuple[subprocess.Popen[bytes], str]:
+        folder.mkdir(exist_ok=True)
+        mark = uuid.uuid4().hex
+        command = [sys.executable, "-c", "from harness.cli import app; app()", "sweep", *SWEEP, *FASTER, *self.extra]
+        if below_subreaper:
+            command = [sys.executable, "-m", "benchmarks.chaos", "--adopt-orphans-of", *command]
+        environment = os.environ | {
+            _MARK: mark,
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": str(Path(__file__).parents[1]),
+            "HARNESS_CACHE": str(self.home / "cache"),
+            "HARNESS_LEASES": str(self.home / "leases"),
+        }
+        with (folder / "log").open("ab") as log:
+            return subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log), mark
+
+    def _kill_one(self, process: subprocess.Popen[bytes], mark: str) -> None:
+        victims = [one for one in _marked(mark) if one.pid != process.pid or not _adopts(one)]
+        if not victims:
+            return
+        # The harness itself as often as all others together: what it started must end by itself then.
+        harness = [one for one in victims if _kind(one) == "harness"]
+        victim = self.lots.choice(harness if harness and self.lots.random() < 0.5 else victims)
+        self.found.kills[_kind(victim)] += 1
+        victim.send_signal(signal.SIGKILL)
+
+    def _wait(self, process: subprocess.Popen[bytes], folder: Path) -> None:
+        try:
+            process.wait(_ENDED_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.found.faults.append(f"{folder}: the sweep did not end")
+            process.kill()
+            process.wait()
+
+    def _expect_nobody(self, mark: str, folder: Path) -> None:
+        deadline = time.monotonic() + _GONE_SECONDS
+        while (left := _marked(mark)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        if left:
+            self.found.faults.append(f"{folder}: left behind: {[' '.join(_words(one))[:120] for one in left]}")
+            for one in left:
+                one.kill()
+
+
+def adapters(folder: Path) -> dict[str, str]:
+    """Return the adapter of each run below a folder, as a hash."""
+    runs = SweepFolder(folder / "outputs" / "quickstart").runs()
+    weights = ((run.name, run.adapter / "adapter_model.safetensors") for run in runs)
+    return {name: hashlib.sha256(file.read_bytes()).hexdigest()[:12] for name, file in weights if file.is_file()}
+
+
+def _marked(mark: str) -> list[psutil.Process]:
+    """The processes that a start brought about, by what all of them have in their environment."""
+    found = []
+    for one in psutil.process_iter():
+        try:
+            if one.environ().get(_MARK) == mark and one.status() != psutil.STATUS_ZOMBIE:
+                found.append(one)
+        except psutil.Error:
+            continue
+    return found
+
+
+def _words(one: psutil.Process) -> list[str]:
+    try:
+        return list(one.cmdline())
+    except psutil.Error:
+        return []
+
+
+def _adopts(one: psutil.Process) -> bool:
+    return "--adopt-orphans-of" in _words(one)
+
+
+def _kind(one: psutil.Process) -> str:
+    words = " ".join(_words(one))
+    return next((name for name in ("train", "evaluate", "track", "merge") if f"workers.{name}" in words), "harness")
+
+
+def _adopt_orphans_of(command: list[str]) -> int:
+    """Run a command below this process, which its orphans are handed to."""
+    ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
+    return subprocess.call(command)
+
+
+def main() -> None:
+    """Kill, and print what that came to."""
+    if sys.argv[1:2] == ["--adopt-orphans-of"]:
+        sys.exit(_adopt_orphans_of(sys.argv[2:]))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--launcher")
+    asked = parser.parse_args()
+    extra = () if asked.launcher is None else (f"launcher={asked.launcher}",)
+    with tempfile.TemporaryDirectory(prefix="chaos-") as home:
+        chaos = Chaos(Path(home), random.Random(asked.seed), extra)
+        expected, seconds = chaos.undisturbed()
+        print(f"undisturbed: {seconds:.0f} s, {len(expected)} runs", flush=True)
+        number = 0
+        while chaos.found.kills.total() < asked.kills and number < asked.kills:
+            number += 1
+            before = len(chaos.found.faults)
+            folder = chaos.disturb(number, chaos.lots.randint(1, 3), seconds)
+            chaos.compare(folder, expected)
+            for fault in chaos.found.faults[before:]:
+                print(fault, (folder / "log").read_text()[-2000:], sep="\n", flush=True)
+        killed = ", ".join(f"{count} {kind}" for kind, count in chaos.found.kills.most_common())
+        print(f"{chaos.found.kills.total()} kills ({killed}) in {number} sweeps: {len(chaos.found.faults)} faults")
+    sys.exit(bool(chaos.found.faults))
+
+
+if __name__ == "__main__":
+    main()

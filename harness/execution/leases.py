@@ -1,0 +1,304 @@
+"""Chips that runs of this machine have taken: each by one run at a time, however that is started and however it ends.
+
+A chip is leased by flock on a file of its own name, in a folder that all users of the machine share, and its containers
+where it is mounted into them. The workers of a run inherit the lock, and the kernel gives it back when the last of them
+is gone: killed, with its container, or with the machine.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import getpass
+import os
+import random
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from harness.devices.device import Device
+from harness.devices.reading import SensorError
+from harness.devices.request import Chip, DeviceError
+from harness.execution.observer import Observer
+from harness.plan import device as devices
+from harness.plan.spec import RunSpec
+from harness.runs.record import Neighbour
+from harness.runs.status import Holder, is_held
+
+FOLDER = "HARNESS_LEASES"
+"""The environment variable that names the folder of leases."""
+_FOLDER = Path("/tmp/harness-leases")
+"""Not $TMPDIR, which users have of their own."""
+_RUN = "run-"
+_POLL_SECONDS = 0.5
+_LOOK_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class _Held:
+    chip: Chip
+    descriptor: int
+
+
+class Chips:
+    """The chips of one run, leased once it needs them."""
+
+    def __init__(self, spec: RunSpec, observer: Observer, opened: ExitStack) -> None:
+        self._spec = spec
+        self._observer = observer
+        self._opened = opened
+        self._device: Device | None = None
+        self.holder = _holder(spec)
+        self._neighbours: _Neighbours | None = None
+
+    def device(self) -> Device:
+        """Return the run's device, whose chips nobody else has from now on; waits for them. Raises DeviceError."""
+        if self._device is None:
+            self._device = self._leased()
+        return self._device
+
+    @property
+    def neighbours(self) -> list[Neighbour]:
+        """The other runs that this machine has had since the chips were taken."""
+        return [] if self._neighbours is None else self._neighbours.seen()
+
+    def _leased(self) -> Device:
+        spec = self._spec
+        device = devices.choose(spec.config, spec.device.kind)
+        takes_free = spec.config.device.takes_free
+        among = [chip for chip in device.visible if takes_free or chip.logic_id in device.chips]
+        folder = _folder()
+        if among:
+            count = spec.config.device.count if takes_free else len(among)
+            # By chance, so that no arm has the faster of two chips in every seed.
+            held = self._wait(folder, random.sample(among, len(among)), count, self.holder, device, takes_free)
+            if device.chips:
+                device = devices.choose(spec.config, spec.device.kind, [each.chip.logic_id for each in held])
+            device = replace(device, held=tuple(each.descriptor for each in held))
+            keys = [each.chip.key for each in held]
+            self.holder = self.holder.model_copy(update={"chips": keys, "since": datetime.now(UTC)})
+        self._neighbours = self._opened.enter_context(_present(folder, self.holder))
+        return device
+
+    def _wait(
+        self, folder: Path, among: Sequence[Chip], count: int, holder: Holder, device: Device, avoid_others: bool
+    ) -> list[_Held]:
+        told: set[str] = set()
+        while True:
+            taken_by: dict[str, str] = {}
+            held = self._take(folder, among, count, holder, device, avoid_others, taken_by)
+            if held is not None:
+                return held
+            if not told:
+                who = "; ".join(f"{key} has {by}" for key, by in taken_by.items())
+                wanted = f"{count} of {len(among)} chips" if count < len(among) else ", ".join(c.key for c in among)
+                self._observer.note(f"{self._spec.name}: waiting for {wanted}: {who}; Ctrl-C ends it")
+                told.update(taken_by)
+            # Two that wait for several chips each must not take turns for ever.
+            time.sleep(_POLL_SECONDS * random.uniform(0.5, 1.5))
+
+    def _take(
+        self,
+        folder: Path,
+        among: Sequence[Chip],
+        count: int,
+        holder: Holder,
+        device: Device,
+        avoid_others: bool,
+        taken_by: dict[str, str],
+    ) -> list[_Held] | None:
+        """Lease `count` chips, or none and say in `taken_by` who has them."""
+        with ExitStack() as mine:
+            held: list[_Held] = []
+            for chip in among:
+                if len(held) == count:
+                    break
+                descriptor = _lock(folder / chip.key)
+                if descriptor is None:
+                    taken_by[chip.key] = str(_read(folder / chip.key) or "another run")
+                    continue
+                mine.callback(os.close, descriptor)
+                if avoid_others and (others := self._others_on(chip, device)):
+                    taken_by[chip.key] = f"{others} process(es) that no harness leased it for"
+                    continue
+                held.append(_Held(chip, descriptor))
+            if len(held) < count:
+                return None
+            for each in held:
+                _write(each.descriptor, holder)
+            self._opened.push(mine.pop_all())
+            return held
+
+    def _others_on(self, chip: Chip, device: Device) -> int:
+        """How many processes of others compute on it, as far as the driver tells."""
+        if not device.chips:
+            return 0
+        try:
+            only = devices.choose(self._spec.config, device.kind, [chip.logic_id])
+            (sensor, *_) = only.sensors(self._spec.config.device.interval_seconds)
+            try:
+                readings = sensor.read(frozenset({os.getpid()}))
+            finally:
+                sensor.close()
+        except (SensorError, DeviceError):
+            return 0
+        return sum(reading.other_processes or 0 for reading in readings)
+
+
+@contextmanager
+def chips_of(spec: RunSpec, observer: Observer) -> Iterator[Chips]:
+    """The chips of a run, free for others once the body is over and no worker of it lives."""
+    with ExitStack() as opened:
+        yield Chips(spec, observer, opened)
+
+
+def free_chips(spec: RunSpec) -> tuple[int, int] | None:
+    """Return how many of the chips that a run might have are free now, and how many there are; None: there are none
+    to be told apart, or they cannot be seen from here."""
+    try:
+        visible = devices.choose(spec.config, spec.device.kind).visible
+        folder = _folder()
+    except DeviceError:
+        return None
+    return (sum(not is_held(folder / chip.key) for chip in visible), len(visible)) if visible else None
+
+
+def running(folder: Path | None = None) -> list[Holder]:
+    """Return the runs that this machine has now, of all users whose leases lie in the folder."""
+    return [holder for file in _runs(folder or _folder()) if (holder := _of_the_living(file)) is not None]
+
+
+class _Neighbours:
+    """Looks every few seconds which other runs there are."""
+
+    def __init__(self, folder: Path, own: Path) -> None:
+        self._folder = folder
+        self._own = own
+        self._found: dict[str, Neighbour] = {}
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="neighbours", daemon=True)
+        self._thread.start()
+
+    def seen(self) -> list[Neighbour]:
+        self._look()
+        return list(self._found.values())
+
+    def stop(self) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        self._look()
+        while not self._is_over.wait(_LOOK_SECONDS):
+            self._look()
+
+    def _look(self) -> None:
+        for file in _runs(self._folder):
+            if file != self._own and file.name not in self._found and (holder := _of_the_living(file)) is not None:
+                self._found[file.name] = Neighbour(run=holder.run, sweep=Path(holder.sweep).name, chips=holder.chips)
+
+
+@contextmanager
+def _present(folder: Path, holder: Holder) -> Iterator[_Neighbours]:
+    """Let others see the run while the body goes on."""
+    own = folder / f"{_RUN}{uuid.uuid4().hex}"
+    descriptor = _lock(own)
+    assert descriptor is not None, "the name is new"
+    _write(descriptor, holder)
+    neighbours = _Neighbours(folder, own)
+    try:
+        yield neighbours
+    finally:
+        neighbours.stop()
+        with suppress(OSError):
+            own.unlink()
+        os.close(descriptor)
+
+
+def _runs(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.glob(f"{_RUN}*"))
+    except OSError:
+        return []
+
+
+def _of_the_living(file: Path) -> Holder | None:
+    """Return who is in a file of a run; None, and the file is removed, where that run is over."""
+    if is_held(file):
+        return _read(file)
+    with suppress(OSError):
+        file.unlink()
+    return None
+
+
+def _folder() -> Path:
+    """Return the folder of leases, made for all users. Raises DeviceError."""
+    folder = Path(os.environ.get(FOLDER) or _FOLDER)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(PermissionError):  # Another user's, who has done so.
+            folder.chmod(0o1777)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(13, "cannot be written to")
+    except OSError as error:
+        raise DeviceError(
+            f"{folder}: {error.strerror}; chips are leased there: make it writable for all users, or set {FOLDER} to "
+            "a local folder that all of this machine's runs share"
+        ) from error
+    return folder
+
+
+def _lock(file: Path) -> int | None:
+    """Return a descriptor that holds the file's lock; None: somebody else's does. Raises OSError."""
+    try:
+        # First without making it: Linux refuses O_CREAT for another user's file in a folder like /tmp
+        # (fs.protected_regular).
+        descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        with suppress(OSError):
+            os.fchmod(descriptor, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _write(descriptor: int, holder: Holder) -> None:
+    with suppress(OSError):  # A full disk costs the name of who has it, not the lease.
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, holder.model_dump_json().encode(), 0)
+
+
+def _read(file: Path) -> Holder | None:
+    try:
+        return Holder.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def _holder(spec: RunSpec) -> Holder:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # A container's user without a name.
+        user = str(os.getuid())
+    return Holder(
+        run=spec.name,
+        sweep=str(spec.sweep_folder.path),
+        user=user,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        since=datetime.now(UTC),
+    )

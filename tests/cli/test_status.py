@@ -1,0 +1,99 @@
+"""How far a sweep is, as `harness status` tells of its folders."""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from harness.runs.events import Phase, PhaseStarted, TrainingLoss, TrainingStarted, TrainingStep
+from harness.runs.folder import RunFolder, SweepFolder
+from harness.runs.record import Outcome
+from harness.runs.status import Holder, RunStatus, State, SweepStatus, Watch, plan
+from tests.builders import RunBuilder
+from tests.conftest import FinishedSweep, Harness
+
+NOW = time.time()
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> SweepFolder:
+    folder = SweepFolder(tmp_path / "outputs" / "some")
+    folder.path.mkdir(parents=True)
+    plan(folder, [folder.run(f"{arm}-seed0-{identity}") for arm, identity in (("qlora", "bb"), ("lora", "aa"))])
+    return folder
+
+
+def begin(folder: RunFolder, *events: object) -> None:
+    folder.path.mkdir()
+    holder = Holder(
+        run="qlora-seed0", sweep="some", user="me", host="node7", pid=1, since=datetime.now(UTC), chips=["npu3-0"]
+    )
+    folder.holder.write_text(holder.model_dump_json())
+    folder.events.write_text("".join(f"{event.model_dump_json()}\n" for event in events))  # type: ignore[attr-defined]
+
+
+EVENTS = (
+    PhaseStarted(time=NOW, phase=Phase.TRAIN),
+    TrainingStarted(time=NOW, total_steps=40),
+    TrainingStep(time=NOW, step=10, tokens=99),
+    TrainingLoss(time=NOW, step=10, epoch=0.5, loss=1.25, learning_rate=1e-4),
+)
+
+
+def test_runs_stand_in_the_order_of_the_command_whether_they_have_begun_or_not(sweep: SweepFolder) -> None:
+    folder = sweep.run("qlora-seed0-bb")
+    begin(folder, *EVENTS)
+    with folder.lock.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        running, queued = Watch(sweep).look().runs
+    assert (queued.name, queued.state) == ("lora-seed0", State.QUEUED)
+    assert (running.name, running.state, running.phase) == ("qlora-seed0", State.RUNNING, Phase.TRAIN)
+    assert (running.step, running.steps, running.loss, running.share) == (10, 40, 1.25, 0.25)
+    assert running.holder is not None
+    assert (running.holder.host, running.holder.chips) == ("node7", ["npu3-0"])
+
+
+def test_a_run_that_nobody_is_at_any_more_is_cut_short_and_one_that_began_again_is_running(sweep: SweepFolder) -> None:
+    folder = sweep.run("qlora-seed0-bb")
+    begin(folder, *EVENTS)
+    watch = Watch(sweep)
+    assert watch.look().runs[0].state is State.CUT_SHORT
+    folder.path.rename(sweep.path / "earlier")
+    begin(folder)
+    with folder.lock.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        again = watch.look().runs[0]
+    assert (again.state, again.step) == (State.RUNNING, None)
+
+
+def test_a_run_that_has_ended_is_as_its_record_says_and_an_odd_record_is_named(sweep: SweepFolder) -> None:
+    RunBuilder(sweep.path, "lora", 0, status=Outcome.OUT_OF_MEMORY, reason="no room").write()
+    RunBuilder(sweep.path, "qlora", 1).write().joinpath("record.json").write_text("{")
+    found = {run.name: run for run in Watch(sweep).look().runs}
+    assert (found["lora-seed0"].state, found["lora-seed0"].reason) == (State.OUT_OF_MEMORY, "no room")
+    assert found["qlora-seed1"].state is State.DAMAGED
+
+
+def test_the_time_left_is_that_of_the_open_runs_side_by_side() -> None:
+    done = RunStatus("a", State.COMPLETED, seconds=100.0)
+    half = RunStatus("b", State.RUNNING, step=5, steps=10)
+    status = SweepStatus([done, half, half, RunStatus("c", State.QUEUED)])
+    assert status.seconds_left == pytest.approx(100 * (0.5 + 0.5 + 1) / 2)
+    assert SweepStatus([half]).seconds_left is None
+
+
+def test_the_verb_shows_a_finished_sweep(sweep: FinishedSweep, harness: Harness) -> None:
+    done = harness("status", str(sweep.home / "outputs" / "quickstart"))
+    assert done.returncode == 0, done.stderr
+    runs = len(list(SweepFolder(sweep.folder).runs()))
+    assert done.stdout.count(" completed ") == runs
+    assert done.stdout.endswith(f"{runs} runs: {runs} completed\n")
+
+
+def test_a_folder_without_runs_is_told(tmp_path: Path, harness: Harness) -> None:
+    done = harness("status", str(tmp_path))
+    assert (done.returncode, done.stderr) == (2, f"error: {tmp_path}: holds no run of a sweep; give outputs/NAME\n")
