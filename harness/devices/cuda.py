@@ -26,7 +26,7 @@ def find(request: DeviceRequest) -> Device:
             request.refuse_npu_keys("an NVIDIA GPU")
             selected = select(request, names)
             device = _describe(selected, [gpus[chip] for chip in selected], [names[chip] for chip in selected])
-            keys = [str(pynvml.nvmlDeviceGetUUID(gpu.handle)) for gpu in gpus]
+            keys = [_key(gpu) for gpu in gpus]
             alike = like_the_first(names) if request.count is not None else range(len(gpus))
             return replace(device, visible=tuple(Chip(chip, names[chip], keys[chip]) for chip in alike))
     except NoGpuError as error:
@@ -58,6 +58,11 @@ def _describe(chips: tuple[int, ...], gpus: list[Gpu], names: list[str]) -> Devi
         chip_sensor=lambda _: NvmlSensor(chips),
         tell=lambda: tell(chips),
     )
+
+
+def _key(gpu: Gpu) -> str:
+    is_instance = gpu.identifier.startswith("MIG-")
+    return gpu.identifier if is_instance else str(pynvml.nvmlDeviceGetUUID(gpu.handle))
 
 
 def _all(answers: Iterable[Any]) -> list[Any] | None:

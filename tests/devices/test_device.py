@@ -11,7 +11,7 @@ import pytest
 
 from harness.devices import cpu
 from harness.devices.device import DeviceError, DeviceRequest, choose
-from tests.devices.stand_ins import StandInNvml
+from tests.devices.stand_ins import StandInNvml, a_gpu
 
 
 @pytest.fixture
@@ -92,6 +92,31 @@ def test_the_child_gets_its_chips_out_of_what_the_scheduler_gave(
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", listed)
     environment = choose("cuda", DeviceRequest(chips)).environment()
     assert environment == {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": given}
+
+
+@pytest.mark.parametrize(
+    ("listed", "keys"),
+    [
+        (None, ["GPU-0aaa-bbbb", "GPU-1aaa-bbbb"]),
+        ("1,0", ["GPU-1aaa-bbbb", "GPU-0aaa-bbbb"]),
+        ("GPU-1aaa", ["GPU-1aaa-bbbb"]),
+        ("MIG-1234", ["MIG-1234"]),
+    ],
+)
+def test_a_chip_has_one_key_whatever_a_scheduler_calls_it(
+    nvml: StandInNvml, monkeypatch: pytest.MonkeyPatch, listed: str | None, keys: list[str]
+) -> None:
+    nvml.instances["MIG-1234"] = a_gpu(0) | {"uuid": "not to be asked for"}
+    if listed is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", listed)
+    assert [chip.key for chip in choose("cuda", DeviceRequest()).visible] == keys
+
+
+def test_whichever_is_free_is_one_of_those_with_the_name_of_the_first(nvml: StandInNvml) -> None:
+    assert [chip.logic_id for chip in choose("cuda", DeviceRequest(count=1)).visible] == [0]
+    nvml.gpus[1]["name"] = nvml.gpus[0]["name"]
+    device = choose("cuda", DeviceRequest(count=2))
+    assert ([chip.logic_id for chip in device.visible], device.chips) == ([0, 1], (0, 1))
 
 
 def test_two_chips_are_one_device(nvml: StandInNvml) -> None:

@@ -9,8 +9,11 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -21,6 +24,7 @@ from harness.cli.display import Display
 from harness.devices.ascend import device as ascend_device
 from harness.devices.device import DeviceError
 from harness.execution.leases import chips_of, running
+from harness.plan.spec import RunSpec
 from tests.devices.ascend.stand_in import StandInNpuSmi
 from tests.planning import spec_of
 from tests.running import wait_until
@@ -170,6 +174,25 @@ def test_runs_take_different_chips_and_a_run_that_names_one_waits_for_it(npus: S
     ends.set()
     free_ends.set()
     assert third.device.chips == 1
+
+
+def test_of_many_runs_at_once_no_two_have_a_chip_at_the_same_time(npus: StandInNpuSmi) -> None:
+    specs = [spec_of(*NPU, f"seed={seed}") for seed in range(16)]
+    held: list[tuple[str, float, float]] = []
+
+    def run(spec: RunSpec) -> None:
+        with chips_of(spec, Notes()) as chips:
+            (key,) = chips.device() and chips.holder.chips
+            began = time.monotonic()
+            time.sleep(0.2)
+            held.append((key, began, time.monotonic()))
+
+    with ThreadPoolExecutor(len(specs)) as pool:
+        list(pool.map(run, specs))
+    assert len(held) == len(specs)
+    assert len({key for key, _, _ in held}) == 4
+    for (key, _, ended), (next_key, began, _) in pairwise(sorted(held)):
+        assert key != next_key or ended <= began
 
 
 def test_a_chip_on_which_somebody_else_computes_is_not_free(

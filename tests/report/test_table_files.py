@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -80,6 +82,19 @@ def test_each_table_of_a_report_has_its_two_files_with_the_same_columns(name: st
         assert {len(row) for row in table.rows} == {len(table.headers)}, table.key
         widths = {len(row) for row in rows(to_csv(table))}
         assert len(widths) == 1, table.key
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex: apt-get install texlive-latex-base")
+def test_latex_compiles_whatever_stands_in_a_table(tmp_path: Path) -> None:
+    SCENES["failed_arm"](tmp_path / "made")
+    hostile = Table("runs", ["a"], [[r"\input{/etc/passwd} }{ $x$ % ^ ~ [a] * & # _ \\"], ["[b]"], ["| < > \x1b[31m"]])
+    tables = [*document_of(tmp_path / "made").tables(), MADE, hostile]
+    body = "\n\n".join(map(to_latex, tables))
+    head = r"\documentclass{article}\usepackage[T1]{fontenc}\begin{document}"
+    (tmp_path / "all.tex").write_text(f"{head}\n{body}\n\\end{{document}}\n", encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
+    assert done.returncode == 0, done.stdout[-2000:]
 
 
 def test_files_of_tables_that_are_gone_go_and_others_stay(tmp_path: Path) -> None:
