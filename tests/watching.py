@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from harness.execution.observer import RunLabel, RunStarted
 from harness.execution.outlook import Outlook
 from harness.memory.forecast import ArmForecast
 from harness.runs.events import Event
+from harness.runs.folder import SweepFolder
 from harness.runs.record import Record, Reply, Score
 
 
@@ -26,7 +27,7 @@ class Watching:
     finished: list[Record] = field(default_factory=list)
     forecasts: list[ArmForecast] = field(default_factory=list)
 
-    def __call__(self, total: int) -> Watching:
+    def __call__(self, total: int, lines: Path | None = None) -> Watching:
         return self
 
     def note(self, text: str) -> None:
@@ -65,6 +66,9 @@ class Watching:
         pass
 
     def sweep_finished(self, records: Sequence[Record], verdict: Sequence[str], report: Path | None) -> None:
+        pass
+
+    def launched(self, sweeps: Sequence[SweepFolder], free_chips: Callable[[], tuple[int, int] | None]) -> None:
         pass
 
     def close(self) -> None:

@@ -171,7 +171,10 @@ def _left(spec: RunSpec, progress: Progress) -> dict[str, KeptFile] | None:
 
 def _blame_full_disk(spec: RunSpec, progress: Progress) -> None:
     """Say what a worker cannot say whose events and log found no room."""
-    free = shutil.disk_usage(spec.folder.path).free
+    try:
+        free = shutil.disk_usage(spec.folder.path).free
+    except OSError:
+        return
     if progress.outcome is Outcome.FAILED and progress.diagnosis is None and free < _FULL_BYTES:
         progress.reason = f"{progress.reason}; {free:,} bytes are free on the disk of {spec.folder.path}"
         progress.diagnosis = diagnose(f"OSError: {OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))}")

@@ -94,15 +94,15 @@ class Sweep:
         for specs in by_sweep(self.specs):
             if specs[0].is_helper:
                 continue
-            if not specs[0].config.dry_run:
-                specs[0].sweep_folder.path.mkdir(parents=True, exist_ok=True)
-                status.plan(specs[0].sweep_folder, [as_recorded(spec).folder for spec in specs])
             done = [run.path for run in _completed(_found(specs))]
             self.observer.announced(outlook.outlook(specs, done))
             for warning in outlook.warnings(specs):
                 self.observer.warn(warning)
             if len(done) < len(specs) and specs[0].config.device.forecast:
                 self._forecast(specs)
+            if not specs[0].config.dry_run:
+                specs[0].sweep_folder.path.mkdir(parents=True, exist_ok=True)
+                status.plan(specs[0].sweep_folder, [as_recorded(spec).folder for spec in specs])
 
     def _forecast(self, specs: list[RunSpec]) -> None:
         """Say what memory the arms will need. Raises UserError where one is to be refused for that."""

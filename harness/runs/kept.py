@@ -74,5 +74,6 @@ def _kept(folder: RunFolder, files: list[Path]) -> dict[str, KeptFile]:
     }
     # The names too, up to that of the run's own folder.
     for parent in sorted({file.parent for file in there} | {folder.path, folder.path.parent}):
-        sync_folder(parent)
+        if parent.is_dir():
+            sync_folder(parent)
     return kept

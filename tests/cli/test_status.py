@@ -20,7 +20,7 @@ NOW = time.time()
 
 
 @pytest.fixture
-def sweep(tmp_path: Path) -> SweepFolder:
+def begun(tmp_path: Path) -> SweepFolder:
     folder = SweepFolder(tmp_path / "outputs" / "some")
     folder.path.mkdir(parents=True)
     plan(folder, [folder.run(f"{arm}-seed0-{identity}") for arm, identity in (("qlora", "bb"), ("lora", "aa"))])
@@ -44,12 +44,12 @@ EVENTS = (
 )
 
 
-def test_runs_stand_in_the_order_of_the_command_whether_they_have_begun_or_not(sweep: SweepFolder) -> None:
-    folder = sweep.run("qlora-seed0-bb")
+def test_runs_stand_in_the_order_of_the_command_whether_they_have_begun_or_not(begun: SweepFolder) -> None:
+    folder = begun.run("qlora-seed0-bb")
     begin(folder, *EVENTS)
     with folder.lock.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        running, queued = Watch(sweep).look().runs
+        running, queued = Watch(begun).look().runs
     assert (queued.name, queued.state) == ("lora-seed0", State.QUEUED)
     assert (running.name, running.state, running.phase) == ("qlora-seed0", State.RUNNING, Phase.TRAIN)
     assert (running.step, running.steps, running.loss, running.share) == (10, 40, 1.25, 0.25)
@@ -57,12 +57,12 @@ def test_runs_stand_in_the_order_of_the_command_whether_they_have_begun_or_not(s
     assert (running.holder.host, running.holder.chips) == ("node7", ["npu3-0"])
 
 
-def test_a_run_that_nobody_is_at_any_more_is_cut_short_and_one_that_began_again_is_running(sweep: SweepFolder) -> None:
-    folder = sweep.run("qlora-seed0-bb")
+def test_a_run_that_nobody_is_at_any_more_is_cut_short_and_one_that_began_again_is_running(begun: SweepFolder) -> None:
+    folder = begun.run("qlora-seed0-bb")
     begin(folder, *EVENTS)
-    watch = Watch(sweep)
+    watch = Watch(begun)
     assert watch.look().runs[0].state is State.CUT_SHORT
-    folder.path.rename(sweep.path / "earlier")
+    folder.path.rename(begun.path / "earlier")
     begin(folder)
     with folder.lock.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -70,10 +70,10 @@ def test_a_run_that_nobody_is_at_any_more_is_cut_short_and_one_that_began_again_
     assert (again.state, again.step) == (State.RUNNING, None)
 
 
-def test_a_run_that_has_ended_is_as_its_record_says_and_an_odd_record_is_named(sweep: SweepFolder) -> None:
-    RunBuilder(sweep.path, "lora", 0, status=Outcome.OUT_OF_MEMORY, reason="no room").write()
-    RunBuilder(sweep.path, "qlora", 1).write().joinpath("record.json").write_text("{")
-    found = {run.name: run for run in Watch(sweep).look().runs}
+def test_a_run_that_has_ended_is_as_its_record_says_and_an_odd_record_is_named(begun: SweepFolder) -> None:
+    RunBuilder(begun.path, "lora", 0, status=Outcome.OUT_OF_MEMORY, reason="no room").write()
+    RunBuilder(begun.path, "qlora", 1).write().joinpath("record.json").write_text("{")
+    found = {run.name: run for run in Watch(begun).look().runs}
     assert (found["lora-seed0"].state, found["lora-seed0"].reason) == (State.OUT_OF_MEMORY, "no room")
     assert found["qlora-seed1"].state is State.DAMAGED
 

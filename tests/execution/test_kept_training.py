@@ -14,6 +14,7 @@ from harness.base.errors import UserError
 from harness.cli.display import Display
 from harness.execution import run as story
 from harness.execution.run import Shared, run
+from harness.plan import device as devices
 from harness.plan.planner import Planner
 from harness.plan.spec import RunSpec
 from harness.processes.child import Ended
@@ -162,10 +163,11 @@ def test_rows_with_images_are_those_that_were_planned(tmp_path: Path) -> None:
         *("dataset.columns={messages: conversations, images: images}", "training.validation_steps=null"),
         *(f"llamafactory.media_dir={tmp_path}", f"model.path={model}", "device=cpu"),
     )
-    assert story._as_planned(spec, Planner(tmp_path))[1].media() == ["1.png"]
+    device = devices.choose(spec.config)
+    assert story._as_planned(spec, device, Planner(tmp_path)).media() == ["1.png"]
     (tmp_path / "1.png").write_bytes(b"another")
     with pytest.raises(UserError, match="holds other rows than when the run was planned"):
-        story._as_planned(spec, Planner(tmp_path))
+        story._as_planned(spec, device, Planner(tmp_path))
 
 
 def test_a_training_that_somebody_is_at_is_left_alone(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -257,7 +257,7 @@ def test_every_file_of_a_run_is_in_its_owners_list(sweep: FinishedSweep) -> None
         folder = RunFolder(sweep.run(arm))
         named = {folder.config, folder.train, folder.command, folder.spec, folder.events, folder.readings}
         named |= {folder.record, folder.dataset, folder.adapter, folder.evaluation.path, folder.logs}
-        named |= {folder.job("train").parent, folder.check}
+        named |= {folder.job("train").parent, folder.check, folder.holder}
         assert set(folder.path.iterdir()) == named
         answers = folder.evaluation
         named = {answers.answers, answers.score, answers.replies, answers.job, answers.evalscope}
@@ -266,4 +266,4 @@ def test_every_file_of_a_run_is_in_its_owners_list(sweep: FinishedSweep) -> None
             folder.log(name).name for name in ("training", "evaluation", "tracking")
         }
     files = {path.name for path in sweep.folder.iterdir() if path.is_file() and not path.name.endswith(".lock")}
-    assert files == {"multirun.yaml", SweepFolder.looks.name}  # The first is Hydra's own.
+    assert files == {"multirun.yaml", SweepFolder.looks.name, SweepFolder.plan.name}  # The first is Hydra's own.

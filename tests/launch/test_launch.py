@@ -53,13 +53,13 @@ def job(launch: LaunchConfig, chips: int, home: Path) -> tuple[list[str], Torchr
 
 def test_a_single_process_is_started_without_torchrun(tmp_path: Path) -> None:
     command, told = job(LaunchConfig("single"), 0, tmp_path)
-    assert command[1:] == ["-m", "harness.workers.train", str(RunFolder(tmp_path / "run").job("train"))]
+    assert command[1:] == ["-P", "-m", "harness.workers.train", str(RunFolder(tmp_path / "run").job("train"))]
     assert told is None
 
 
 def test_cards_are_a_process_each_and_torchrun_chooses_the_port(tmp_path: Path) -> None:
     command, told = job(LaunchConfig("cards"), 2, tmp_path)
-    assert command[1:3] == ["-m", "harness.workers.torchrun"]
+    assert command[1:4] == ["-P", "-m", "harness.workers.torchrun"]
     assert told is not None
     pairs = dict(pairwise(told.arguments))
     assert pairs["--nproc_per_node"] == "2"
@@ -210,7 +210,7 @@ def test_a_node_that_never_comes_is_named_after_the_time_that_it_was_given(
 
 
 def test_the_death_of_a_rank_is_noticed_and_named_and_no_process_stays(tmp_path: Path, cache: Path) -> None:
-    with started(tmp_path, cache, "run", *TWO_RANKS, "training.max_steps=2000") as process:
+    with started(tmp_path, cache, "run", *TWO_RANKS, "training.max_steps=2000", "retry.attempts=0") as process:
         wait_until(training_has_begun(tmp_path))
         everybody = family(process)
         (second,) = [one for one in everybody if one.environ().get("RANK") == "1"]

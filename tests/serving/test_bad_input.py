@@ -82,11 +82,11 @@ def test_a_damaged_record(run: Path) -> None:
     assert f"{run / 'record.json'}: " in refused("chat", run)
 
 
-def test_a_run_of_another_version(run: Path) -> None:
+def test_a_record_with_a_configuration_of_another_kind(run: Path) -> None:
     recorded = json.loads((run / "record.json").read_text())
     recorded["config"]["method"]["rank"] = "eight"
     (run / "record.json").write_text(json.dumps(recorded))
-    assert "another version of the harness: method.rank" in refused("merge", run)
+    assert "record.json: config.method.rank: " in refused("merge", run)
 
 
 @pytest.mark.parametrize("verb", ["merge", "chat"])

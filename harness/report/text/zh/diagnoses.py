@@ -175,6 +175,11 @@ CAUSES: Mapping[str, tuple[str, str]] = {
         "容器中缺少设备或驱动（推断）",
         "传入 --device /dev/davinciN、/dev/davinci_manager、/dev/devmm_svm、/dev/hisi_hdc，并挂载驱动",
     ),
+    "the chip's memory or its link has a fault": (
+        "芯片的显存或互联发生故障",
+        "若再次出现，用 device.chips 换一张芯片，并复位或更换该芯片；`npu-smi info` 和 `nvidia-smi -q -d ECC` "
+        "可查看其健康状况",
+    ),
     "an earlier training process still holds the chips": (
         "先前的训练进程仍占用芯片",
         "结束该进程（见 `npu-smi info`），等待 10 秒后重新启动",
