@@ -7,7 +7,6 @@ is gone: killed, with its container, or with the machine.
 
 from __future__ import annotations
 
-import fcntl
 import getpass
 import os
 import random
@@ -19,10 +18,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
-from pydantic import ValidationError
-
+from harness.base.locks import flock_at_once
 from harness.devices.device import Device
 from harness.devices.reading import SensorError
 from harness.devices.request import Chip, DeviceError
@@ -30,7 +29,7 @@ from harness.execution.observer import Observer
 from harness.plan import device as devices
 from harness.plan.spec import RunSpec
 from harness.runs.record import Neighbour
-from harness.runs.status import Holder, is_held
+from harness.runs.status import Holder, is_held, read_holder
 
 FOLDER = "HARNESS_LEASES"
 """The environment variable that names the folder of leases."""
@@ -70,15 +69,14 @@ class Chips:
         return [] if self._neighbours is None else self._neighbours.seen()
 
     def _leased(self) -> Device:
-        spec = self._spec
+        spec, asked = self._spec, self._spec.config.device
         device = devices.choose(spec.config, spec.device.kind)
-        takes_free = spec.config.device.takes_free
-        among = [chip for chip in device.visible if takes_free or chip.logic_id in device.chips]
+        among = [chip for chip in device.visible if asked.takes_free or chip.logic_id in device.chips]
         folder = _folder()
         if among:
-            count = spec.config.device.count if takes_free else len(among)
+            count = asked.count if asked.takes_free else len(among)
             # By chance, so that no arm has the faster of two chips in every seed.
-            held = self._wait(folder, random.sample(among, len(among)), count, self.holder, device, takes_free)
+            held = self._wait(folder, random.sample(among, len(among)), count)
             if device.chips:
                 device = devices.choose(spec.config, spec.device.kind, [each.chip.logic_id for each in held])
             device = replace(device, held=tuple(each.descriptor for each in held))
@@ -87,33 +85,22 @@ class Chips:
         self._neighbours = self._opened.enter_context(_present(folder, self.holder))
         return device
 
-    def _wait(
-        self, folder: Path, among: Sequence[Chip], count: int, holder: Holder, device: Device, avoid_others: bool
-    ) -> list[_Held]:
-        told: set[str] = set()
+    def _wait(self, folder: Path, among: Sequence[Chip], count: int) -> list[_Held]:
+        is_told = False
         while True:
             taken_by: dict[str, str] = {}
-            held = self._take(folder, among, count, holder, device, avoid_others, taken_by)
+            held = self._take(folder, among, count, taken_by)
             if held is not None:
                 return held
-            if not told:
+            if not is_told:
                 who = "; ".join(f"{key} has {by}" for key, by in taken_by.items())
                 wanted = f"{count} of {len(among)} chips" if count < len(among) else ", ".join(c.key for c in among)
                 self._observer.note(f"{self._spec.name}: waiting for {wanted}: {who}; Ctrl-C ends it")
-                told.update(taken_by)
+                is_told = True
             # Two that wait for several chips each must not take turns for ever.
             time.sleep(_POLL_SECONDS * random.uniform(0.5, 1.5))
 
-    def _take(
-        self,
-        folder: Path,
-        among: Sequence[Chip],
-        count: int,
-        holder: Holder,
-        device: Device,
-        avoid_others: bool,
-        taken_by: dict[str, str],
-    ) -> list[_Held] | None:
+    def _take(self, folder: Path, among: Sequence[Chip], count: int, taken_by: dict[str, str]) -> list[_Held] | None:
         """Lease `count` chips, or none and say in `taken_by` who has them."""
         with ExitStack() as mine:
             held: list[_Held] = []
@@ -122,26 +109,27 @@ class Chips:
                     break
                 descriptor = _lock(folder / chip.key)
                 if descriptor is None:
-                    taken_by[chip.key] = str(_read(folder / chip.key) or "another run")
+                    taken_by[chip.key] = str(read_holder(folder / chip.key) or "another run")
                     continue
                 mine.callback(os.close, descriptor)
-                if avoid_others and (others := self._others_on(chip, device)):
+                if self._spec.config.device.takes_free and (others := self._others_on(chip)):
                     taken_by[chip.key] = f"{others} process(es) that no harness leased it for"
                     continue
                 held.append(_Held(chip, descriptor))
             if len(held) < count:
                 return None
             for each in held:
-                _write(each.descriptor, holder)
+                _write(each.descriptor, self.holder)
             self._opened.push(mine.pop_all())
             return held
 
-    def _others_on(self, chip: Chip, device: Device) -> int:
+    def _others_on(self, chip: Chip) -> int:
         """How many processes of others compute on it, as far as the driver tells."""
-        if not device.chips:
+        kind = self._spec.device.kind
+        if kind == "cpu":
             return 0
         try:
-            only = devices.choose(self._spec.config, device.kind, [chip.logic_id])
+            only = devices.choose(self._spec.config, kind, [chip.logic_id])
             (sensor, *_) = only.sensors(self._spec.config.device.interval_seconds)
             try:
                 readings = sensor.read(frozenset({os.getpid()}))
@@ -159,15 +147,24 @@ def chips_of(spec: RunSpec, observer: Observer) -> Iterator[Chips]:
         yield Chips(spec, observer, opened)
 
 
-def free_chips(spec: RunSpec) -> tuple[int, int] | None:
-    """Return how many of the chips that a run might have are free now, and how many there are; None: there are none
-    to be told apart, or they cannot be seen from here."""
-    try:
-        visible = devices.choose(spec.config, spec.device.kind).visible
-        folder = _folder()
-    except DeviceError:
-        return None
-    return (sum(not is_held(folder / chip.key) for chip in visible), len(visible)) if visible else None
+class FreeChips:
+    """Counts the chips that a run might have, which the driver is asked for once, again and again."""
+
+    def __init__(self, spec: RunSpec) -> None:
+        self._spec = spec
+
+    @cached_property
+    def _files(self) -> list[Path]:
+        try:
+            visible = devices.choose(self._spec.config, self._spec.device.kind).visible
+            folder = _folder()
+        except DeviceError:
+            return []
+        return [folder / chip.key for chip in visible]
+
+    def count(self) -> tuple[int, int] | None:
+        """Return how many are free now, and how many there are; None: none can be told apart, or seen from here."""
+        return (sum(not is_held(file) for file in self._files), len(self._files)) if self._files else None
 
 
 def running(folder: Path | None = None) -> list[Holder]:
@@ -232,7 +229,7 @@ def _runs(folder: Path) -> list[Path]:
 def _of_the_living(file: Path) -> Holder | None:
     """Return who is in a file of a run; None, and the file is removed, where that run is over."""
     if is_held(file):
-        return _read(file)
+        return read_holder(file)
     with suppress(OSError):
         file.unlink()
     return None
@@ -265,28 +262,19 @@ def _lock(file: Path) -> int | None:
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         with suppress(OSError):
             os.fchmod(descriptor, 0o666)
+    is_ours = False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
+        is_ours = flock_at_once(descriptor)
+        return descriptor if is_ours else None
+    finally:
+        if not is_ours:
+            os.close(descriptor)
 
 
 def _write(descriptor: int, holder: Holder) -> None:
     with suppress(OSError):  # A full disk costs the name of who has it, not the lease.
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, holder.model_dump_json().encode(), 0)
-
-
-def _read(file: Path) -> Holder | None:
-    try:
-        return Holder.model_validate_json(file.read_bytes())
-    except (OSError, ValidationError):
-        return None
 
 
 def _holder(spec: RunSpec) -> Holder:

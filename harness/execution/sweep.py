@@ -65,7 +65,7 @@ class Sweep:
         # A display, a node's beacon and rows that were read belong to the process that has them.
         forecasts = dict(self._shared.forecasts)
         sweeps = list(dict.fromkeys(spec.sweep_folder for spec in self.specs))
-        self.observer.launched(sweeps, lambda: leases.free_chips(self.specs[0]))
+        self.observer.launched(sweeps, leases.FreeChips(self.specs[0]).count)
         return {
             "specs": self.specs,
             "make_observer": self._make_observer,

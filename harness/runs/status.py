@@ -14,10 +14,10 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from harness.base.files import write_atomically
+from harness.base.locks import flock_at_once
 from harness.devices.reading import Quantity, Reading, total_mib
 from harness.runs import store
 from harness.runs.events import (
-    EvaluationProgress,
     Event,
     EventReader,
     Phase,
@@ -89,8 +89,6 @@ class RunStatus:
     phase: Phase | None = None
     step: int | None = None
     steps: int | None = None
-    questions: int | None = None
-    """That were answered in the scoring that goes on."""
     loss: float | None = None
     memory_mib: float | None = None
     """Now, or at the peak of a run that has ended."""
@@ -200,11 +198,10 @@ class _Run:
             )
         if not folder.holder.exists():
             return RunStatus(self._name, State.QUEUED)
-        holder = _holder(folder.holder)
+        holder = read_holder(folder.holder)
         self._seen |= {type(event): event for event in self._events.new()}
         started, step = self._seen.get(TrainingStarted), self._seen.get(TrainingStep)
         loss, phase = self._seen.get(TrainingLoss), self._seen.get(PhaseStarted)
-        asked = self._seen.get(EvaluationProgress)
         return RunStatus(
             self._name,
             State.RUNNING if has_holder else State.CUT_SHORT,
@@ -212,7 +209,6 @@ class _Run:
             phase=phase.phase if isinstance(phase, PhaseStarted) else None,
             steps=started.total_steps if isinstance(started, TrainingStarted) else None,
             step=step.step if isinstance(step, TrainingStep) else None,
-            questions=asked.done if isinstance(asked, EvaluationProgress) else None,
             loss=loss.loss if isinstance(loss, TrainingLoss) else None,
             memory_mib=_memory_mib(folder.readings),
             seconds=None if holder is None else time.time() - holder.since.timestamp(),
@@ -226,11 +222,7 @@ def is_held(lock: Path) -> bool:
     except OSError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    else:
-        return False
+        return not flock_at_once(descriptor, fcntl.LOCK_SH)
     finally:
         os.close(descriptor)
 
@@ -242,7 +234,8 @@ def _inode(path: Path) -> int | None:
         return None
 
 
-def _holder(file: Path) -> Holder | None:
+def read_holder(file: Path) -> Holder | None:
+    """Return who a file names; None where it names nobody."""
     try:
         return Holder.model_validate_json(file.read_bytes())
     except (OSError, ValidationError):

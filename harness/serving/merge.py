@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
@@ -15,6 +14,7 @@ from typing import Any
 
 from harness.base.errors import UserError
 from harness.base.files import sync_folder, sync_tree, write_atomically
+from harness.base.locks import flock_at_once
 from harness.base.yaml_text import to_yaml
 from harness.devices import cpu
 from harness.devices.request import DeviceRequest
@@ -133,12 +133,7 @@ def _locked(folder: Path) -> Iterator[bool]:
     """Whether this process got the lock on a folder, which ends with the process, however that ends."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+        yield flock_at_once(descriptor)
     finally:
         os.close(descriptor)
 

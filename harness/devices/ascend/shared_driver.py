@@ -7,7 +7,6 @@ whoever needs a newer one asks, the others read along.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import stat
 import tempfile
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
+from harness.base.locks import flock_at_once
 from harness.devices.ascend.query import TIMEOUT_SECONDS, Query
 from harness.devices.npu_smi import NpuReading
 from harness.devices.reading import SensorError
@@ -163,13 +163,11 @@ class SharedDriver:
         deadline = time.monotonic() + patience_seconds
         try:
             while True:
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if flock_at_once(descriptor):
                     return descriptor
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise SensorError(f"another call of {self.name} has not ended yet") from None
-                    time.sleep(_LOCK_POLL_SECONDS)
+                if time.monotonic() > deadline:
+                    raise SensorError(f"another call of {self.name} has not ended yet")
+                time.sleep(_LOCK_POLL_SECONDS)
         except BaseException:
             os.close(descriptor)
             raise

@@ -10,7 +10,6 @@ from subprocess import run
 
 import pytest
 
-from harness.devices.ascend import shared_driver
 from harness.devices.ascend.shared_driver import SharedDriver
 from harness.devices.reading import SensorError
 from tests.devices.ascend.clock import Clock, StandInDriver
@@ -113,7 +112,7 @@ def test_a_file_system_without_locks_is_a_sensor_error_with_the_fix(
     def refuse(descriptor: int, operation: int) -> None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
-    monkeypatch.setattr(shared_driver.fcntl, "flock", refuse)
+    monkeypatch.setattr("fcntl.flock", refuse)
     with pytest.raises(SensorError, match=r"Function not implemented.*TMPDIR"):
         SharedDriver(driver, INTERVAL, tmp_path).read()
     assert driver.asked == []
