@@ -41,6 +41,7 @@ from harness.runs.measurements import energy, memory_peaks, read, sharing
 from harness.runs.record import (
     Diagnosis,
     KeptFile,
+    Lease,
     Neighbour,
     Outcome,
     Record,
@@ -50,6 +51,7 @@ from harness.runs.record import (
     Tracking,
     Training,
 )
+from harness.runs.status import read_holder
 from harness.runs.timing import phase_seconds, step_time
 
 _TAIL_LINES = 20
@@ -126,6 +128,7 @@ def build_record(spec: RunSpec, progress: Progress) -> Record:
         before=None if progress.look is None else progress.look.before(),
         sharing=sharing(measured.readings, measured.events),
         neighbours=progress.neighbours,
+        lease=_lease(spec),
         started_at=datetime.fromtimestamp(progress.started, UTC),
         position=spec.position,
         attempt=progress.attempt,
@@ -157,6 +160,13 @@ def build_record(spec: RunSpec, progress: Progress) -> Record:
         log_tail=progress.log_tail,
         diagnosis=progress.diagnosis,
     )
+
+
+def _lease(spec: RunSpec) -> Lease | None:
+    holder = read_holder(spec.folder.holder)
+    if holder is None or not holder.chips:
+        return None
+    return Lease(chips=holder.chips, since=holder.since, until=datetime.now(UTC))
 
 
 def _left(spec: RunSpec, progress: Progress) -> dict[str, KeptFile] | None:

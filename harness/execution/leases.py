@@ -113,7 +113,9 @@ class Chips:
                     continue
                 mine.callback(os.close, descriptor)
                 if self._spec.config.device.takes_free and (others := self._others_on(chip)):
-                    taken_by[chip.key] = f"{others} process(es) that no harness leased it for"
+                    taken_by[chip.key] = (
+                        f"{others} process(es) that no harness leased it for, when its driver last told"
+                    )
                     continue
                 held.append(_Held(chip, descriptor))
             if len(held) < count:

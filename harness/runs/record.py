@@ -333,6 +333,16 @@ class Neighbour(BaseModel):
     """What they are called on the machine; none on a CPU."""
 
 
+class Lease(BaseModel):
+    """The chips that a run had, and nobody else meanwhile."""
+
+    chips: list[str]
+    """What they are called on the machine."""
+    since: datetime
+    until: datetime
+    """When the run's record was made. What is scored beside the run comes after, on the same chips."""
+
+
 class KeptFile(BaseModel):
     """A file as the run left it."""
 
@@ -417,6 +427,8 @@ class Record(BaseModel):
     sharing: Sharing | None = None
     neighbours: list[Neighbour] | None = None
     """None: an older version, or the run did not come so far."""
+    lease: Lease | None = None
+    """Attempts of one command have the same `since`. None: as of `neighbours`, or there is no chip to lease."""
     base_weights: str | None = None
     """Hash of the weights that the run started from; None: they are not in a folder, or it did not come so far."""
     drawn: RowsDrawn | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections import namedtuple
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from harness.execution.build_record import Progress, _training, build_record
 from harness.plan.spec import RunSpec
 from harness.runs.events import TrainingFinished, TrainingLoss, ValidationLoss
 from harness.runs.record import Outcome
+from harness.runs.status import Holder
 from tests.planning import spec_of
 
 
@@ -61,6 +63,24 @@ def test_a_run_whose_files_cannot_be_put_on_the_disk_is_not_completed(
     assert record.status is Outcome.FAILED
     assert record.reason == "what it left cannot be put on the disk: [Errno 5] Input/output error"
     assert record.files is None
+
+
+@pytest.mark.parametrize("chips", [["npu0-0", "npu1-0"], []])
+def test_a_record_tells_since_when_its_run_had_which_chips_until_now(spec: RunSpec, chips: list[str]) -> None:
+    since = datetime.now(UTC)
+    holder = Holder(run="lora-seed0", sweep="single", user="me", host="here", pid=1, since=since, chips=chips)
+    spec.folder.holder.write_text(holder.model_dump_json())
+    lease = build_record(spec, Progress()).lease
+    if not chips:
+        assert lease is None
+        return
+    assert lease is not None
+    assert (lease.chips, lease.since) == (chips, since)
+    assert since < lease.until <= datetime.now(UTC)
+
+
+def test_a_run_that_never_had_its_chips_has_no_lease(spec: RunSpec) -> None:
+    assert build_record(spec, Progress()).lease is None
 
 
 def test_a_folder_in_the_place_of_events_costs_no_record(spec: RunSpec) -> None:

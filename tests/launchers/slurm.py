@@ -1,4 +1,4 @@
-"""Slurm on one machine: munge, the controller and a node with four NPUs, all of this user and in one folder."""
+"""Slurm on one machine: munge, the controller and a node with NPUs, all of this user and in one folder."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from tests.launchers.launched import NotStartedError
 from tests.running import wait_until
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
@@ -37,15 +38,10 @@ MpiDefault=none
 ReturnToService=2
 SlurmdParameters=config_overrides
 GresTypes=npu
-NodeName={host} NodeAddr=127.0.0.1 CPUs=4 RealMemory=1000 Gres=npu:4
+NodeName={host} NodeAddr=127.0.0.1 CPUs={chips} RealMemory=1000 Gres=npu:{chips}
 PartitionName=short Nodes=ALL Default=YES MaxTime=01:30:00 State=UP
 PartitionName=long Nodes=ALL MaxTime=UNLIMITED State=UP
 """
-
-
-def missing() -> list[str]:
-    """Its programs that are not installed."""
-    return [program for program in PROGRAMS if shutil.which(program, path=_PATH) is None]
 
 
 class Slurm:
@@ -67,28 +63,38 @@ class Slurm:
 
 
 @contextmanager
-def started(folder: Path) -> Iterator[Slurm]:
-    """A cluster that ends with the body."""
+def started(folder: Path, chips: int = 4) -> Iterator[Slurm]:
+    """A cluster that ends with the body. Raises NotStartedError."""
+    if missing := [program for program in PROGRAMS if shutil.which(program, path=_PATH) is None]:
+        raise NotStartedError(
+            f"{', '.join(missing)} not installed: apt-get install slurmctld slurmd slurm-client munge"
+        )
     for name in ("state", "spool"):
         (folder / name).mkdir()
-    for chip in range(4):
+    for chip in range(chips):
         (folder / f"npu{chip}").touch()
     (folder / "munge.key").write_bytes(secrets.token_bytes(64))
     (folder / "munge.key").chmod(0o600)
     host = socket.gethostname().partition(".")[0]
     with socket.create_server(("", 0)) as one, socket.create_server(("", 0)) as other:
         ports = one.getsockname()[1], other.getsockname()[1]
-    (folder / "slurm.conf").write_text(_CONF.format(host=host, user=getpass.getuser(), ports=ports, folder=folder))
-    (folder / "gres.conf").write_text(f"Name=npu File={folder}/npu[0-3]\n")
+    (folder / "slurm.conf").write_text(
+        _CONF.format(host=host, user=getpass.getuser(), ports=ports, folder=folder, chips=chips)
+    )
+    (folder / "gres.conf").write_text(f"Name=npu File={folder}/npu[0-{chips - 1}]\n")
     slurm = Slurm(folder / "slurm.conf")
     paths = {"socket": "munge.socket", "key-file": "munge.key", "log-file": "munged.log", "pid-file": "munged.pid"}
     options = [f"--{option}={folder / name}" for option, name in (paths | {"seed-file": "munged.seed"}).items()]
     with ExitStack() as running:
-        for command in (["munged", "--foreground", "--force", *options], ["slurmctld", "-D"], ["slurmd", "-D"]):
-            running.enter_context(_daemon(command, folder, slurm.environment))
-            if command[0] == "munged":
-                wait_until((folder / "munge.socket").exists)
-        wait_until(slurm.is_idle)
+        try:
+            for command in (["munged", "--foreground", "--force", *options], ["slurmctld", "-D"], ["slurmd", "-D"]):
+                running.enter_context(_daemon(command, folder, slurm.environment))
+                if command[0] == "munged":
+                    wait_until((folder / "munge.socket").exists)
+            wait_until(slurm.is_idle)
+        except AssertionError:
+            said = [line for out in sorted(folder.glob("*.out")) for line in out.read_text().splitlines()[-3:]]
+            raise NotStartedError(f"Slurm does not start on this machine: {'; '.join(said)}") from None
         yield slurm
 
 

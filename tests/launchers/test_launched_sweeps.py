@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from benchmarks.chips import asked, at_once, spans
 from harness.runs.folder import SweepFolder
 from harness.runs.record import Outcome
 from tests.conftest import Harness, environment
+from tests.devices.ascend.stand_in import StandInNpuSmi
 from tests.launchers import slurm
-from tests.launchers.launched import TINY_RUN, chips_of, completed, four_npus
+from tests.launchers.launched import TINY_RUN, NotStartedError, chips_of, completed, four_npus, ray_nodes
 from tests.running import record_in, started, training_has_begun, wait_until
 
 pytestmark = pytest.mark.timeout(600)
@@ -22,49 +21,51 @@ ARMS = ("method=lora,qlora", "sweep=arms")
 
 
 @pytest.fixture(autouse=True)
-def npus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def npus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandInNpuSmi:
     """Four, by stand-in, of which nobody has leased any."""
-    monkeypatch.setenv("PATH", four_npus(tmp_path / "npu-smi").environment()["PATH"])
+    npu_smi = four_npus(tmp_path / "npu-smi")
+    monkeypatch.setenv("PATH", npu_smi.environment()["PATH"])
     monkeypatch.setenv("HARNESS_LEASES", str(tmp_path / "leases"))
+    return npu_smi
 
 
 @pytest.fixture
 def ray_cluster(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Two nodes with two NPUs each."""
-    program = [sys.executable, str(Path(__file__).parent / "ray_nodes.py")]
-    # Tasks begin in the nodes' folder, which is not that of a sweep.
-    with subprocess.Popen(
-        program, cwd="/", env=environment(cache), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as nodes:
-        assert nodes.stdout is not None
-        address = nodes.stdout.readline().strip()
-        if not address:
-            pytest.skip("Ray does not start two nodes on this machine; its own words are above")
-        monkeypatch.setenv("RAY_ADDRESS", address)
-        yield
-        nodes.communicate("\n", timeout=60)
+    try:
+        with ray_nodes(environment(cache), "0,1", "2,3") as address:
+            monkeypatch.setenv("RAY_ADDRESS", address)
+            yield
+    except NotStartedError as why:
+        pytest.skip(str(why))
 
 
 @pytest.fixture(scope="module")
 def slurm_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[slurm.Slurm]:
-    if missing := slurm.missing():
-        pytest.skip(f"{', '.join(missing)} not installed: apt-get install slurmctld slurmd slurm-client munge")
-    folder = tmp_path_factory.mktemp("slurm")
-    with ExitStack() as running:
-        try:
-            cluster = running.enter_context(slurm.started(folder))
-        except AssertionError:
-            said = [line for out in sorted(folder.glob("*.out")) for line in out.read_text().splitlines()[-3:]]
-            pytest.skip(f"Slurm does not start on this machine: {'; '.join(said)}")
-        yield cluster
+    try:
+        with slurm.started(tmp_path_factory.mktemp("slurm")) as cluster:
+            yield cluster
+    except NotStartedError as why:
+        pytest.skip(str(why))
 
 
-def test_joblib_gives_each_of_two_runs_at_once_a_chip_of_its_own(tmp_path: Path, harness: Harness) -> None:
+def test_joblib_gives_each_of_two_runs_at_once_a_chip_of_its_own_and_asks_the_driver_once_an_interval(
+    tmp_path: Path, harness: Harness, npus: StandInNpuSmi
+) -> None:
     done = harness("run", "--multirun", "launcher=joblib", *ARMS, *TINY_RUN)
     assert done.returncode == 0, done.stdout + done.stderr
-    one, other = chips_of(completed(tmp_path, "arms"))
+    records = completed(tmp_path, "arms")
+    one, other = chips_of(records)
     assert one != other
     assert {one, other} < {"0", "1", "2", "3"}
+    leased = spans(records)
+    assert [span.chip.split()[-1] for span in leased] == sorted(f"npu{chip}-0" for chip in (one, other))
+    assert max(span.since for span in leased) < min(span.until for span in leased), "they ran at once"
+    assert at_once(leased) == []
+    (interval_seconds,) = {record.sampling.interval_seconds for record in records if record.sampling}
+    readings = asked(npus.calls()).readings
+    # One more than intervals, and as much as the stand-in may take to start.
+    assert len(readings) <= (readings[-1] - readings[0]) / interval_seconds + 2
 
 
 @pytest.mark.usefixtures("ray_cluster")

@@ -58,12 +58,12 @@ def test_a_record_keeps_losses_that_are_not_finite(loss: float) -> None:
 def test_a_record_of_the_version_before_has_nothing_where_it_told_nothing() -> None:
     old = a_record(energy=Energy(watt_hours=1, mean_watts=2)).model_dump(mode="json")
     del old["energy"]["covered_seconds"]
-    for name in ("identity_parts", "diverged", "divergence", "compute_dtype", "unread_lines"):
+    for name in ("identity_parts", "diverged", "divergence", "compute_dtype", "lease", "unread_lines"):
         del old[name]
     found = Record.model_validate_json(json.dumps(old))
     assert found.energy is not None
     assert found.energy.covered_seconds is None
-    assert (found.identity_parts, found.diverged, found.compute_dtype) == (None, None, None)
+    assert (found.identity_parts, found.diverged, found.compute_dtype, found.lease) == (None, None, None, None)
 
 
 @pytest.mark.parametrize(

@@ -22,18 +22,22 @@ class ChipAddress:
 
 
 class NpuSensor:
-    """Reads the chips at `addresses` out of what the driver says of the whole machine."""
+    """Reads the chips at `addresses` out of what the driver says of the whole machine: none while that is not new."""
 
     def __init__(self, addresses: Sequence[ChipAddress], driver: SharedDriver) -> None:
         self.name = driver.name
         self.addresses = tuple(addresses)
         self._driver = driver
+        # An answer may be an interval old, and show one of the run's processes that has ended since.
+        self._family: set[int] = set()
 
     def read(self, pids: frozenset[int]) -> list[Reading]:
         answer = self._driver.read()
+        self._family |= {process.pid for process in tree(pids)}
+        if answer is None:
+            return []
         # A 950 has no chips below the card in npu-smi's table; the library calls its only one 0.
         found = {(reading.npu_id, reading.chip_id or 0): reading for reading in answer.readings}
-        family = {process.pid for process in tree(pids)}
         readings = []
         for address in self.addresses:
             reading = found.get((address.npu_id, address.chip_id or 0))
@@ -48,11 +52,11 @@ class NpuSensor:
                     chip=address.chip,
                     device_used_mib=reading.memory_used_mib,
                     device_total_mib=reading.memory_total_mib,
-                    process_mib=_process_mib(reading, family),
+                    process_mib=_process_mib(reading, self._family),
                     utilization_percent=reading.utilization_percent,
                     power_watts=reading.power_watts,
                     temperature_celsius=reading.temperature_celsius,
-                    other_processes=_others(reading, family),
+                    other_processes=_others(reading, self._family),
                 )
             )
         return readings

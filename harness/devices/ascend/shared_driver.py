@@ -23,6 +23,7 @@ from harness.devices.npu_smi import NpuReading
 from harness.devices.reading import SensorError
 
 _LONGEST_PAUSE_SECONDS = 60.0
+_LONGEST_WAIT_SECONDS = 2.0
 _FORGOTTEN_SECONDS = 10 * _LONGEST_PAUSE_SECONDS
 _LOCK_POLL_SECONDS = 0.02
 
@@ -55,26 +56,32 @@ class SharedDriver:
         self._file = self._folder / f"{query.name}.json"
         self._seen = 0.0
 
-    def read(self) -> Answer:
+    def read(self) -> Answer | None:
         """Return an answer that this object has not given before, asked for within the last interval.
 
+        Waits for it up to half an interval, and 2 s. None: for longer than that there will be none.
         Raises SensorError: the question failed, or waits because the last ones failed or took longer than the interval.
         """
-        asked = time.monotonic()
+        began = time.monotonic()
         while True:
             with self.alone(TIMEOUT_SECONDS) as lock:
                 last = self._last()
-                is_recent = last is not None and last.error is None and asked - last.asked < self._interval
-                if last is not None and is_recent and last.asked > self._seen:
+                if last is None:
+                    return self._give(self._ask(lock, 0))
+                if last.error is None and began - last.asked < self._interval and last.asked > self._seen:
                     return self._give(last)
-                pause = 0.0 if last is None else last.not_before - time.monotonic()
-                if pause <= 0:
-                    return self._give(self._ask(lock, 0 if last is None else last.failures))
-                if last is not None and last.error is not None:
+                now = time.monotonic()
+                due = last.not_before if last.error else max(last.not_before, last.asked + self._interval)
+                if now >= due:
+                    return self._give(self._ask(lock, last.failures))
+                if last.error is not None:
                     raise SensorError(last.error)
-            if pause > self._interval:
+            if last.not_before - now > self._interval:
                 raise SensorError(f"{self.name} takes longer than the interval and is asked less often")
-            time.sleep(pause)
+            # A run reads when its workers start and at its end, too, and must not be held up by that.
+            if now - last.asked < max(self._interval / 2, self._interval - _LONGEST_WAIT_SECONDS):
+                return None
+            time.sleep(due - now)
 
     def _give(self, answer: Answer) -> Answer:
         if answer.error is not None:

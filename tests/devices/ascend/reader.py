@@ -48,8 +48,9 @@ def main() -> None:
     while answers < options.answers:
         began = time.monotonic()
         try:
-            told: dict[str, object] = {"asked": driver.read().asked}
-            answers += 1
+            answer = driver.read()
+            told: dict[str, object] = {} if answer is None else {"asked": answer.asked}
+            answers += len(told)
         except SensorError as error:
             told = {"error": str(error)}
         print(json.dumps({"began": began, **told}), flush=True)

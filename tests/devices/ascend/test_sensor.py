@@ -89,6 +89,25 @@ def test_processes_of_others_on_a_chip_are_counted_where_the_table_is_whole(
     assert reading.other_processes == others
 
 
+def test_a_process_of_the_run_that_has_ended_since_the_driver_was_asked_is_none_of_others(
+    clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "sees_all_processes", lambda: True)
+    with child(sys.executable, "-c", "input()") as worker:
+        table = hbm_table(CARDS, [Held(0, worker.pid, 812), Held(0, OTHERS, 9)])
+        sensor = NpuSensor([ChipAddress(0, 0, 0)], SharedDriver(StandInDriver(clock, table=table), 1.0, tmp_path))
+        (during,) = sensor.read(frozenset({worker.pid}))
+    clock.now += 1.0
+    (after,) = sensor.read(frozenset())
+    assert [(reading.process_mib, reading.other_processes) for reading in (during, after)] == [(812, 1)] * 2
+
+
+def test_no_reading_is_given_twice(clock: Clock, tmp_path: Path) -> None:
+    table = hbm_table(CARDS)
+    sensor = NpuSensor([ChipAddress(0, 0, 0)], SharedDriver(StandInDriver(clock, table=table), 1.0, tmp_path))
+    assert [len(sensor.read(OURS)) for _ in range(2)] == [1, 0]
+
+
 def test_in_a_container_with_pids_of_the_host_nobody_knows_who_is_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
