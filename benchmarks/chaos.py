@@ -1,11 +1,12 @@
 """Kills a sweep's processes at random moments, starts it again until it is complete, and looks at what is left.
 
-    python -m benchmarks.chaos [--kills 200] [--seed 0] [--launcher joblib]
+    python -m benchmarks.chaos [--kills 200] [--seed 0] [--at-once 2] [--launcher joblib]
 
 A sweep of two arms and a seed is run undisturbed first. Then, in one empty folder after another, the same command is
 started, and after a random time SIGKILL is sent to the harness itself or to one of the processes that it has started:
-a training, a scoring, a tracker, a launcher's worker. Every other folder is run below a process that adopts orphans (a
-subreaper), as in a container or under systemd. What is killed is started again, up to three times, and then left alone.
+a training, a scoring, the server that they are forked from, a tracker, a launcher's worker. Every other folder is run
+below a process that adopts orphans (a subreaper), as in a container or under systemd. What is killed is started again,
+up to three times, and then left alone.
 
 In the end every folder must hold what the undisturbed one holds: each run completed once and no more, its adapter the
 same to the byte; and of what was killed no process may be left after a few seconds.
@@ -25,7 +26,10 @@ import tempfile
 import time
 import uuid
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 import psutil
@@ -55,7 +59,7 @@ class Chaos:
     """Sweeps that are killed, in folders below `home`."""
 
     home: Path
-    lots: random.Random
+    seed: int
     extra: tuple[str, ...] = ()
     found: Found = field(default_factory=Found)
 
@@ -69,13 +73,14 @@ class Chaos:
             raise SystemExit(f"the undisturbed sweep failed; see {folder / 'log'}")
         return adapters(folder), time.monotonic() - began
 
-    def disturb(self, number: int, kills: int, seconds: float) -> Path:
-        """Kill a sweep so often, each time within `seconds` of its start; then let it end. Return its folder."""
+    def disturb(self, number: int, most_kills: int, seconds: float) -> Path:
+        """Kill a sweep a few times, each within `seconds` of its start; then let it end. Return its folder."""
         folder = self.home / f"{number:03}"
-        for _ in range(kills):
+        lots = random.Random(f"{self.seed}-{number}")
+        for _ in range(lots.randint(1, most_kills)):
             process, mark = self._start(folder, below_subreaper=bool(number % 2))
-            time.sleep(self.lots.uniform(0.0, seconds))
-            self._kill_one(process, mark)
+            time.sleep(lots.uniform(0.0, seconds))
+            self._kill_one(process, mark, lots)
             self._wait(process, folder)
             self._expect_nobody(mark, folder)
         process, mark = self._start(folder, below_subreaper=bool(number % 2))
@@ -114,13 +119,13 @@ class Chaos:
         with (folder / "log").open("ab") as log:
             return subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log), mark
 
-    def _kill_one(self, process: subprocess.Popen[bytes], mark: str) -> None:
+    def _kill_one(self, process: subprocess.Popen[bytes], mark: str, lots: random.Random) -> None:
         victims = [one for one in _marked(mark) if one.pid != process.pid or not _adopts(one)]
         if not victims:
             return
         # The harness itself as often as all others together: what it started must end by itself then.
         harness = [one for one in victims if _kind(one) == "harness"]
-        victim = self.lots.choice(harness if harness and self.lots.random() < 0.5 else victims)
+        victim = lots.choice(harness if harness and lots.random() < 0.5 else victims)
         self.found.kills[_kind(victim)] += 1
         victim.send_signal(signal.SIGKILL)
 
@@ -174,7 +179,11 @@ def _adopts(one: psutil.Process) -> bool:
 
 def _kind(one: psutil.Process) -> str:
     words = " ".join(_words(one))
-    return next((name for name in ("train", "evaluate", "track", "merge") if f"workers.{name}" in words), "harness")
+    workers = ("train", "evaluate", "track", "merge")
+    if "workers.fork_server" in words:
+        with suppress(psutil.Error):
+            return name if (name := one.name()) in workers else "fork server"
+    return next((name for name in workers if f"workers.{name}" in words), "harness")
 
 
 def _adopt_orphans_of(command: list[str]) -> int:
@@ -190,23 +199,30 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--at-once", type=int, default=1, help="sweeps")
     parser.add_argument("--launcher")
     asked = parser.parse_args()
     extra = () if asked.launcher is None else (f"launcher={asked.launcher}",)
     with tempfile.TemporaryDirectory(prefix="chaos-") as home:
-        chaos = Chaos(Path(home), random.Random(asked.seed), extra)
+        chaos = Chaos(Path(home), asked.seed, extra)
         expected, seconds = chaos.undisturbed()
         print(f"undisturbed: {seconds:.0f} s, {len(expected)} runs", flush=True)
-        number = 0
-        while chaos.found.kills.total() < asked.kills and number < asked.kills:
-            number += 1
-            before = len(chaos.found.faults)
-            folder = chaos.disturb(number, chaos.lots.randint(1, 3), seconds)
-            chaos.compare(folder, expected)
-            for fault in chaos.found.faults[before:]:
-                print(fault, (folder / "log").read_text()[-2000:], sep="\n", flush=True)
-        killed = ", ".join(f"{count} {kind}" for kind, count in chaos.found.kills.most_common())
-        print(f"{chaos.found.kills.total()} kills ({killed}) in {number} sweeps: {len(chaos.found.faults)} faults")
+        numbers = count(1)
+
+        def disturb() -> None:
+            while chaos.found.kills.total() < asked.kills:
+                before = len(chaos.found.faults)
+                folder = chaos.disturb(next(numbers), 3, seconds)
+                chaos.compare(folder, expected)
+                for fault in chaos.found.faults[before:]:
+                    print(fault, (folder / "log").read_text()[-2000:], sep="\n", flush=True)
+
+        with ThreadPoolExecutor(asked.at_once) as pool:
+            for working in [pool.submit(disturb) for _ in range(asked.at_once)]:
+                working.result()
+        kills, faults = chaos.found.kills, len(chaos.found.faults)
+        of_kinds = ", ".join(f"{number} {kind}" for kind, number in kills.most_common())
+        print(f"{kills.total()} kills ({of_kinds}) in {next(numbers) - 1} sweeps: {faults} faults")
     sys.exit(bool(chaos.found.faults))
 
 

@@ -142,7 +142,8 @@ def ask_by_evalscope(model: Path, job: EvaluationJob) -> Callable[[], Asked]:
     def ask() -> Asked:
         benchmark = get_benchmark(BENCHMARK, config)
         repaired = sdpa_attention.use_gqa_in_sdpa
-        with mock.patch.object(sdpa_attention, "use_gqa_in_sdpa", repaired.__wrapped__):
+        as_released = getattr(repaired, "__wrapped__", repaired)
+        with mock.patch.object(sdpa_attention, "use_gqa_in_sdpa", as_released):
             create_evaluator(benchmark, loaded, OutputsStructure(str(folder)), config).eval()
         return {answer.question: answer.answer for answer in joined(job, folder, benchmark.load_dataset())}
 

@@ -6,11 +6,12 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -106,7 +107,8 @@ class HostSensor:
     USS, which psutil has, counts those too, but only while no other program has the library open: beside another
     PyTorch program that comes and goes it swings by 170 MiB. Elsewhere USS, or resident memory where there is none.
     The kernel walks every page for smaps, 35 ms for 1 GiB, which the training feels twice a second; so a process that
-    has the run to itself, and shares pages with nobody, is asked for the kernel's own counters instead.
+    has the run to itself is asked for the kernel's own counters instead. What a worker shares with the process that it
+    was forked from, which is none of the run's, is the worker's whole.
     Used host memory is all that a new program could not have. Utilization is in percent of one core, over the
     time since the reading before; None on the first one. So is what others took: all that the machine's cores did,
     less what this process and all below it did, for the harness and its tracker are part of what a run costs.
@@ -139,6 +141,8 @@ class HostSensor:
                     continue
                 private_bytes += held_bytes
                 cpu_seconds[process] = cpu.user + cpu.system
+            if len(family) > 1:
+                private_bytes += sum(_lent_bytes(parent) for parent in _forked_from(pids, own - family))
             host = psutil.virtual_memory()
         except (psutil.Error, OSError) as error:
             raise SensorError(str(error)) from error
@@ -166,7 +170,7 @@ class HostSensor:
         known = self._mapped
         if known is None or known.process != process or abs(file_kib - known.file_kib) > _MAPPED_STEP_KIB:
             # What is mapped from files is libraries and data, which only smaps tells apart.
-            known = _Mapped(process, file_kib, max(0, _private_bytes(process) // 1024 - own_kib))
+            known = _Mapped(process, file_kib, max(0, _private_bytes(process, is_alone=True) // 1024 - own_kib))
             self._mapped = known
         return (own_kib + known.data_kib) * 1024
 
@@ -213,21 +217,73 @@ def _counters_kib(process: psutil.Process) -> dict[str, int] | None:
     return counters or None
 
 
-def _private_bytes(process: psutil.Process) -> int:
+def _forked_from(pids: Iterable[int], others: Iterable[psutil.Process]) -> set[psutil.Process]:
+    """Those of `others` whose children are among `pids`, but not this process, which shares nothing with a worker."""
+    parents = set()
+    for pid in pids:
+        with suppress(psutil.NoSuchProcess):
+            parents.add(psutil.Process(pid).ppid())
+    return {process for process in others if process.pid in parents and process.pid != os.getpid()}
+
+
+class _Mapping(NamedTuple):
+    """An entry of smaps, in kB."""
+
+    is_library: bool
+    resident: int
+    proportional: int
+    """Each page divided among those that share it."""
+    anonymous: int
+    unshared: int
+
+    @property
+    def whole(self) -> float:
+        """As `proportional`, but what is of no file is not divided."""
+        of_files = self.resident - self.anonymous
+        return self.anonymous + (self.proportional * of_files / self.resident if of_files > 0 else 0)
+
+
+def _private_bytes(process: psutil.Process, is_alone: bool = False) -> int:
+    """What a process has to itself. `is_alone`: nobody else of its run shares memory with it."""
     try:
-        mappings = Path(f"/proc/{process.pid}/smaps").read_bytes()
+        mappings = list(_mappings(process.pid))
     except FileNotFoundError:  # Not Linux, or it has ended, which psutil tells apart.
         memory = process.memory_full_info()
         return int(getattr(memory, "uss", memory.rss))
     except ProcessLookupError:
         return 0
-    kib = 0
-    counted = b"Pss:"
-    for line in mappings.split(b"\n"):
-        if line.startswith(counted):
-            kib += int(line.split()[1])
-        elif line[:1] in b"0123456789abcdef":  # 7f00-7f01 r-xp 00000000 fe:00 1234   /usr/lib/libc.so.6
+    # Of a library only what the process wrote to is its own.
+    kib = sum(each.anonymous if each.is_library else each.whole if is_alone else each.proportional for each in mappings)
+    return int(kib * 1024)
+
+
+def _lent_bytes(process: psutil.Process) -> int:
+    """What the forks of a process share with it, as much of it as falls to it."""
+    try:
+        mappings = list(_mappings(process.pid))
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    lent = (each for each in mappings if each.anonymous == each.resident and not each.is_library)
+    return 1024 * sum(each.proportional - each.unshared for each in lent)
+
+
+def _mappings(pid: int) -> Iterator[_Mapping]:
+    """Raises FileNotFoundError and ProcessLookupError where there is no such process, or no smaps."""
+    is_library, kib = False, dict[bytes, int]()
+    for line in Path(f"/proc/{pid}/smaps").read_bytes().split(b"\n"):
+        if line[:1] in b"0123456789abcdef":  # 7f00-7f01 r-xp 00000000 fe:00 1234   /usr/lib/libc.so.6
+            if kib:
+                yield _mapping(is_library, kib)
+            kib = {}
             path = line.split(maxsplit=5)[5:]
-            # Of a library only what the process wrote to is its own.
-            counted = b"Anonymous:" if path and _LIBRARY.fullmatch(path[0].rpartition(b"/")[2]) else b"Pss:"
-    return kib * 1024
+            is_library = bool(path and _LIBRARY.fullmatch(path[0].rpartition(b"/")[2]))
+        elif line.endswith(b" kB"):
+            name, _, size = line.partition(b":")
+            kib[name] = int(size[:-3])
+    if kib:
+        yield _mapping(is_library, kib)
+
+
+def _mapping(is_library: bool, kib: dict[bytes, int]) -> _Mapping:
+    unshared = kib.get(b"Private_Clean", 0) + kib.get(b"Private_Dirty", 0)
+    return _Mapping(is_library, kib.get(b"Rss", 0), kib.get(b"Pss", 0), kib.get(b"Anonymous", 0), unshared)

@@ -25,6 +25,7 @@ from harness.execution.prepare import prepare
 from harness.execution.sweep import MakeObserver, Stopped, Sweep
 from harness.plan.planner import Planner
 from harness.plan.spec import read_spec
+from harness.processes import fork_server
 
 
 def main(arguments: Sequence[str], make_observer: MakeObserver) -> int:
@@ -58,8 +59,11 @@ def main(arguments: Sequence[str], make_observer: MakeObserver) -> int:
     except launchers.LostRunsError as error:
         sweep.observer.warn(str(error))
     finally:
+        fork_server.close()
         sweep.dismiss_nodes()
         sweep.observer.close()
+    # One that was stopped finds them at its next start.
+    sweep.drop_tokenized_rows()
     return _exit_status(sweep, parsed.multirun)
 
 
@@ -84,6 +88,7 @@ def run_spec(file: Path, make_observer: MakeObserver) -> int:
     try:
         sweep.run(spec)
     finally:
+        fork_server.close()
         sweep.dismiss_nodes()
         sweep.observer.close()
     return _exit_status(sweep, multirun=False)

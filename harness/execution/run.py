@@ -29,6 +29,7 @@ from harness.plan import device as devices
 from harness.plan import files, identity, machine
 from harness.plan.planner import Planner
 from harness.plan.spec import RunSpec
+from harness.processes import fork_server
 from harness.processes.child import Ended, StopChild, log_tail
 from harness.processes.environment import added_settings, worker_environment
 from harness.processes.jobs import TrackingJob
@@ -154,6 +155,10 @@ def _train_anew(spec: RunSpec, label: RunLabel, attempt: int, shared: Shared, ch
     spec.folder.path.mkdir(exist_ok=True)
     try:
         device = chips.device()
+        if device.kind == "cpu" and spec.config.launch.name == "single":
+            # Done with before anything is measured.
+            environment = worker_environment(spec.config, device, offline=Path(spec.model_path).is_dir())
+            fork_server.prepare(environment, shared.observer.note)
         # What was waited for is not the run's time.
         progress.started = time.time()
         # Before anything can fail, so that the display knows whose failure it is.

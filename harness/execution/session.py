@@ -29,7 +29,8 @@ class Session:
         """Run a worker to its end; its output goes to `log`, its events to `handle`, else to the observer.
 
         `offline`: it needs no hub, which a machine without network would wait for."""
-        child = Child(command, log, worker_environment(self._config, self.device, offline), self.device.held)
+        environment = worker_environment(self._config, self.device, offline)
+        child = Child(command, log, environment, self.device.held, may_fork=self.device.kind == "cpu")
         try:
             self._sampler.watch(child.pid)
             return child.follow(self._reader, handle or self.observer.event)

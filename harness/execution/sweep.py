@@ -16,12 +16,14 @@ from omegaconf import DictConfig
 from harness.base.errors import UserError
 from harness.base.paths import from_cwd
 from harness.compose.points import of_run
+from harness.data import tokenized
 from harness.execution import launchers, leases
 from harness.execution.observer import Observer
 from harness.execution.prepare import by_sweep, prepare
 from harness.execution.run import Shared, as_recorded, run
 from harness.plan.planner import Planner
 from harness.plan.spec import RunSpec
+from harness.processes import fork_server
 from harness.runs import looks, status, store
 from harness.runs.folder import RunFolder
 from harness.runs.record import Outcome, Record
@@ -130,6 +132,10 @@ class Sweep:
                 # A SystemExit would end the launcher's process, and with it the runs after this one.
                 raise UserError(error.mistakes) from None
             raise Stopped(error) from error
+        finally:
+            if self._settle is not None:
+                # The launcher's process may live on, with nothing to do.
+                fork_server.close()
         return None if record is None else record.status.value
 
     def run(self, spec: RunSpec) -> Record | None:
@@ -149,6 +155,16 @@ class Sweep:
     def dismiss_nodes(self) -> None:
         """Let other machines go that still wait for this one."""
         self._shared.nodes.dismiss()
+
+    def drop_tokenized_rows(self) -> None:
+        """Take away what the runs of these sweeps shared of their rows, but for what other commands still train on."""
+        for folder in {spec.sweep_folder for spec in self.specs}:
+            try:
+                tokenized.remove_unheld(folder.tokenized)
+            except OSError as error:
+                self.observer.warn(
+                    f"{from_cwd(folder.tokenized)}: {error.strerror}; nothing needs it any more: remove it"
+                )
 
     def report(self) -> bool:
         """Report on the runs of this sweep, not on others that share its folder; whether all of them completed."""

@@ -70,6 +70,8 @@ def write(spec: RunSpec, rows: prepare.Rows, environment: dict[str, str]) -> lis
         rows=_read(spec, rows.train_parts),
         validation_rows=_read(spec, rows.validation_parts),
         check=folder.check,
+        tokenized=spec.sweep_folder.tokenized if spec.of_sweep else None,
+        cache=folder.cache,
     )
     command = torchrun.command(spec.config.launch, spec.device.chips, spec.announced, job, folder)
     write_atomically(folder.command, _script(spec, environment, command))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -14,7 +13,8 @@ from pathlib import Path
 import psutil
 
 from harness.base.redaction import redact
-from harness.processes.start import end, has_ended, start
+from harness.processes import fork_server
+from harness.processes.start import Process, start
 from harness.processes.symptoms import diagnose
 from harness.runs.events import Event, EventReader, Failure, FailureCause
 from harness.runs.record import Diagnosis, Outcome
@@ -81,11 +81,12 @@ class Child:
         environment: Mapping[str, str],
         inherited: Sequence[int] = (),
         oom_kills: Callable[[], int] = oom_kills,
+        may_fork: bool = False,
     ) -> None:
         """Start `command` with the whole `environment`; its output is appended to `log`.
 
         `inherited`: file descriptors that it is to hold. `oom_kills` counts what the kernel has killed for want of
-        memory. Raises OSError."""
+        memory. `may_fork`: it may be a fork of a process that has its libraries. Raises OSError."""
         self._log = log
         log.parent.mkdir(parents=True, exist_ok=True)
         self._count_oom_kills = oom_kills
@@ -93,7 +94,10 @@ class Child:
         self._started = time.monotonic()
         with log.open("ab") as output:
             self._log_start = output.tell()
-            self._process: subprocess.Popen[bytes] = start(
+            forked = None
+            if may_fork and fork_server.can_fork(command):
+                forked = fork_server.fork(command, output, environment, inherited)
+            self._process: Process = forked or start(
                 command, stdout=output, stderr=output, env=environment, pass_fds=tuple(inherited)
             )
         self.pid = self._process.pid
@@ -105,7 +109,7 @@ class Child:
         failure: Failure | None = None
         try:
             while True:
-                ended = has_ended(self._process)
+                ended = self._process.has_ended()
                 for event in events.new():
                     # The first: of several processes the others fail because that one did.
                     failure = event if isinstance(event, Failure) and failure is None else failure
@@ -119,7 +123,7 @@ class Child:
         except BaseException:
             self.stop()
             raise
-        end(self._process)
+        self._process.end()
         return self._judge(failure)
 
     def stop(self) -> None:
@@ -132,10 +136,11 @@ class Child:
             time.sleep(POLL_SECONDS / 4)
         for process in family:
             _signal(process, signal.SIGKILL)
-        end(self._process)
+        self._process.end()
 
     def _judge(self, failure: Failure | None) -> Ended:
         status = self._process.returncode
+        assert status is not None, "it has ended"
         if status == 0:
             return self._ended(Outcome.COMPLETED, None)
         if (failure is None or failure.cause is FailureCause.ERROR) and self._was_killed_for_memory(status):

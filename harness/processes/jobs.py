@@ -57,6 +57,19 @@ class TrainJob(Job):
     validation_rows: int | None = None
     check: Path | None = None
     """Where the worker writes what the trained model made of a few rows (harness/workers/adapter_check.py)."""
+    tokenized: Path | None = None
+    """Where the runs of its sweep keep rows that one of them tokenized; None: they are tokenized for this run alone."""
+    cache: Path | None = None
+    """Where datasets keeps what it reads, until the training ends; None: in the user's own cache, for ever."""
+
+
+class ForkRequest(BaseModel):
+    """What a fork server is asked for: a worker that does `python -m MODULE ARGUMENTS`."""
+
+    module: str
+    arguments: list[str]
+    folder: str
+    """Where it works."""
 
 
 class TorchrunJob(Job):

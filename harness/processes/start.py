@@ -13,17 +13,52 @@ from concurrent.futures import Future
 from contextlib import suppress
 from functools import cache
 from queue import SimpleQueue
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from harness.processes.jobs import Job
 
 PARENT = "HARNESS_PARENT"
 """The environment variable that tells a worker the pid of the process that it must not outlive."""
 _POLL_SECONDS = 0.05
-_KILL_SECONDS = 10.0
+KILL_SECONDS = 10.0
+"""How long a process that was killed is waited for."""
 
 
-def start(command: Sequence[str], **popen_arguments: Any) -> subprocess.Popen[bytes]:
+class Process(Protocol):
+    """A process that this one started, or had started, and that nobody reaps before `end`."""
+
+    pid: int
+    returncode: int | None
+    """As of Popen; None until the process is known to have ended."""
+
+    def has_ended(self) -> bool:
+        """Whether it has. It is not reaped, so that its pid and its group's number stay its own until `end`."""
+
+    def end(self) -> None:
+        """Kill what is left of it and of its process group, in which grandchildren outlive it; then reap it."""
+
+
+class Started(subprocess.Popen[bytes]):
+    """A Process that is a child of this one."""
+
+    def has_ended(self) -> bool:
+        if self.returncode is not None:
+            return True
+        try:
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
+        except ChildProcessError:  # Reaped already: this process may have been started with SIGCHLD ignored.
+            return True
+
+    def end(self) -> None:
+        if self.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+            # One that waits for a driver cannot even be killed.
+            with suppress(subprocess.TimeoutExpired):
+                self.wait(KILL_SECONDS)
+
+
+def start(command: Sequence[str], **popen_arguments: Any) -> Started:
     """Start `command` in a session of its own, where a Ctrl-C on the terminal reaches the parent alone, which decides.
 
     `popen_arguments` are subprocess.Popen's; stdin is /dev/null unless they name another. A worker dies with this
@@ -31,9 +66,9 @@ def start(command: Sequence[str], **popen_arguments: Any) -> subprocess.Popen[by
     given = popen_arguments.get("env")
     environment = {**(os.environ if given is None else given), PARENT: str(os.getpid())}
     arguments = {"stdin": subprocess.DEVNULL, "start_new_session": True, **popen_arguments, "env": environment}
-    started: Future[subprocess.Popen[bytes]] = Future()
+    started: Future[Started] = Future()
     try:
-        _orders(os.getpid()).put((started, lambda: subprocess.Popen(command, **arguments)))
+        _orders(os.getpid()).put((started, lambda: Started(command, **arguments)))
         return started.result()
     except KeyboardInterrupt:
         # The process may just be starting, and nobody else will know of it.
@@ -58,10 +93,10 @@ def run_to_end(
             with suppress(BrokenPipeError), process.stdin as stdin:
                 stdin.write(job.model_dump_json().encode())
             deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
-            while not (ended := has_ended(process)) and (deadline is None or time.monotonic() < deadline):
+            while not (ended := process.has_ended()) and (deadline is None or time.monotonic() < deadline):
                 time.sleep(_POLL_SECONDS)
         finally:
-            end(process)
+            process.end()
         written = []
         for file in (output, errors):
             file.seek(0)
@@ -71,32 +106,12 @@ def run_to_end(
     return subprocess.CompletedProcess(command, process.returncode, *written)
 
 
-def has_ended(process: subprocess.Popen[bytes]) -> bool:
-    """Whether a child has ended. It is not reaped, so that its pid and its group's number stay its own until `end`."""
-    if process.returncode is not None:
-        return True
-    try:
-        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
-    except ChildProcessError:  # Reaped already: this process may have been started with SIGCHLD ignored.
-        return True
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    """Kill what is left of a child and of its process group, in which grandchildren outlive it; then reap the child."""
-    if process.returncode is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        # One that waits for a driver cannot even be killed.
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_KILL_SECONDS)
-
-
-def _end_unowned(started: Future[subprocess.Popen[bytes]]) -> None:
+def _end_unowned(started: Future[Started]) -> None:
     if started.exception() is None:
-        end(started.result())
+        started.result().end()
 
 
-_Order: TypeAlias = tuple[Future[subprocess.Popen[bytes]], Callable[[], subprocess.Popen[bytes]]]
+_Order: TypeAlias = tuple[Future[Started], Callable[[], Started]]
 
 
 @cache

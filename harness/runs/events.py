@@ -151,6 +151,9 @@ class RowsTokenized(_Event):
     """Rows that LLaMA-Factory split off to validate on (`val_size`)."""
     validation: int | None = None
     """Rows that are validated on; None: none are, or an older version did not tell."""
+    tokenize_seconds: float | None = None
+    """Of its loading, what the process took to tokenize rows for all of the sweep; None: another had, or they are not
+    shared."""
 
 
 class TrainingStarted(_Event):

@@ -11,11 +11,13 @@ outputs/<sweep>/                          SweepFolder
     jobs/                                 what each worker was told
     events.jsonl  readings.jsonl          what the workers reported, what the sampler saw
     logs/                                 the workers' output, whole
+    cache/                                what datasets read of the rows, until the training ends
     adapter/  merged/                     what was trained; the adapter merged into its base
     check.json                            what the trained model made of a few rows, for whoever loads the adapter
     evaluation/  evaluation-merged/       TargetFolder: answers, score, replies
     record.json                           written last
   base-<identity>/                        TargetFolder of the base before training
+  tokenized/                              the rows as LLaMA-Factory tokenized them, until the sweep is over
   nodes/                                  what other machines left of runs that they only helped with
   earlier/                                attempts that a later one took the place of
   swanlog/                                SwanLab's own files
@@ -84,6 +86,7 @@ class RunFolder(WorkFolder):
     holder = _Inside("holder.json")
     dataset = _Inside("dataset")
     jobs = _Inside("jobs")
+    cache = _Inside("cache")
     adapter = _Inside("adapter")
     """What was trained; after a full fine-tuning the whole model."""
     check = _Inside("check.json")
@@ -136,6 +139,7 @@ class SweepFolder:
     looks = _Inside("looks.jsonl")
     plan = _Inside("plan.json")
     lines = _Inside("lines")
+    tokenized = _Inside("tokenized")
 
     def run(self, name: str) -> RunFolder:
         """Return the folder of the run `name`."""

@@ -18,7 +18,7 @@ from harness.base.paths import from_cwd
 from harness.base.redaction import redact
 from harness.processes.child import log_tail
 from harness.processes.jobs import TrackingJob
-from harness.processes.start import end, start
+from harness.processes.start import Started, start
 from harness.runs.events import read_losses
 from harness.runs.record import Tracking
 from harness.tracking.said import Said, Weight
@@ -51,7 +51,7 @@ class Tracker:
         """When SwanLab last could not send."""
         self._losses = 0
         self._folder: Path | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Started | None = None
         self._listener: threading.Thread | None = None
         if job.mode != "disabled":
             self._start(job_file)
@@ -88,7 +88,7 @@ class Tracker:
                         f"SwanLab took over {seconds:.0f} s to finish and was ended; the run's own files are whole"
                     )
             finally:
-                end(self._process)
+                self._process.end()
             self._listener.join(_LAST_WORDS_SECONDS)
         return self._tracking.model_copy(update={"missing_losses": self._missing_losses()})
 

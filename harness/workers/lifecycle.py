@@ -9,7 +9,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,7 +19,7 @@ from harness.processes.start import PARENT
 from harness.runs.events import Failure, FailureCause, report
 
 AnyJob = TypeVar("AnyJob", bound=Job)
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
 
 # What torch (CUDA, NPU, CPU), bitsandbytes and Python say when memory runs out.
 _OUT_OF_MEMORY = (
@@ -57,6 +57,12 @@ def die_with_parent() -> None:
 def be_parent() -> None:
     """Have the workers that this process starts by other means than the harness's die with it."""
     os.environ[PARENT] = str(os.getpid())
+
+
+def be_named(name: str) -> None:
+    """Be shown by that name in top and ps (15 bytes of it), where a fork has that of its server."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_NAME, name.encode())
 
 
 class UnsupportedError(Exception):

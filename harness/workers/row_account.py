@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pyarrow import Table, compute
 
 from harness.runs.events import RowsTokenized
+from harness.workers.shared_rows import SharedRows
 
 _AT_ONCE = 1000
 """Rows that are counted at once, for memory's sake."""
@@ -34,12 +35,20 @@ class RowsLostError(ValueError):
 class RowAccount:
     """Follows the rows of a training through LLaMA-Factory, and stops it where some of them get lost."""
 
-    def __init__(self, cutoff_tokens: int, drawn: int | None, drawn_to_validate: int | None) -> None:
-        """`drawn` and `drawn_to_validate`: how many rows its files hold for each; None: they are drawn as it reads."""
+    def __init__(
+        self,
+        cutoff_tokens: int,
+        drawn: int | None,
+        drawn_to_validate: int | None,
+        shared: SharedRows | None = None,
+    ) -> None:
+        """`drawn` and `drawn_to_validate`: how many rows its files hold for each; None: they are drawn as it reads.
+        `shared`: where they are tokenized for others too."""
         self.sequences: int | None = None
         """What the trainer takes as its rows: rows, or several of them packed together. None: not known."""
         self.validation_sets = 0
         """Sets that are validated on one by one."""
+        self._shared = shared
         self._cutoff_tokens = cutoff_tokens
         self._drawn = {"train on": drawn, "validate on": drawn_to_validate}
         self._held_out = 0
@@ -67,7 +76,8 @@ class RowAccount:
             if not isinstance(dataset, Dataset):
                 return preprocess(dataset, *arguments, is_eval=is_eval, **named)
             _require_whole(dataset)
-            made = preprocess(dataset, *arguments, is_eval=is_eval, **named)
+            given = dataset if self._shared is None else self._shared.of(dataset)
+            made = preprocess(given, *arguments, is_eval=is_eval, **named)
             lengths = _row_lengths(made)
             if len(lengths) != len(dataset):
                 raise RowsLostError(
@@ -85,7 +95,12 @@ class RowAccount:
         """Return what became of the rows once they are tokenized; None: they are read while it trains."""
         if self._tokenized is None:
             return None
-        return self._tokenized.model_copy(update={"held_out": self._held_out, "validation": self._validation})
+        update = {
+            "held_out": self._held_out,
+            "validation": self._validation,
+            "tokenize_seconds": self._shared and self._shared.seconds,
+        }
+        return self._tokenized.model_copy(update=update)
 
     def lost(self, rows: int, epochs: float, batch: int, processes: int, drops_last: bool) -> RowsLostError | None:
         """Return what is wrong where a process was not given its share of the rows in so many epochs.

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from harness.base.files import remove
 from harness.processes.jobs import TrainJob
 from harness.runs.events import LibrariesImported, Phase, PhaseStarted, report
 from harness.trainer.trained import Trained
@@ -41,16 +45,19 @@ def main(job: TrainJob) -> None:
             from harness.workers.peaks import resident_mib
             from harness.workers.reporter import Reporter
             from harness.workers.row_account import RowAccount
+            from harness.workers.shared_rows import SharedRows
 
         if first:
             report(job.events, LibrariesImported(resident_mib=resident_mib()))
         # Else transformers reports, for a loss that is NaN or infinite, the mean of those before. Not in train.yaml,
         # since it decides nothing of what is trained.
         arguments["logging_nan_inf_filter"] = False
-        account = RowAccount(arguments["cutoff_len"], job.rows, job.validation_rows)
+        shared = SharedRows(job.tokenized) if job.tokenized is not None else None
+        account = RowAccount(arguments["cutoff_len"], job.rows, job.validation_rows, shared)
         account.watch()
         reporter = Reporter(job.events, account) if first else None
-        run_exp(arguments, callbacks=[reporter] if reporter else [])
+        with _cached_in(job.cache):
+            run_exp(arguments, callbacks=[reporter] if reporter else [])
         if reporter is not None:
             reporter.end_phase(time.time())
             if reporter.lost is not None:
@@ -59,6 +66,22 @@ def main(job: TrainJob) -> None:
                 trained = Trained(arguments, Path(arguments["output_dir"]))
                 folders = Folders(trained.adapter, Path(trained.base))
                 adapter_check.write(job.check, folders, reporter.checked_rows)
+
+
+@contextmanager
+def _cached_in(folder: Path | None) -> Iterator[None]:
+    """Have datasets keep what it reads in `folder`, which the first process of a machine takes away in the end: under
+    the names of a run's own files no other run would find it."""
+    if folder is None:
+        yield
+        return
+    importlib.import_module("datasets").config.HF_DATASETS_CACHE = folder
+    try:
+        yield
+    finally:
+        if os.environ.get("LOCAL_RANK", "0") == "0":
+            with suppress(OSError):  # A network file system keeps what is open.
+                remove(folder)
 
 
 if __name__ == "__main__":

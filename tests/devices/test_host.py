@@ -74,6 +74,47 @@ def test_pages_shared_with_a_forked_worker_count_once() -> None:
     assert shared == pytest.approx(alone, rel=0.1)
 
 
+FORKED = """
+import mmap, os, sys
+held = bytearray(b"x") * (100 * 2**20)
+if sys.argv[1] == "forked" and os.fork():
+    os.wait()
+    sys.exit()
+more = bytearray(b"x") * (20 * 2**20)
+file = open(sys.argv[3], "rb")
+weights = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+sum(weights[::4096])
+made, making = os.pipe()
+if sys.argv[2] == "with a child" and not os.fork():
+    most = bytearray(b"x") * (20 * 2**20)
+    os.write(making, b"x")
+    sys.stdin.readline()
+    os._exit(0)
+if sys.argv[2] == "with a child":
+    os.read(made, 1)
+print(os.getpid(), flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize(("family", "least_mib"), [("alone", 160), ("with a child", 180)])
+def test_what_a_worker_shares_with_the_process_that_it_was_forked_from_is_its_whole(
+    family: str, least_mib: float, tmp_path: Path
+) -> None:
+    """As much as if it had made all of it itself."""
+    (tmp_path / "weights.safetensors").write_bytes(b"x" * (40 * MIB))
+    seen = []
+    for way in ("by itself", "forked"):
+        with child(sys.executable, "-c", FORKED, way, family, str(tmp_path / "weights.safetensors")) as process:
+            (reading,) = HostSensor().read(frozenset({int(process.said())}))
+            assert reading.process_mib is not None
+            seen.append(reading.process_mib)
+            process.go_on()
+    by_itself, forked = seen
+    assert by_itself > least_mib
+    assert forked == pytest.approx(by_itself, rel=0.03)
+
+
 def test_weights_that_are_mapped_from_a_file_count_as_they_are_read_and_no_longer_when_they_are_let_go(
     tmp_path: Path,
 ) -> None:

@@ -19,7 +19,7 @@ import pytest
 
 from harness.processes import start as starting
 from harness.processes.jobs import FetchJob, Job
-from harness.processes.start import PARENT, end, has_ended, run_to_end, start
+from harness.processes.start import PARENT, run_to_end, start
 from tests.processes.waiting import is_dead, wait_until_dead, wait_until_gone
 
 SLEEPER = "from harness.workers import lifecycle; lifecycle.die_with_parent(); import time; time.sleep(600)"
@@ -196,7 +196,7 @@ def test_the_group_of_a_child_is_killed_while_its_number_is_still_the_childs(mon
     assert process.stdout is not None
     with process.stdout as output:
         straggler = psutil.Process(int(output.readline()))
-    while not has_ended(process):
+    while not process.has_ended():
         time.sleep(0.01)
     killed: list[str] = []
     killpg = os.killpg
@@ -206,11 +206,11 @@ def test_the_group_of_a_child_is_killed_while_its_number_is_still_the_childs(mon
         killpg(group, number)
 
     monkeypatch.setattr(starting.os, "killpg", kill)
-    end(process)
+    process.end()
     assert killed == [psutil.STATUS_ZOMBIE]
     wait_until_dead(straggler)
     assert process.returncode == 0
-    end(process)
+    process.end()
     assert len(killed) == 1
 
 

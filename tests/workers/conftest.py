@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ torch.set_num_threads(1)  # idle OpenMP threads spin, and a model this small wai
 
 from harness.workers import benchmarks  # noqa: E402, F401  # registers the project's own
 from harness.workers.language_model import LanguageModel, load  # noqa: E402
+from tests.workers.reading import Read, reader  # noqa: E402
 from tests.workers.trainings import Training  # noqa: E402
 
 MAX_NEW_TOKENS = 24
@@ -56,6 +57,13 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def read(checkpoint: Path) -> Iterator[Read]:
+    """Reads the rows of a dataset_dir as LLaMA-Factory's workflow does, followed by an account."""
+    with reader(checkpoint) as read_rows:
+        yield read_rows
 
 
 @pytest.fixture(scope="session")

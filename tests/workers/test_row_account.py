@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from accelerate import Accelerator
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from llamafactory.data import SFTDataCollatorWith4DAttentionMask, get_dataset, get_template_and_fix_tokenizer
-from llamafactory.hparams import get_train_args
-from llamafactory.model import load_tokenizer
 from torch.utils.data import DataLoader
 from transformers import AutoTokenizer
 
@@ -23,56 +18,9 @@ from harness.config.schema import DatasetConfig
 from harness.data import prepare
 from harness.data.check import without_lone_surrogates
 from harness.data.sources import SourceReader
-from harness.workers.adapter_check import IGNORED
 from harness.workers.row_account import RowAccount, RowsLostError
 from harness.workers.rows_trained import RowWatch
-
-CUTOFF = 4096
-Read = Callable[..., tuple[RowAccount, dict[str, Any]]]
-
-
-@pytest.fixture(scope="module")
-def read(checkpoint: Path) -> Iterator[Read]:
-    """Reads the rows of a dataset_dir as LLaMA-Factory's workflow does, followed by an account."""
-    loader: Any = importlib.import_module("llamafactory.data.loader")
-    own = loader.split_dataset, loader._get_preprocessed_dataset
-
-    def read_rows(folder: Path, drawn: int | None = None, **given: Any) -> tuple[RowAccount, dict[str, Any]]:
-        loader.split_dataset, loader._get_preprocessed_dataset = own
-        arguments = {
-            "model_name_or_path": str(checkpoint),
-            "template": "qwen3_nothink",
-            "stage": "sft",
-            "do_train": True,
-            "finetuning_type": "lora",
-            "dataset": "train",
-            "dataset_dir": str(folder),
-            "output_dir": str(folder / "trained"),
-            "cutoff_len": CUTOFF,
-            "use_cpu": True,
-            "report_to": "none",
-            "overwrite_cache": True,
-            **given,
-        }
-        account = RowAccount(arguments["cutoff_len"], drawn, None)
-        account.watch()
-        model_args, data_args, training_args, _, _ = get_train_args(arguments)
-        tokenizer = load_tokenizer(model_args)["tokenizer"]
-        template = get_template_and_fix_tokenizer(tokenizer, data_args)
-        rows = get_dataset(template, model_args, data_args, training_args, stage="sft", tokenizer=tokenizer)
-        collate = SFTDataCollatorWith4DAttentionMask(
-            template=template,
-            tokenizer=tokenizer,
-            pad_to_multiple_of=8,
-            label_pad_token_id=IGNORED,
-            neat_packing=data_args.neat_packing,
-            attn_implementation="eager",
-            compute_dtype=torch.float32,
-        )
-        return account, {**rows, "collate": collate}
-
-    yield read_rows
-    loader.split_dataset, loader._get_preprocessed_dataset = own
+from tests.workers.reading import CUTOFF, PACKING, ROWS, Read, written
 
 
 def trained_on(rows: dict[str, Any], tokenizer: Any, batch_size: int = 3) -> tuple[list[str], int, int]:
@@ -136,7 +84,6 @@ FORMATTINGS = {
     "sharegpt": (SHAREGPT, {"formatting": "sharegpt", "columns": {"messages": "turns"}}),
     "openai": (IN_OPENAI_WORDS, {"formatting": "sharegpt", "columns": {"messages": "turns"}, "tags": OPENAI}),
 }
-PACKING = {"one by one": {}, "packed": {"packing": True}, "packed apart": {"packing": True, "neat_packing": True}}
 
 
 @pytest.mark.parametrize("packing", PACKING.values(), ids=PACKING)
@@ -173,15 +120,6 @@ def test_every_row_is_trained_on_once_as_it_was_given(
             assert texts == kept
 
     law()
-
-
-def written(folder: Path, rows: list[dict[str, Any]], **described: Any) -> Path:
-    (folder / "train.json").write_text(json.dumps(rows))
-    (folder / "dataset_info.json").write_text(json.dumps({"train": {"file_name": "train.json", **described}}))
-    return folder
-
-
-ROWS = [{"instruction": f"ask {n}", "input": "", "output": "say " + "x" * n} for n in range(10)]
 
 
 def test_rows_that_llamafactory_would_leave_out_stop_the_training_and_are_named(read: Read, tmp_path: Path) -> None:
