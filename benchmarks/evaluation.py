@@ -90,6 +90,7 @@ def load(base: Path, template: str, max_new_tokens: int, home: Path) -> Models:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from harness.workers import language_model
+    from harness.workers.decoding import patch_adapter
 
     torch.manual_seed(0)
     config = LoraConfig(r=8, target_modules="all-linear", task_type="CAUSAL_LM")
@@ -108,6 +109,7 @@ def load(base: Path, template: str, max_new_tokens: int, home: Path) -> Models:
     apart = loaded(base)
     # LLaMA-Factory would merge it: it keeps adapters apart on quantized bases alone.
     apart.model = PeftModel.from_pretrained(apart.model, home / "adapter", autocast_adapter_dtype=False).eval()
+    patch_adapter(apart.model)
     return Models(home / "merged", loaded(home / "merged"), apart)
 
 

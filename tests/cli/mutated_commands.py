@@ -28,6 +28,7 @@ from harness.base.paths import PACKAGE, configuration_folder
 from harness.base.text import LONGEST
 from harness.cli import app
 from harness.compose.keys import keys
+from harness.processes import start
 from tests.builders import RunBuilder
 
 SECONDS = 120
@@ -165,6 +166,8 @@ _OTHER_VERBS = [
     ["serve", "outputs/made", "--host", "localhost", "--port", "8000"],
     ["webchat", "outputs/made", "--merged", "merged"],
     ["watch", "outputs/made", "--port", "5092"],
+    ["status", "outputs/made"],
+    ["verify", "outputs/made"],
     ["run", "--spec", "spec.json"],
     ["run", "--cfg", "job"],
     ["run", "--info", "defaults"],
@@ -414,6 +417,7 @@ def violations(attempt: Attempt, folder: Path) -> list[str]:
     with (
         chdir(folder),
         mock.patch.object(subprocess, "Popen", side_effect=refusal),
+        mock.patch.object(start, "Started", side_effect=refusal),
         mock.patch.object(os, "execve", side_effect=refusal),
         mock.patch.object(os, "dup2"),
         mock.patch.object(sys, "argv", ["harness"]),

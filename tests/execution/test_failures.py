@@ -55,7 +55,7 @@ def test_a_killed_child_is_a_failed_run_and_the_sweep_goes_on(tmp_path: Path, ca
 
 
 def kill_training(process: subprocess.Popen[str]) -> None:
-    (child,) = [one for one in family(process) if "harness.workers.train" in " ".join(one.cmdline())]
+    (child,) = [one for one in family(process) if one.name() == "train"]
     child.send_signal(signal.SIGKILL)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.report.document import Number, Table
+from harness.report.render import render
 from harness.runs.events import RowsTokenized, RowsTrained
 from harness.runs.record import MachineBefore, RowsDrawn
 from tests.builders import RunBuilder, questions
@@ -54,6 +55,20 @@ def test_a_part_that_was_not_measured_is_a_dash_and_its_memory_is_named_unexplai
     (lora, _) = table(folder, "memory-parts").rows
     assert lora[5:7] == [None, None], "gradients and optimizer"
     assert isinstance(lora[-1], Number)
+
+
+@pytest.mark.parametrize("anew", [("lora",), ("lora", "qlora")])
+def test_a_run_that_was_scored_anew_has_no_time_of_its_own_and_is_compared_all_the_same(
+    anew: tuple[str, ...], folder: Path, tmp_path: Path
+) -> None:
+    """Its first scoring was killed, so that it has no end."""
+    for seed in range(2):
+        for arm in ("lora", "qlora"):
+            write(run(folder, arm, seed), **{"wall_seconds": None} if arm in anew else {})
+    report = render([folder], tmp_path / "report").path.read_text()
+    assert "one side alone recorded it" not in report
+    (lora, qlora) = table(folder, "time-parts").rows
+    assert (lora[1] is None, qlora[1] is None) == (True, "qlora" in anew)
 
 
 def test_memory_by_phase_names_quantity_and_sensor(folder: Path) -> None:

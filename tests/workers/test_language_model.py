@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.lora.layer import LoraLayer
 from torch.profiler import profile
 from transformers.integrations import sdpa_attention
 
 from harness.workers import decoding
 from harness.workers.batching import shared_beginning
-from harness.workers.decoding import GrowingLayer, patch_grouped_heads
+from harness.workers.decoding import GrowingLayer, patch_adapter, patch_grouped_heads
 from harness.workers.language_model import (
     Generation,
     LanguageModel,
@@ -169,6 +171,41 @@ def test_the_head_multiplies_all_rows_of_a_batch_at_once(base: LanguageModel) ->
 def test_the_prompt_is_that_of_the_training_template(base: LanguageModel) -> None:
     prompt = base.tokenizer.decode(base.encode([Message("user", "1+1?")]))
     assert prompt == "<|im_start|>user\n1+1?<|im_end|>\n<|im_start|>assistant\n"
+
+
+@pytest.mark.parametrize("scaling", [2.0, 0.3])
+@pytest.mark.parametrize("compute", ["float32", "bfloat16"])
+@pytest.mark.parametrize("bits", [None, 4, 8])
+def test_an_adapter_that_stays_apart_adds_its_part_to_the_bits_of_pefts_own(
+    bits: int | None, compute: str, scaling: float, arguments: dict[str, Any], adapter: Path
+) -> None:
+    quantization = {} if bits is None else {"quantization_bit": bits, "quantization_type": "nf4"}
+    model = load(arguments | quantization | {"infer_dtype": compute}, MAX_NEW_TOKENS).model
+    adapted = PeftModel.from_pretrained(model, adapter).eval()
+    for layer in adapted.modules():
+        if isinstance(layer, LoraLayer):
+            layer.scaling["default"] = scaling
+    ids = torch.tensor([[5, 6, 7, 8], [9, 10, 11, 12]])
+    with torch.inference_mode():
+        by_peft = adapted(input_ids=ids).logits
+        patch_adapter(adapted)
+        patched = [layer for layer in adapted.modules() if "forward" in vars(layer)]
+        assert len(patched) == sum(isinstance(layer, LoraLayer) for layer in adapted.modules()) > 0
+        assert torch.equal(adapted(input_ids=ids).logits, by_peft)
+
+
+@pytest.mark.parametrize("way", ["DoRA", "two adapters", "none active", "training"])
+def test_an_adapter_of_which_not_all_is_settled_is_left_to_peft(way: str, arguments: dict[str, Any]) -> None:
+    model = load(arguments, MAX_NEW_TOKENS).model
+    config = LoraConfig(r=2, target_modules=["q_proj"], lora_dropout=0.1, use_dora=way == "DoRA")
+    adapted = get_peft_model(model, config).train(way == "training")
+    if way == "two adapters":
+        adapted.add_adapter("other", config)
+        adapted.base_model.set_adapter(["default", "other"])
+    if way == "none active":
+        adapted.base_model.disable_adapter_layers()
+    patch_adapter(adapted)
+    assert not [layer for layer in adapted.modules() if isinstance(layer, LoraLayer) and "forward" in vars(layer)]
 
 
 @pytest.mark.parametrize("quantization", [{}, {"quantization_bit": 4, "quantization_type": "nf4"}])
