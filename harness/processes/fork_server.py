@@ -71,23 +71,22 @@ class Forked:
 
 class _Server:
     def __init__(self, environment: Mapping[str, str]) -> None:
-        """Start to import. Raises OSError."""
-        self._is_ready = False
-        self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        """Import, and wait for it. Raises OSError."""
+        self.has_libraries = False
+        self._requests, theirs = _socket_pair()
         # What the imports say stands in every worker's log.
         with theirs, tempfile.TemporaryFile() as said:
             self._process = start(COMMAND, stdin=theirs, stdout=said, stderr=said, env=environment)
-
-    def wait(self) -> None:
-        """Wait until the libraries are imported, or could not be."""
-        if not self._is_ready:
-            self._is_ready = True
+        try:
             with suppress(ConnectionError):
-                self._requests.recv(1)
+                self.has_libraries = bool(self._requests.recv(1))
+        except BaseException:
+            self.end()
+            raise
 
     def fork(self, command: Sequence[str], output: IO[bytes], inherited: Sequence[int]) -> Forked | None:
         """Return a worker; None where the server has ended."""
-        here, theirs = socket.socketpair()
+        here, theirs = _socket_pair()
         request = ForkRequest(module=command[3], arguments=list(command[4:]), folder=str(Path.cwd()))
         try:
             with theirs:
@@ -107,8 +106,14 @@ class _Server:
         return self._process.has_ended()
 
     def end(self) -> None:
+        """End it, and with it its forks."""
         self._requests.close()
         self._process.end()
+
+
+def _socket_pair() -> tuple[socket.socket, socket.socket]:
+    """Two ends over which each message arrives by itself: a worker's pid, and its status soon after."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
 def can_fork(command: Sequence[str]) -> bool:
@@ -123,7 +128,8 @@ def prepare(environment: Mapping[str, str], note: Callable[[str], None] = lambda
     Raises OSError."""
     servers = _servers(os.getpid())
     key = _key(environment)
-    if key in servers and servers[key].has_ended():
+    # One that could not import would not the next time either.
+    if key in servers and servers[key].has_libraries and servers[key].has_ended():
         servers.pop(key).end()
     if key not in servers:
         while len(servers) >= _MOST:
@@ -131,7 +137,6 @@ def prepare(environment: Mapping[str, str], note: Callable[[str], None] = lambda
         note("importing torch and LLaMA-Factory, once for the runs of this process")
         servers[key] = _Server(environment)
     servers.move_to_end(key)
-    servers[key].wait()
 
 
 def fork(
@@ -141,10 +146,8 @@ def fork(
 
     None where that fails: a process of its own will say why. Raises OSError."""
     prepare(environment)
-    forked = _servers(os.getpid())[_key(environment)].fork(command, output, inherited)
-    if forked is None:
-        _servers(os.getpid()).pop(_key(environment)).end()
-    return forked
+    server = _servers(os.getpid())[_key(environment)]
+    return server.fork(command, output, inherited) if server.has_libraries else None
 
 
 def close() -> None:

@@ -240,6 +240,9 @@ def test_libraries_that_cannot_be_imported_are_the_workers_own_to_tell(tmp_path:
     assert psutil.Process(child.pid).ppid() == os.getpid()
     ended = child.follow(EventReader(tmp_path / "events.jsonl"), lambda event: None)
     assert ended.reason == "ImportError: llamafactory: of another torch"
+    told: list[str] = []
+    fork_server.prepare(environment, told.append)
+    assert not told, "it is not tried again"
 
 
 def test_only_trainings_and_scorings_of_one_process_are_forked() -> None:
