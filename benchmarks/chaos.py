@@ -37,6 +37,7 @@ import psutil
 from harness.runs import store
 from harness.runs.folder import RunFolder, SweepFolder
 from harness.runs.record import Outcome
+from tests.conftest import command
 
 SWEEP = ("quickstart", "method=lora,qlora", "seed=0", "device=cpu", "training.max_steps=8", "evaluation.limit=16")
 FASTER = ("training.validation_steps=null", "training.logging_steps=1", "tracking=offline", "device.forecast=false")
@@ -106,9 +107,9 @@ class Chaos:
     def _start(self, folder: Path, below_subreaper: bool) -> tuple[subprocess.Popen[bytes], str]:
         folder.mkdir(exist_ok=True)
         mark = uuid.uuid4().hex
-        command = [sys.executable, "-c", "from harness.cli import app; app()", "sweep", *SWEEP, *FASTER, *self.extra]
+        words = command("sweep", *SWEEP, *FASTER, *self.extra)
         if below_subreaper:
-            command = [sys.executable, "-m", "benchmarks.chaos", "--adopt-orphans-of", *command]
+            words = [sys.executable, "-m", "benchmarks.chaos", "--adopt-orphans-of", *words]
         environment = os.environ | {
             _MARK: mark,
             "OMP_NUM_THREADS": "1",
@@ -117,7 +118,7 @@ class Chaos:
             "HARNESS_LEASES": str(self.home / "leases"),
         }
         with (folder / "log").open("ab") as log:
-            return subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log), mark
+            return subprocess.Popen(words, cwd=folder, env=environment, stdout=log, stderr=log), mark
 
     def _kill_one(self, process: subprocess.Popen[bytes], mark: str, lots: random.Random) -> None:
         victims = [one for one in _marked(mark) if one.pid != process.pid or not _adopts(one)]

@@ -30,10 +30,10 @@ from harness.base.yaml_text import to_yaml
 from harness.processes.jobs import EvaluationJob
 from harness.runs.folder import RunFolder, SweepFolder
 from harness.trainer.trained import Trained
+from tests.conftest import command
 
 BENCHMARK, AT_ONCE, NEW_TOKENS = "gsm8k", 32, 64
 LLAMAFACTORY = [sys.executable, "-m", "harness.workers.compat"]
-HARNESS = [sys.executable, "-c", "from harness.cli import app; app()"]
 
 
 def sweep(home: Path, questions: Path, options: argparse.Namespace, environment: Mapping[str, str]) -> list[RunFolder]:
@@ -48,7 +48,7 @@ def sweep(home: Path, questions: Path, options: argparse.Namespace, environment:
         "device": "cpu",
         "device.forecast": "false",
     }
-    done(home, [*HARNESS, "sweep", "quickstart", *(f"{key}={value}" for key, value in asked.items())], environment)
+    done(home, command("sweep", "quickstart", *(f"{key}={value}" for key, value in asked.items())), environment)
     return list(SweepFolder(home / "outputs" / "quickstart").runs())
 
 
@@ -68,12 +68,12 @@ def by_hand(run: RunFolder, home: Path, questions: Path, limit: int, environment
     ]
 
 
-def done(home: Path, command: Sequence[str], environment: Mapping[str, str]) -> float:
+def done(home: Path, words: Sequence[str], environment: Mapping[str, str]) -> float:
     """Do a command and return its wall time in seconds."""
     began = time.monotonic()
     with (home / "log").open("ab") as log:
-        if subprocess.run(command, cwd=home, env=environment, stdout=log, stderr=log).returncode:
-            raise SystemExit(f"{' '.join(command)} failed:\n{(home / 'log').read_text(errors='replace')[-3000:]}")
+        if subprocess.run(words, cwd=home, env=environment, stdout=log, stderr=log).returncode:
+            raise SystemExit(f"{' '.join(words)} failed:\n{(home / 'log').read_text(errors='replace')[-3000:]}")
     return time.monotonic() - began
 
 

@@ -24,6 +24,8 @@ _LIBRARY = re.compile(rb"[^/]+\.so(\.[0-9]\w*)*( \(deleted\))?")
 """The name of a file that holds a library: libx.so, libx.so.6, x.cpython-311-x86_64-linux-gnu.so."""
 
 
+_COUNTED = (b"Rss:", b"Pss:", b"Anonymous:", b"Private_Clean:", b"Private_Dirty:")
+"""Lines of smaps, of two dozen for each mapping."""
 _INITIAL_PID_NAMESPACE = 0xEFFFFFFC
 """The inode of the machine's own: PROC_PID_INIT_INO of Linux, include/linux/proc_ns.h. A container has another."""
 _NOT_BUSY = ("idle", "iowait", "guest", "guest_nice")
@@ -277,7 +279,7 @@ def _mappings(pid: int) -> Iterator[_Mapping]:
             kib = {}
             path = line.split(maxsplit=5)[5:]
             is_library = bool(path and _LIBRARY.fullmatch(path[0].rpartition(b"/")[2]))
-        elif line.endswith(b" kB"):
+        elif line.startswith(_COUNTED):
             name, _, size = line.partition(b":")
             kib[name] = int(size[:-3])
     if kib:

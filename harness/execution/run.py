@@ -155,9 +155,9 @@ def _train_anew(spec: RunSpec, label: RunLabel, attempt: int, shared: Shared, ch
     spec.folder.path.mkdir(exist_ok=True)
     try:
         device = chips.device()
-        if device.kind == "cpu" and spec.config.launch.name == "single":
+        if fork_server.serves(device.kind) and spec.config.launch.name == "single":
             # Done with before anything is measured.
-            environment = worker_environment(spec.config, device, offline=Path(spec.model_path).is_dir())
+            environment = worker_environment(spec.config, device, spec.has_local_model)
             fork_server.prepare(environment, shared.observer.note)
         # What was waited for is not the run's time.
         progress.started = time.time()
@@ -270,7 +270,7 @@ def _train(spec: RunSpec, command: list[str], session: Session, shared: Shared) 
 
     log = spec.folder.log("training")
     with shared.nodes.training(spec.config.launch):
-        ended = session.run(command, log, Path(spec.model_path).is_dir(), handle)
+        ended = session.run(command, log, spec.has_local_model, handle)
     if ended.outcome is Outcome.FAILED and spec.config.launch.name != "single":
         named = torchrun.explain(spec.config.launch, log)
         return replace(ended, reason=f"{named} ({ended.reason})") if named else ended

@@ -137,5 +137,5 @@ def _merge(spec: RunSpec, device: Device, observer: Observer) -> Ended:
     for leftover in remove_leftovers(folder.merged):
         observer.note(f"removed what a merge that was killed had left: {leftover}")
     arguments = files.trained(spec).export_arguments(folder.merged)
-    environment = worker_environment(spec.config, device, offline=Path(spec.model_path).is_dir())
+    environment = worker_environment(spec.config, device, spec.has_local_model)
     return merge(arguments, folder.merged, folder.log("merge"), environment)

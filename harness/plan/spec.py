@@ -69,6 +69,11 @@ class RunSpec(BaseModel):
         return arm_of(self.config)
 
     @property
+    def has_local_model(self) -> bool:
+        """Whether `model_path` is a folder; else a worker asks a hub for it."""
+        return Path(self.model_path).is_dir()
+
+    @property
     def name(self) -> str:
         return f"{self.arm}-seed{self.config.seed}"
 

@@ -116,10 +116,14 @@ def _socket_pair() -> tuple[socket.socket, socket.socket]:
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
+def serves(device_kind: str) -> bool:
+    """Whether workers on such a device may be forks."""
+    return sys.platform == "linux" and device_kind == "cpu"
+
+
 def can_fork(command: Sequence[str]) -> bool:
     """Whether a command is one that a fork can do: one process of a training or of a scoring."""
-    workers = {tuple(job.command("")[:4]) for job in _FORKED}
-    return sys.platform == "linux" and tuple(command[:4]) in workers
+    return tuple(command[:4]) in {tuple(job.command("")[:4]) for job in _FORKED}
 
 
 def prepare(environment: Mapping[str, str], note: Callable[[str], None] = lambda text: None) -> None:

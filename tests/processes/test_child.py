@@ -10,12 +10,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.processes import start as starting
 from harness.processes.child import Child, Ended, StopChild, oom_kills
 from harness.runs.events import EvaluationProgress, Event, EventReader, report
 from harness.runs.record import Outcome
 from harness.workers.lifecycle import is_out_of_memory
-from tests.processes.waiting import wait_until_dead
+from tests.processes.waiting import killed_leaders, wait_until_dead
 
 REPORTING = """
 import sys
@@ -143,14 +142,7 @@ def test_what_a_child_leaves_running_is_killed_before_the_child_is_reaped(
     stopped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Afterwards the group's number may be that of somebody else's processes."""
-    leaders: list[str] = []
-    killpg = os.killpg
-
-    def kill(group: int, number: int) -> None:
-        leaders.append(psutil.Process(group).status())
-        killpg(group, number)
-
-    monkeypatch.setattr(starting.os, "killpg", kill)
+    leaders = killed_leaders(monkeypatch)
     log = tmp_path / "log"
     # An orphan, that only the group's number leads to.
     code = "import subprocess, time; subprocess.run(['sh', '-c', 'sleep 600 & echo $!'])"

@@ -22,7 +22,7 @@ from harness.processes.start import PARENT, Process
 from harness.runs.events import EventReader
 from harness.runs.record import Outcome
 from tests.devices.stand_ins import wait_until
-from tests.processes.waiting import is_dead, wait_until_dead, wait_until_gone
+from tests.processes.waiting import is_dead, killed_leaders, wait_until_dead, wait_until_gone
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="only Linux has fork servers"),
@@ -133,14 +133,7 @@ def test_what_a_fork_leaves_running_is_killed_before_the_fork_is_reaped(
     then: str, forked: Callable[..., Process], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Afterwards the group's number may be that of somebody else's processes."""
-    leaders: list[str] = []
-    killpg = os.killpg
-
-    def kill(group: int, number: int) -> None:
-        leaders.append(psutil.Process(group).status())
-        killpg(group, number)
-
-    monkeypatch.setattr(fork_server.os, "killpg", kill)
+    leaders = killed_leaders(monkeypatch)
     orphan = "import subprocess; subprocess.run(['sh', '-c', 'sleep 600 & echo orphan $!'])"
     process = forked(f"{orphan}; {then}")
     wait_until(lambda: "\norphan " in (tmp_path / "log").read_text())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import json
 from collections.abc import Iterator
@@ -9,8 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+import pytest
 import torch
 from llamafactory.data import SFTDataCollatorWith4DAttentionMask, get_dataset, get_template_and_fix_tokenizer
+from llamafactory.data.template import TEMPLATES
 from llamafactory.hparams import get_train_args
 from llamafactory.model import load_tokenizer
 
@@ -38,15 +41,29 @@ def written(folder: Path, rows: list[dict[str, Any]], **described: Any) -> Path:
     return folder
 
 
+def leave_out_the_first_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have LLaMA-Factory lose it while it tokenizes."""
+    supervised: Any = importlib.import_module("llamafactory.data.processor.supervised").SupervisedDatasetProcessor
+    preprocess = supervised.preprocess_dataset
+
+    def but_the_first(self: Any, examples: dict[str, list[Any]]) -> Any:
+        return {name: values[1:] for name, values in preprocess(self, examples).items()}
+
+    monkeypatch.setattr(supervised, "preprocess_dataset", but_the_first)
+
+
 @contextmanager
 def reader(checkpoint: Path) -> Iterator[Read]:
     loader: Any = importlib.import_module("llamafactory.data.loader")
     own = loader.split_dataset, loader._get_preprocessed_dataset
+    # LLaMA-Factory writes `default_system` and its like into the templates that all share.
+    templates = copy.deepcopy(TEMPLATES)
 
     def read_rows(
         folder: Path, drawn: int | None = None, shared: SharedRows | None = None, **given: Any
     ) -> tuple[RowAccount, dict[str, Any]]:
         loader.split_dataset, loader._get_preprocessed_dataset = own
+        TEMPLATES.update(copy.deepcopy(templates))
         arguments = {
             "model_name_or_path": str(checkpoint),
             "template": "qwen3_nothink",
@@ -80,4 +97,5 @@ def reader(checkpoint: Path) -> Iterator[Read]:
         return account, {**rows, "collate": collate}
 
     yield read_rows
+    TEMPLATES.update(templates)
     loader.split_dataset, loader._get_preprocessed_dataset = own

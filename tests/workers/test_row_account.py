@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from harness.data.check import without_lone_surrogates
 from harness.data.sources import SourceReader
 from harness.workers.row_account import RowAccount, RowsLostError
 from harness.workers.rows_trained import RowWatch
-from tests.workers.reading import CUTOFF, PACKING, ROWS, Read, written
+from tests.workers.reading import CUTOFF, PACKING, ROWS, Read, leave_out_the_first_row, written
 
 
 def trained_on(rows: dict[str, Any], tokenizer: Any, batch_size: int = 3) -> tuple[list[str], int, int]:
@@ -151,13 +150,7 @@ def test_a_row_that_its_tokenizer_leaves_out_stops_it(
     read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever the reason: what is counted is what came out."""
-    supervised: Any = importlib.import_module("llamafactory.data.processor.supervised").SupervisedDatasetProcessor
-    preprocess = supervised.preprocess_dataset
-
-    def but_the_first(self: Any, examples: dict[str, list[Any]]) -> Any:
-        return {name: values[1:] for name, values in preprocess(self, examples).items()}
-
-    monkeypatch.setattr(supervised, "preprocess_dataset", but_the_first)
+    leave_out_the_first_row(monkeypatch)
     with pytest.raises(RowsLostError, match="LLaMA-Factory tokenized 9 of the 10 rows that it was given"):
         read(written(tmp_path, ROWS))
 

@@ -24,7 +24,7 @@ from harness.data.tokenized import remove_unheld
 from harness.workers import shared_rows
 from harness.workers.row_account import RowsLostError
 from harness.workers.shared_rows import SharedRows
-from tests.workers.reading import PACKING, ROWS, Read, written
+from tests.workers.reading import PACKING, ROWS, Read, leave_out_the_first_row, written
 
 HALF = {"val_size": 0.5}
 
@@ -133,13 +133,7 @@ def test_other_rows_under_the_same_names_are_never_taken_for_these(
 def test_a_row_that_its_tokenizer_leaves_out_stops_a_run_that_finds_it_so_too(
     read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    supervised: Any = importlib.import_module("llamafactory.data.processor.supervised").SupervisedDatasetProcessor
-    preprocess = supervised.preprocess_dataset
-
-    def but_the_first(self: Any, examples: dict[str, list[Any]]) -> Any:
-        return {name: values[1:] for name, values in preprocess(self, examples).items()}
-
-    monkeypatch.setattr(supervised, "preprocess_dataset", but_the_first)
+    leave_out_the_first_row(monkeypatch)
     for _ in range(2):
         with pytest.raises(RowsLostError, match="LLaMA-Factory tokenized 9 of the 10 rows that it was given"):
             read(written(tmp_path / "rows", ROWS), shared=SharedRows(tmp_path / "tokenized"))
