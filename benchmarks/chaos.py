@@ -181,7 +181,7 @@ def _adopts(one: psutil.Process) -> bool:
 def _kind(one: psutil.Process) -> str:
     words = " ".join(_words(one))
     workers = ("train", "evaluate", "track", "merge")
-    if "workers.fork_server" in words:
+    if "workers.standby" in words:
         with suppress(psutil.Error):
             return name if (name := one.name()) in workers else "fork server"
     return next((name for name in workers if f"workers.{name}" in words), "harness")

@@ -25,7 +25,7 @@ from harness.execution.prepare import prepare
 from harness.execution.sweep import MakeObserver, Stopped, Sweep
 from harness.plan.planner import Planner
 from harness.plan.spec import read_spec
-from harness.processes import fork_server
+from harness.processes import standby
 
 
 def main(arguments: Sequence[str], make_observer: MakeObserver) -> int:
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str], make_observer: MakeObserver) -> int:
     except launchers.LostRunsError as error:
         sweep.observer.warn(str(error))
     finally:
-        fork_server.close()
+        standby.close()
         sweep.dismiss_nodes()
         sweep.observer.close()
     # One that was stopped finds them at its next start.
@@ -88,7 +88,7 @@ def run_spec(file: Path, make_observer: MakeObserver) -> int:
     try:
         sweep.run(spec)
     finally:
-        fork_server.close()
+        standby.close()
         sweep.dismiss_nodes()
         sweep.observer.close()
     return _exit_status(sweep, multirun=False)

@@ -29,7 +29,7 @@ from harness.plan import device as devices
 from harness.plan import files, identity, machine
 from harness.plan.planner import Planner
 from harness.plan.spec import RunSpec
-from harness.processes import fork_server
+from harness.processes import standby
 from harness.processes.child import Ended, StopChild, log_tail
 from harness.processes.environment import added_settings, worker_environment
 from harness.processes.jobs import TrackingJob
@@ -54,6 +54,8 @@ class Shared:
     forecasts: Mapping[str, Forecast] = field(default_factory=dict)
     """Of the memory of each arm, by `RunSpec.of_arm`."""
     nodes: Nodes = field(default_factory=Nodes)
+    goes_on: bool = False
+    """Whether this process has another run after the one that it is at."""
 
 
 def run(spec: RunSpec, shared: Shared) -> Record | None:
@@ -155,10 +157,10 @@ def _train_anew(spec: RunSpec, label: RunLabel, attempt: int, shared: Shared, ch
     spec.folder.path.mkdir(exist_ok=True)
     try:
         device = chips.device()
-        if fork_server.serves(device.kind) and spec.config.launch.name == "single":
+        if spec.config.launch.name == "single":
             # Done with before anything is measured.
             environment = worker_environment(spec.config, device, spec.has_local_model)
-            fork_server.prepare(environment, shared.observer.note)
+            standby.prepare(environment, device.kind, shared.observer.note)
         # What was waited for is not the run's time.
         progress.started = time.time()
         # Before anything can fail, so that the display knows whose failure it is.
@@ -221,6 +223,9 @@ def _train_and_score(spec: RunSpec, device: Device, command: list[str], progress
             return
         progress.trained_weights = fingerprint.of_weights(files.trained(spec).adapter)
         if targets.is_asked(spec, ADAPTER):
+            if shared.goes_on and spec.config.launch.name == "single" and not spec.config.device.takes_free:
+                # Other chips would be another environment.
+                standby.prepare_next(worker_environment(spec.config, device, spec.has_local_model), device.kind)
             scored, answered = score(spec, ADAPTER, session, folder.log("evaluation"))
             progress.score, progress.replies = answered.score, answered.replies
             if scored.outcome is not Outcome.COMPLETED:

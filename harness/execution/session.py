@@ -9,7 +9,7 @@ from harness.config.schema import Config
 from harness.devices.device import Device
 from harness.devices.sampler import Sampler
 from harness.execution.observer import Observer
-from harness.processes import fork_server
+from harness.processes import standby
 from harness.processes.child import Child, Ended
 from harness.processes.environment import worker_environment
 from harness.runs.events import Event, EventReader
@@ -31,7 +31,8 @@ class Session:
 
         `offline`: it needs no hub, which a machine without network would wait for."""
         environment = worker_environment(self._config, self.device, offline)
-        child = Child(command, log, environment, self.device.held, may_fork=fork_server.serves(self.device.kind))
+        start_ready = standby.for_command(command, self.device.kind)
+        child = Child(command, log, environment, self.device.held, start_ready=start_ready)
         try:
             self._sampler.watch(child.pid)
             return child.follow(self._reader, handle or self.observer.event)

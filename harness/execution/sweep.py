@@ -23,7 +23,7 @@ from harness.execution.prepare import by_sweep, prepare
 from harness.execution.run import Shared, as_recorded, run
 from harness.plan.planner import Planner
 from harness.plan.spec import RunSpec
-from harness.processes import fork_server
+from harness.processes import standby
 from harness.runs import looks, status, store
 from harness.runs.folder import RunFolder
 from harness.runs.record import Outcome, Record
@@ -135,11 +135,12 @@ class Sweep:
         finally:
             if self._settle is not None:
                 # The launcher's process may live on, with nothing to do.
-                fork_server.close()
+                standby.close()
         return None if record is None else record.status.value
 
     def run(self, spec: RunSpec) -> Record | None:
         """Run one spec. What keeps even its record from being written is told, and the sweep goes on."""
+        self._shared.goes_on = self._settle is None and spec is not self.specs[-1]
         try:
             record = run(spec, self._shared)
         except OSError as error:

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from harness.base.redaction import redact
-from harness.processes import fork_server
+from harness.processes.standby import StartReady
 from harness.processes.start import Process, start
 from harness.processes.symptoms import diagnose
 from harness.runs.events import Event, EventReader, Failure, FailureCause
@@ -81,12 +81,12 @@ class Child:
         environment: Mapping[str, str],
         inherited: Sequence[int] = (),
         oom_kills: Callable[[], int] = oom_kills,
-        may_fork: bool = False,
+        start_ready: StartReady | None = None,
     ) -> None:
         """Start `command` with the whole `environment`; its output is appended to `log`.
 
         `inherited`: file descriptors that it is to hold. `oom_kills` counts what the kernel has killed for want of
-        memory. `may_fork`: it may be a fork of a process that has its libraries. Raises OSError."""
+        memory. `start_ready` starts it with its libraries imported, where it can. Raises OSError."""
         self._log = log
         log.parent.mkdir(parents=True, exist_ok=True)
         self._count_oom_kills = oom_kills
@@ -94,10 +94,8 @@ class Child:
         self._started = time.monotonic()
         with log.open("ab") as output:
             self._log_start = output.tell()
-            forked = None
-            if may_fork and fork_server.can_fork(command):
-                forked = fork_server.fork(command, output, environment, inherited)
-            self._process: Process = forked or start(
+            ready = start_ready(command, output, environment, inherited) if start_ready else None
+            self._process: Process = ready or start(
                 command, stdout=output, stderr=output, env=environment, pass_fds=tuple(inherited)
             )
         self.pid = self._process.pid

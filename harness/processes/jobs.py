@@ -63,8 +63,8 @@ class TrainJob(Job):
     """Where datasets keeps what it reads, until the training ends; None: in the user's own cache, for ever."""
 
 
-class ForkRequest(BaseModel):
-    """What a fork server is asked for: a worker that does `python -m MODULE ARGUMENTS`."""
+class WorkerRequest(BaseModel):
+    """What a process on standby is asked for: a worker that does `python -m MODULE ARGUMENTS`."""
 
     module: str
     arguments: list[str]

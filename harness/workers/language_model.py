@@ -16,6 +16,7 @@ from llamafactory.hparams import get_infer_args
 from llamafactory.model import load_model, load_tokenizer
 from transformers import GenerationConfig
 
+from harness.devices.cgroup import memory_limit_bytes
 from harness.workers.batching import batches, shared_beginning, tokens_at_once
 from harness.workers.compat import patch_bitsandbytes, patch_merging
 from harness.workers.decoding import (
@@ -152,7 +153,8 @@ class LanguageModel:
 
 def _memory_bytes(device: torch.device) -> int:
     if device.type == "cpu":
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        host_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return min(host_bytes, memory_limit_bytes() or host_bytes)
     total: int = getattr(torch, device.type).mem_get_info(device)[1]
     return total
 

@@ -9,7 +9,7 @@ import psutil
 import pynvml
 import pytest
 
-from harness.devices import cpu
+from harness.devices import cgroup, cpu
 from harness.devices.device import DeviceError, DeviceRequest, choose
 from tests.devices.stand_ins import StandInNvml, a_gpu
 
@@ -31,10 +31,13 @@ def test_auto_takes_a_gpu_where_there_is_one(nvml: StandInNvml) -> None:
 
 
 @pytest.mark.usefixtures("no_driver")
-def test_auto_takes_the_processor_where_there_is_no_driver() -> None:
+def test_auto_takes_the_processor_where_there_is_no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cgroup, "memory_limit_bytes", lambda: None)
     device = choose("auto", DeviceRequest())
     assert (device.kind, device.chips) == ("cpu", ())
     assert device.total_memory_mib == psutil.virtual_memory().total / 2**20
+    monkeypatch.setattr(cgroup, "memory_limit_bytes", lambda: 3 * 2**30)
+    assert cpu.find(DeviceRequest()).total_memory_mib == 3 * 2**10, "a container's limit"
     assert device.product
     assert [sensor.name for sensor in device.sensors(1.0)] == ["psutil"]
 

@@ -151,3 +151,22 @@ def test_an_npu_smi_that_fails_in_mid_training_costs_readings_and_not_the_run(tm
     assert found.sampling is not None
     assert found.sampling.gaps > 0
     assert any("-8005" in error and "reboot" in error for error in found.sampling.errors)
+
+
+def test_what_the_second_training_imports_was_imported_while_the_first_was_scored(tmp_path: Path, cache: Path) -> None:
+    npu_smi = StandInNpuSmi(tmp_path / "npu-smi")
+    npu_smi.follow(chips=1)
+    done = call(
+        "sweep",
+        "quickstart",
+        *ASCEND,
+        "seed=0",
+        "training.max_steps=2",
+        "training.validation_steps=null",
+        "evaluation.limit=2",
+        "tracking=disabled",
+        cwd=tmp_path,
+        env=npu_smi.environment(environment(cache)),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("importing torch") == 1, "for the first run, before it began"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.processes import fork_server
+from harness.processes import standby
 from harness.processes.jobs import Job, QuantizationTrialJob
 from harness.processes.start import PARENT
 from harness.workers import lifecycle
@@ -28,7 +28,7 @@ def test_every_worker_dies_with_its_parent_before_it_imports_anything_large(tmp_
     environment = os.environ | {"PYTHONPATH": path, PARENT: str(2**22 + 1)}
     workers = [job for job in Job.__subclasses__() if job.__module__ == Job.__module__]
     assert len(workers) >= 10
-    commands = {job.worker: job.command("/dev/stdin") for job in workers} | {"fork_server": list(fork_server.COMMAND)}
+    commands = {job.worker: job.command("/dev/stdin") for job in workers} | {"standby": list(standby.COMMAND)}
     started = {
         worker: subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         for worker, command in commands.items()

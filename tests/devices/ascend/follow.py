@@ -13,7 +13,7 @@ from tests.devices.ascend import tables
 from tests.devices.ascend.tables import Card, Held
 
 BASELINE_MIB = 3300
-_CHILDREN = {"harness.workers.train", "harness.workers.evaluate"}
+_CHILDREN = ("train", "evaluate")
 
 
 def mapping(chips: int) -> str:
@@ -38,7 +38,8 @@ def _held(chips: int, folder: str) -> list[Held]:
     held = []
     for process in psutil.process_iter():
         try:
-            if not _CHILDREN & set(process.cmdline()):
+            # One that was on standby has its name alone, as the fork of a server has.
+            if not any(name == process.name() or f"harness.workers.{name}" in process.cmdline() for name in _CHILDREN):
                 continue
             environment = process.environ()
             its = environment.get("ASCEND_RT_VISIBLE_DEVICES", "0").split(",")

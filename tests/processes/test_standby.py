@@ -15,9 +15,9 @@ from typing import Any
 import psutil
 import pytest
 
-from harness.processes import fork_server
+from harness.processes import standby
 from harness.processes.child import Child
-from harness.processes.jobs import EvaluationJob, FetchJob, MergeJob, TorchrunJob, TrainJob
+from harness.processes.jobs import EvaluationJob, FetchJob, Job, MergeJob, TorchrunJob, TrainJob
 from harness.processes.start import PARENT, Process
 from harness.runs.events import EventReader
 from harness.runs.record import Outcome
@@ -41,7 +41,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
     (folder / "sitecustomize.py").write_text(f"print({WORDS!r}, flush=True)\n")
     path = os.pathsep.join((str(folder), str(ROOT)))
     yield {key: value for key, value in os.environ.items() if key != PARENT} | {"PYTHONPATH": path}
-    fork_server.close()
+    standby.close()
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def forked(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[...
 
     def here(code: str, *inherited: int) -> Process:
         with (tmp_path / "log").open("ab") as output:
-            process = fork_server.fork([*COMMAND, code], output, environment, inherited)
+            process = standby.fork([*COMMAND, code], output, environment, inherited)
         assert process is not None, (tmp_path / "log").read_text()
         processes.append(process)
         return process
@@ -93,7 +93,7 @@ def test_a_fork_is_as_large_as_if_it_had_imported_its_libraries_itself(
 ) -> None:
     forked(WAIT)
     kib = seen(tmp_path)["file_kib"]
-    by_itself = f"from harness.workers import fork_server; fork_server.import_libraries(); import sys; {FILE_KIB}"
+    by_itself = f"from harness.workers import standby; standby.import_libraries(*standby.EVERYTHING); {FILE_KIB}"
     done = subprocess.run([sys.executable, "-c", by_itself], env=environment, capture_output=True, text=True)
     assert kib == pytest.approx(int(done.stdout.split()[-1]), rel=0.05)
 
@@ -120,8 +120,7 @@ def test_how_a_fork_ends_is_known(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(fork_server, "can_fork", lambda command: True)
-    child = Child([*COMMAND, code], tmp_path / "log", environment, may_fork=True)
+    child = Child([*COMMAND, code], tmp_path / "log", environment, start_ready=standby.fork)
     assert psutil.Process(child.pid).ppid() != os.getpid()
     ended = child.follow(EventReader(tmp_path / "events.jsonl"), lambda event: None)
     assert (ended.outcome, ended.reason) == (outcome, reason)
@@ -183,9 +182,9 @@ def test_a_fork_dies_with_its_server_and_the_next_one_has_a_new_server(forked: C
 
 HARNESS = """
 import os, sys
-from harness.processes import fork_server
+from harness.processes import standby
 with open("log", "ab") as output:
-    process = fork_server.fork(sys.argv[1:], output, os.environ, ())
+    process = standby.fork(sys.argv[1:], output, os.environ, ())
 print(os.getpid(), process.pid, flush=True)
 sys.stdin.readline()
 raise KeyboardInterrupt
@@ -217,11 +216,11 @@ def test_another_environment_has_a_server_of_its_own_and_the_oldest_of_three_end
 ) -> None:
     first = psutil.Process(forked("pass").pid).parent()
     assert first is not None
-    fork_server.prepare(environment | {"OMP_NUM_THREADS": "1"})
+    standby.prepare(environment | {"OMP_NUM_THREADS": "1"}, "cpu")
     assert not is_dead(first)
     assert psutil.Process(forked("pass").pid).parent() == first
-    fork_server.prepare(environment | {"OMP_NUM_THREADS": "2"})
-    fork_server.prepare(environment | {"OMP_NUM_THREADS": "3"})
+    standby.prepare(environment | {"OMP_NUM_THREADS": "2"}, "cpu")
+    standby.prepare(environment | {"OMP_NUM_THREADS": "3"}, "cpu")
     wait_until_dead(first)
 
 
@@ -230,20 +229,103 @@ def test_libraries_that_cannot_be_imported_are_the_workers_own_to_tell(tmp_path:
     environment = dict(os.environ) | {"PYTHONPATH": os.pathsep.join((str(tmp_path), str(ROOT)))}
     job = TrainJob(arguments=tmp_path / "train.yaml", events=tmp_path / "events.jsonl", device="cpu")
     (tmp_path / "train.yaml").write_text("{}")
-    child = Child(job.write(tmp_path / "job.json"), tmp_path / "log", environment, may_fork=True)
+    child = Child(job.write(tmp_path / "job.json"), tmp_path / "log", environment, start_ready=standby.fork)
     assert psutil.Process(child.pid).ppid() == os.getpid()
     ended = child.follow(EventReader(tmp_path / "events.jsonl"), lambda event: None)
     assert ended.reason == "ImportError: llamafactory: of another torch"
     told: list[str] = []
-    fork_server.prepare(environment, told.append)
+    standby.prepare(environment, "cpu", told.append)
     assert not told, "it is not tried again"
 
 
-def test_only_trainings_and_scorings_of_one_process_are_forked() -> None:
-    forked = {
-        job
-        for job in (TrainJob, EvaluationJob, FetchJob, MergeJob, TorchrunJob)
-        if fork_server.can_fork(job.command("x"))
-    }
-    assert forked == {TrainJob, EvaluationJob}
-    assert not fork_server.can_fork(["/usr/bin/python3", *TrainJob.command("x")[1:]])
+@pytest.mark.parametrize(("device_kind", "expected"), [("cpu", {TrainJob, EvaluationJob}), ("ascend", {TrainJob})])
+def test_trainings_of_one_process_and_on_a_cpu_scorings_are_started_ready(
+    device_kind: str, expected: set[type[Job]]
+) -> None:
+    jobs: list[type[Job]] = [TrainJob, EvaluationJob, FetchJob, MergeJob, TorchrunJob]
+    assert {job for job in jobs if standby.for_command(job.command("x"), device_kind)} == expected
+    assert not standby.for_command(["/usr/bin/python3", *TrainJob.command("x")[1:]], device_kind)
+
+
+@pytest.fixture
+def accelerator(environment: dict[str, str]) -> dict[str, str]:
+    """An environment with nothing on standby, which keeps torch's threads apart from other tests'."""
+    return environment | {"OMP_NUM_THREADS": "7"}
+
+
+def on_standby() -> list[psutil.Process]:
+    """What of this process waits to be a worker."""
+    return [
+        process for process in psutil.Process().children() if not is_dead(process) and standby.ONCE in process.cmdline()
+    ]
+
+
+def test_on_an_accelerator_the_process_that_imported_becomes_the_training_and_imports_nothing_that_opens_a_device(
+    accelerator: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    standby.prepare(accelerator, "ascend")
+    (waiting,) = on_standby()
+    names = "import sys; print([name for name in ('llamafactory', 'bitsandbytes', 'peft') if name in sys.modules])"
+    with (tmp_path / "log").open("ab") as output, (tmp_path / "held").open("w") as held:
+        process = standby.become([*COMMAND, f"{names}; sys.exit(3)"], output, accelerator, [held.fileno()])
+    assert process is not None
+    wait_until(process.has_ended)
+    process.end()
+    assert (process.pid, process.returncode) == (waiting.pid, 3)
+    words, said, imported = (tmp_path / "log").read_text().splitlines()
+    assert (words, imported) == (WORDS, "['peft']")
+    seen = json.loads(said)
+    assert (seen["pid"], seen["name"]) == (waiting.pid, "forked_worker")
+    assert (seen["folder"], seen["input"]) == (str(tmp_path), "")
+    assert seen["has_torch"]
+    assert seen["leads_its_group"]
+    assert str(tmp_path / "held") in seen["files"]
+    assert not [file for file in seen["files"] if file.startswith("socket:")]
+    with (tmp_path / "log").open("ab") as output:
+        assert standby.become([*COMMAND, "pass"], output, accelerator, ()) is None, "it was for one worker"
+
+
+def test_one_that_was_killed_while_it_waited_costs_nothing(accelerator: dict[str, str], tmp_path: Path) -> None:
+    standby.prepare(accelerator, "ascend")
+    (waiting,) = on_standby()
+    waiting.kill()
+    # Its first thread is dead before the others are, and before its files are closed.
+    wait_until(lambda: os.waitid(os.P_PID, waiting.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None)
+    told: list[str] = []
+    with (tmp_path / "log").open("ab") as output:
+        assert standby.become([*COMMAND, "pass"], output, accelerator, ()) is None
+    standby.prepare(accelerator, "ascend", told.append)
+    assert told == ["importing torch, transformers and PEFT, which is not the runs' time"]
+    (again,) = on_standby()
+    standby.close()
+    wait_until_dead(again)
+
+
+def test_imports_that_open_the_device_leave_nobody_waiting_on_the_chip_of_another_run(
+    accelerator: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "trl.py").write_text("import torch; torch.cuda.is_initialized = lambda: True\n")
+    opening = accelerator | {"PYTHONPATH": os.pathsep.join((str(tmp_path), accelerator["PYTHONPATH"]))}
+    standby.prepare(opening, "cuda")
+    with (tmp_path / "log").open("ab") as output:
+        assert standby.become([*COMMAND, "pass"], output, opening, ()) is None
+    told: list[str] = []
+    standby.prepare(opening, "cuda", told.append)
+    assert not told, "it is not tried again"
+    standby.close()
+
+
+def test_the_next_training_is_prepared_where_memory_has_room_for_it(
+    accelerator: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roomy = psutil.virtual_memory()
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: roomy._replace(available=2**30))
+    standby.prepare_next(accelerator, "ascend")
+    assert len(on_standby()) == 0
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: roomy._replace(available=2**33))
+    standby.prepare_next(accelerator, "ascend")
+    standby.prepare_next(accelerator, "ascend")
+    assert len(on_standby()) == 1
+    standby.close()
+    assert len(on_standby()) == 0

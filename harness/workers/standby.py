@@ -1,9 +1,9 @@
-"""Imports what trainings and scorings import, and becomes in each of its forks the worker that is asked for.
+"""Imports what workers import, and becomes the one that is asked for, or has each of its forks become one.
 
 Standard input is a socket, over which the parent is told that all is imported, and asks for workers. With a request
-come the files that the worker is to have: a socket to its parent, its log, and what it is to hold. Over that socket the
-parent is told the worker's pid and, once it has ended, its exit status; at its end the worker is reaped, and so is one
-that nobody waits for any more.
+come the files that the worker is to have: its log and what it is to hold; for a fork a socket to its parent before
+them. Over that socket the parent is told the worker's pid and, once it has ended, its exit status; at its end the
+worker is reaped, and so is one that nobody waits for any more.
 """
 
 from __future__ import annotations
@@ -19,11 +19,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn
 
-from harness.processes.jobs import ForkRequest
+from harness.processes.jobs import WorkerRequest
+from harness.processes.standby import ONCE
 from harness.workers import lifecycle
 
 _MOST_FILES = 64
 _REQUEST_BYTES = 2**16
+EVERYTHING = ("bitsandbytes.nn.modules", "llamafactory.train.tuner", "llamafactory.model.adapter")
+WITHOUT_DEVICE = ("transformers.trainer_seq2seq", "datasets", "peft", "trl")
+"""What LLaMA-Factory imports; itself it asks for bf16, and with that opens the device, as bitsandbytes does."""
 
 
 @dataclass
@@ -45,7 +49,7 @@ class _Server:
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         self._selector.register(self._ended, selectors.EVENT_READ)
 
-    def serve(self) -> ForkRequest:
+    def serve(self) -> WorkerRequest:
         """Fork for each request. Returns in a fork, which is then the worker; ends the server with its parent."""
         while True:
             for key, _ in self._selector.select():
@@ -57,11 +61,8 @@ class _Server:
                 else:
                     self._forget(key.data)
 
-    def _take(self) -> ForkRequest | None:
-        message, files, _, _ = socket.recv_fds(self._requests, _REQUEST_BYTES, _MOST_FILES)
-        if not message:
-            raise SystemExit(0)
-        request = ForkRequest.model_validate_json(message)
+    def _take(self) -> WorkerRequest | None:
+        request, files = receive(self._requests)
         parent = socket.socket(fileno=files[0])
         sys.stdout.flush()
         sys.stderr.flush()
@@ -85,14 +86,9 @@ class _Server:
         self._selector.close()
         for one in (parent, self._requests, *(worker.parent for worker in self._workers)):
             one.close()
-        # What the imports said belongs in this worker's log too.
-        said = os.pread(1, os.fstat(1).st_size, 0)
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        for file, instead in ((0, nothing), (1, log), (2, log)):
-            os.dup2(instead, file)
-        for file in (nothing, log, self._ended, self._wake):
-            os.close(file)
-        os.write(1, said)
+        os.close(self._ended)
+        os.close(self._wake)
+        write_to(log)
 
     def _tell_ends(self) -> None:
         with suppress(BlockingIOError):
@@ -116,22 +112,48 @@ class _Server:
         self._workers.remove(worker)
 
 
-def import_libraries() -> None:
+def receive(requests: socket.socket) -> tuple[WorkerRequest, list[int]]:
+    """Return the next request and its files. Ends the process where the parent has none any more."""
+    message, files, _, _ = socket.recv_fds(requests, _REQUEST_BYTES, _MOST_FILES)
+    if not message:
+        raise SystemExit(0)
+    return WorkerRequest.model_validate_json(message), files
+
+
+def write_to(log: int) -> None:
+    """Write to a log from now on, in which belongs too what the imports said; and read nothing."""
+    said = os.pread(1, os.fstat(1).st_size, 0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for file, instead in ((0, nothing), (1, log), (2, log)):
+        os.dup2(instead, file)
+    for file in (nothing, log):
+        os.close(file)
+    os.write(1, said)
+
+
+def import_libraries(*names: str) -> None:
     """Import what a training and a scoring have in common."""
     from harness.workers import compat
 
     with lifecycle.collector_paused():
         compat.prepare_imports()
-        for name in ("bitsandbytes.nn.modules", "llamafactory.train.tuner", "llamafactory.model.adapter"):
+        for name in names:
             importlib.import_module(name)
 
 
-def main() -> NoReturn:
-    """Serve, and be a worker in each fork."""
-    lifecycle.die_with_parent()
+def has_opened_device() -> bool:
+    """Whether this process has opened an accelerator: its context takes memory of the chip, where another run is
+    measured."""
+    torch = sys.modules["torch"]
+    return any(
+        module.is_initialized() for name in ("cuda", "npu") if (module := getattr(torch, name, None)) is not None
+    )
+
+
+def _be_forked(requests: socket.socket) -> WorkerRequest:
+    """Serve. Returns in a fork."""
     lifecycle.be_parent()
-    requests = socket.socket(fileno=os.dup(0))
-    import_libraries()
+    import_libraries(*EVERYTHING)
     # It brings numpy along.
     from harness.workers import pages
 
@@ -139,6 +161,28 @@ def main() -> NoReturn:
     requests.send(b"x")
     request = _Server(requests).serve()
     pages.touch(touched)
+    return request
+
+
+def _be_told(requests: socket.socket) -> WorkerRequest:
+    """Wait for the one request of this process."""
+    import_libraries(*WITHOUT_DEVICE)
+    if has_opened_device():
+        raise SystemExit(1)
+    requests.send(b"x")
+    request, files = receive(requests)
+    requests.close()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    write_to(files[0])
+    return request
+
+
+def main() -> NoReturn:
+    """Be a worker, in this process or in each of its forks."""
+    lifecycle.die_with_parent()
+    requests = socket.socket(fileno=os.dup(0))
+    request = _be_told(requests) if sys.argv[1:] == [ONCE] else _be_forked(requests)
     lifecycle.be_named(request.module.rpartition(".")[2])
     os.chdir(request.folder)
     sys.argv = [request.module, *request.arguments]
