@@ -1,6 +1,6 @@
 """Kills a sweep's processes at random moments, starts it again until it is complete, and looks at what is left.
 
-    python -m benchmarks.chaos [--kills 200] [--seed 0] [--at-once 2] [--launcher joblib]
+    python -m benchmarks.chaos [--kills 200] [--seed 0] [--at-once 2] [--launcher joblib|ray|slurm]
 
 A sweep of two arms and a seed is run undisturbed first. Then, in one empty folder after another, the same command is
 started, and after a random time SIGKILL is sent to the harness itself or to one of the processes that it has started:
@@ -9,7 +9,8 @@ below a process that adopts orphans (a subreaper), as in a container or under sy
 up to three times, and then left alone.
 
 In the end every folder must hold what the undisturbed one holds: each run completed once and no more, its adapter the
-same to the byte; and of what was killed no process may be left after a few seconds.
+same to the byte; and of what was killed no process may be left after a few seconds. But Slurm's jobs outlive the
+command: the next start waits for them, so that none may be left in the end.
 """
 
 from __future__ import annotations
@@ -26,14 +27,16 @@ import tempfile
 import time
 import uuid
 from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
 import psutil
 
+from benchmarks.chips import LAUNCHERS, launcher_started
 from harness.runs import store
 from harness.runs.folder import RunFolder, SweepFolder
 from harness.runs.record import Outcome
@@ -61,7 +64,9 @@ class Chaos:
 
     home: Path
     seed: int
-    extra: tuple[str, ...] = ()
+    launcher: str = "local"
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    """In which the launcher finds its scheduler."""
     found: Found = field(default_factory=Found)
 
     def undisturbed(self) -> tuple[dict[str, str], float]:
@@ -81,9 +86,10 @@ class Chaos:
         for _ in range(lots.randint(1, most_kills)):
             process, mark = self._start(folder, below_subreaper=bool(number % 2))
             time.sleep(lots.uniform(0.0, seconds))
-            self._kill_one(process, mark, lots)
+            self._kill_one(process, mark, folder, lots)
             self._wait(process, folder)
-            self._expect_nobody(mark, folder)
+            if self.launcher != "slurm":
+                self._expect_nobody(mark, folder)
         process, mark = self._start(folder, below_subreaper=bool(number % 2))
         self._wait(process, folder)
         self._expect_nobody(mark, folder)
@@ -107,21 +113,15 @@ class Chaos:
     def _start(self, folder: Path, below_subreaper: bool) -> tuple[subprocess.Popen[bytes], str]:
         folder.mkdir(exist_ok=True)
         mark = uuid.uuid4().hex
-        words = command("sweep", *SWEEP, *FASTER, *self.extra)
+        words = command("sweep", *SWEEP, *FASTER, f"launcher={self.launcher}")
         if below_subreaper:
             words = [sys.executable, "-m", "benchmarks.chaos", "--adopt-orphans-of", *words]
-        environment = os.environ | {
-            _MARK: mark,
-            "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": str(Path(__file__).parents[1]),
-            "HARNESS_CACHE": str(self.home / "cache"),
-            "HARNESS_LEASES": str(self.home / "leases"),
-        }
+        environment = {**self.environment, **places(self.home), _MARK: mark}
         with (folder / "log").open("ab") as log:
             return subprocess.Popen(words, cwd=folder, env=environment, stdout=log, stderr=log), mark
 
-    def _kill_one(self, process: subprocess.Popen[bytes], mark: str, lots: random.Random) -> None:
-        victims = [one for one in _marked(mark) if one.pid != process.pid or not _adopts(one)]
+    def _kill_one(self, process: subprocess.Popen[bytes], mark: str, folder: Path, lots: random.Random) -> None:
+        victims = [one for one in _started_for(mark, folder) if one.pid != process.pid or not _adopts(one)]
         if not victims:
             return
         # The harness itself as often as all others together: what it started must end by itself then.
@@ -140,7 +140,7 @@ class Chaos:
 
     def _expect_nobody(self, mark: str, folder: Path) -> None:
         deadline = time.monotonic() + _GONE_SECONDS
-        while (left := _marked(mark)) and time.monotonic() < deadline:
+        while (left := _started_for(mark, folder)) and time.monotonic() < deadline:
             time.sleep(0.1)
         if left:
             self.found.faults.append(f"{folder}: left behind: {[' '.join(_words(one))[:120] for one in left]}")
@@ -155,16 +155,37 @@ def adapters(folder: Path) -> dict[str, str]:
     return {name: hashlib.sha256(file.read_bytes()).hexdigest()[:12] for name, file in weights if file.is_file()}
 
 
-def _marked(mark: str) -> list[psutil.Process]:
-    """The processes that a start brought about, by what all of them have in their environment."""
+def places(home: Path) -> dict[str, str]:
+    """What is added to the environment of a sweep, and to that of a Ray cluster, of which its tasks have theirs."""
+    return {
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+        "HARNESS_CACHE": str(home / "cache"),
+        "HARNESS_LEASES": str(home / "leases"),
+    }
+
+
+def _started_for(mark: str, folder: Path) -> list[psutil.Process]:
+    """The processes that a start brought about: by what they have in their environment or, where a scheduler that is
+    nobody's child started them, by the folder that they work in. Ray keeps a worker that has done its task."""
     found = []
     for one in psutil.process_iter():
         try:
-            if one.environ().get(_MARK) == mark and one.status() != psutil.STATUS_ZOMBIE:
+            is_of = one.environ().get(_MARK) == mark or (one.cwd() == str(folder) and _is_pythons(one))
+            if is_of and one.status() != psutil.STATUS_ZOMBIE:
                 found.append(one)
         except psutil.Error:
             continue
     return found
+
+
+def _is_pythons(one: psutil.Process) -> bool:
+    words = _words(one)
+    return (
+        bool(words)
+        and (Path(words[0]).name.startswith("python") or words[0].startswith("ray::"))
+        and "IDLE" not in words[0]
+    )
 
 
 def _words(one: psutil.Process) -> list[str]:
@@ -184,6 +205,8 @@ def _kind(one: psutil.Process) -> str:
     if "workers.standby" in words:
         with suppress(psutil.Error):
             return name if (name := one.name()) in workers else "fork server"
+    if words.startswith("ray::") or "submitit.core._submit" in words:
+        return "launcher's worker"
     return next((name for name in workers if f"workers.{name}" in words), "harness")
 
 
@@ -201,11 +224,14 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--at-once", type=int, default=1, help="sweeps")
-    parser.add_argument("--launcher")
+    parser.add_argument("--launcher", choices=("local", *LAUNCHERS), default="local")
     asked = parser.parse_args()
-    extra = () if asked.launcher is None else (f"launcher={asked.launcher}",)
-    with tempfile.TemporaryDirectory(prefix="chaos-") as home:
-        chaos = Chaos(Path(home), asked.seed, extra)
+    with ExitStack() as opened:
+        home = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
+        env = {**os.environ, **places(home)}
+        chaos = Chaos(
+            home, asked.seed, asked.launcher, opened.enter_context(launcher_started(asked.launcher, 2, home, env))
+        )
         expected, seconds = chaos.undisturbed()
         print(f"undisturbed: {seconds:.0f} s, {len(expected)} runs", flush=True)
         numbers = count(1)

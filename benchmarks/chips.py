@@ -1,11 +1,11 @@
 """How busy a sweep keeps a machine's chips, how often it asks their driver, and whether a chip was two runs' at once.
 
-    python -m benchmarks.chips [--launcher joblib|ray|slurm] [--chips 8] [--runs 24]
+    python -m benchmarks.chips [--launcher joblib|ray|slurm] [--chips 8] [--runs 24] [--steps 2]
 
-A sweep of two arms and several seeds is started by each launcher, one after another: real trainings of two steps on the
-CPU, on chips by stand-in. What is said comes from the records that it leaves and from the stand-in's log of its calls.
-A chip counts as occupied while it is leased, from the first lease of the sweep to the last one: then no run waits any
-more. Exits with 1 where a chip had two runs at once, or a run did not complete.
+A sweep of two arms and several seeds is started by each launcher, one after another: real trainings of a few steps on
+the CPU, on chips by stand-in. What is said comes from the records that it leaves and from the stand-in's log of its
+calls. A chip counts as occupied while it is leased, from the first lease of the sweep to the last one: then no run
+waits any more. Exits with 1 where a chip had two runs at once, or a run did not complete.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def launcher_started(launcher: str, chips: int, home: Path, env: dict[str, str])
         yield env
 
 
-def measure(launcher: str, chips: int, runs: int, home: Path) -> bool:
+def measure(launcher: str, chips: int, runs: int, steps: int, home: Path) -> bool:
     """Run a sweep and print what it left; whether that is without fault. Raises NotStartedError."""
     npu_smi = StandInNpuSmi(home / "npu-smi")
     npu_smi.follow(chips)
@@ -140,9 +140,10 @@ def measure(launcher: str, chips: int, runs: int, home: Path) -> bool:
     env = npu_smi.environment(environment(home / "cache")) | places
     seeds = ",".join(map(str, range(runs // 2)))
     points = (f"launcher={launcher}", f"sweep={SWEEP}", "method=lora,qlora", f"seed={seeds}")
+    points = (*points, *TINY_RUN, f"training.max_steps={steps}")
     began = time.monotonic()
     with launcher_started(launcher, chips, home, env) as launched, (home / "log").open("wb") as log:
-        subprocess.run(command("run", "--multirun", *points, *TINY_RUN), cwd=home, env=launched, stdout=log, stderr=log)
+        subprocess.run(command("run", "--multirun", *points), cwd=home, env=launched, stdout=log, stderr=log)
     seconds = time.monotonic() - began
     found = [store.load(RunFolder(file.parent)) for file in home.glob(f"outputs/{SWEEP}/*/record.json")]
     records = [record for record in found if record is not None and record.status is Outcome.COMPLETED]
@@ -191,6 +192,7 @@ def main() -> None:
     parser.add_argument(
         "--runs", type=int, default=24, help="of both arms together: an even number above that of chips"
     )
+    parser.add_argument("--steps", type=int, default=2, help="of a training")
     given = parser.parse_args()
     if given.runs % 2 or given.runs <= given.chips:
         parser.error(f"--runs={given.runs}: two arms have an even number, and none waits for {given.chips} chips")
@@ -198,7 +200,7 @@ def main() -> None:
     for launcher in [given.launcher] if given.launcher else LAUNCHERS:
         with tempfile.TemporaryDirectory(prefix="chips-") as home:
             try:
-                is_right &= measure(launcher, given.chips, given.runs, Path(home))
+                is_right &= measure(launcher, given.chips, given.runs, given.steps, Path(home))
             except NotStartedError as why:
                 print(f"{launcher}: not measured: {why}")
     sys.exit(not is_right)

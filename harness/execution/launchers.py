@@ -63,7 +63,7 @@ def gres(config: Config) -> str | None:
 
 def job_minutes(most: int, partition: str | None) -> int:
     """Return `most`, or what the partition (None: Slurm's default) allows: a job that asks for more waits for ever."""
-    for line in _answer("sinfo", "--noheader", "--format=%P %l").splitlines():
+    for line in (_answer("sinfo", "--noheader", "--format=%P %l") or "").splitlines():
         name, _, limit = line.partition(" ")
         if name.rstrip("*") == partition or (partition is None and name.endswith("*")):
             return min(most, minutes_of(limit.strip()) or most)
@@ -80,12 +80,12 @@ def minutes_of(limit: str) -> int | None:
         return None
 
 
-def _answer(*command: str) -> str:
-    """What one of Slurm's commands prints; nothing where it fails."""
+def _answer(*command: str) -> str | None:
+    """What one of Slurm's commands prints; None where it fails."""
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=True).stdout
     except (OSError, subprocess.SubprocessError):
-        return ""
+        return None
 
 
 def _taken(config: Config, device: Device) -> int:
@@ -109,6 +109,10 @@ def refuse_absent(launcher: DictConfig) -> None:
 @contextmanager
 def losses_told(launcher: DictConfig) -> Iterator[None]:
     """Raises LostRunsError for what a scheduler says of runs that it lost, UserError where it took none."""
+    if launcher._target_.endswith(_SLURM) and _answer("sacct", "--noheader", "--allocations") is None:
+        from harness.execution import slurm_queue  # It brings submitit along, which is an extra.
+
+        slurm_queue.watch()
     try:
         yield
     except (UserError, HydraException, OmegaConfBaseException):
@@ -155,7 +159,7 @@ def settle(spec: RunSpec, threads: str | None) -> None:
 
 def _chips_of_job(job: str | None) -> list[int]:
     """Return the chips that Slurm gave to a job of this node; none where it does not count them one by one."""
-    return chips_shown(_answer("scontrol", "show", "job", "-d", job)) if job else []
+    return chips_shown(_answer("scontrol", "show", "job", "-d", job) or "") if job else []
 
 
 def chips_shown(job: str) -> list[int]:

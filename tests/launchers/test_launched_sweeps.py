@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from benchmarks.chips import asked, at_once, spans
@@ -107,6 +108,29 @@ def test_jobs_that_slurm_does_not_take_are_one_message(
     assert told.startswith(
         "error: launcher=slurm: sbatch: error: invalid partition specified: nowhere; hydra.launcher.*"
     )
+
+
+def test_a_run_whose_job_was_killed_is_told_as_lost_without_accounting_too_and_made_by_the_next_start(
+    tmp_path: Path, cache: Path, harness: Harness, monkeypatch: pytest.MonkeyPatch, slurm_cluster: slurm.Slurm
+) -> None:
+    monkeypatch.setenv("SLURM_CONF", str(slurm_cluster.conf))
+    words = ("run", "--multirun", "launcher=slurm", "sweep=lost", *TINY_RUN, "training.max_steps=60")
+    with started(tmp_path, cache, *words) as process:
+        wait_until(training_has_begun(tmp_path))
+        (job,) = [
+            one
+            for one in psutil.process_iter(["name", "cmdline", "cwd"])
+            if "submitit.core._submit" in (one.info["cmdline"] or ())
+            and one.info["cwd"] == str(tmp_path)
+            and one.info["name"] != "srun"
+        ]
+        job.kill()
+        output, errors = process.communicate(timeout=240)
+    assert process.returncode == 1, output + errors
+    assert "the same command goes on with what is not done" in errors
+    done = harness(*words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(completed(tmp_path, "lost")) == 1
 
 
 def test_a_job_that_runs_out_of_its_time_leaves_a_record_that_says_so(

@@ -1,0 +1,37 @@
+"""How jobs ended, from squeue: submitit asks sacct, which a cluster without slurmdbd cannot answer."""
+
+from __future__ import annotations
+
+import submitit
+from submitit.slurm.slurm import SlurmInfoWatcher
+
+_FORGOTTEN = "FORGOTTEN"
+_ENDED = frozenset(
+    (
+        *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "REVOKED"),
+        *("TIMEOUT", _FORGOTTEN),
+    )
+)
+_MOST_SECONDS = 600
+"""From one question to the next; submitit asks more often at first."""
+
+
+class QueueWatcher(SlurmInfoWatcher):
+    """Knows that a job has ended from its state, or some minutes later (MinJobAge) from Slurm's having forgotten it."""
+
+    def _make_command(self) -> list[str] | None:
+        if not self._registered - self._finished:
+            return None
+        return ["squeue", "--me", "--states=all", "--array", "--noheader", "--format=%i %T"]
+
+    def read_info(self, string: bytes | str) -> dict[str, dict[str, str]]:
+        """Return the state of each job, RUNNING for all that may yet lead to a result."""
+        text = string if isinstance(string, str) else string.decode()
+        known = dict(line.split() for line in text.splitlines())
+        found = {job: known.get(job, _FORGOTTEN) for job in self._registered}
+        return {job: {"State": state if state in _ENDED else "RUNNING"} for job, state in found.items()}
+
+
+def watch() -> None:
+    """Have all jobs that are submitted from now on watched by it."""
+    submitit.SlurmJob.watcher = QueueWatcher(_MOST_SECONDS)
