@@ -5,13 +5,17 @@ from __future__ import annotations
 import submitit
 from submitit.slurm.slurm import SlurmInfoWatcher
 
-_FORGOTTEN = "FORGOTTEN"
-_ENDED = frozenset(
-    (
-        *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "REVOKED"),
-        *("TIMEOUT", _FORGOTTEN),
-    )
-)
+_ENDED = {
+    "BOOT_FAIL",
+    "CANCELLED",
+    "COMPLETED",
+    "DEADLINE",
+    "FAILED",
+    "NODE_FAIL",
+    "OUT_OF_MEMORY",
+    "REVOKED",
+    "TIMEOUT",
+}
 _MOST_SECONDS = 600
 """From one question to the next; submitit asks more often at first."""
 
@@ -28,8 +32,10 @@ class QueueWatcher(SlurmInfoWatcher):
         """Return the state of each job, RUNNING for all that may yet lead to a result."""
         text = string if isinstance(string, str) else string.decode()
         known = dict(line.split() for line in text.splitlines())
-        found = {job: known.get(job, _FORGOTTEN) for job in self._registered}
-        return {job: {"State": state if state in _ENDED else "RUNNING"} for job, state in found.items()}
+        going_on = {job for job, state in known.items() if state not in _ENDED}
+        return {
+            job: {"State": "RUNNING" if job in going_on else known.get(job, "FORGOTTEN")} for job in self._registered
+        }
 
 
 def watch() -> None:

@@ -168,11 +168,12 @@ def prepare(environment: Mapping[str, str], device_kind: str, note: Callable[[st
 def prepare_next(environment: Mapping[str, str], device_kind: str) -> None:
     """Have the libraries imported for the next training while another worker is at it, where memory has room for that.
 
-    Raises OSError."""
+    Where it cannot be started, the next training will say why."""
     host_bytes, container_bytes = psutil.virtual_memory().available, cgroup.memory_left_bytes()
     room_bytes = host_bytes if container_bytes is None else min(host_bytes, container_bytes)
     if sys.platform == "linux" and room_bytes >= _ROOM_BYTES:
-        _ready(_Key.of(environment, device_kind))
+        with suppress(OSError):
+            _ready(_Key.of(environment, device_kind))
 
 
 def fork(

@@ -16,7 +16,7 @@ from harness.base.errors import UserError
 from harness.cli.display import make_display
 from harness.compose import hydra_plugins
 from harness.devices.ascend import device as ascend_device
-from harness.execution import hydra_app, launchers
+from harness.execution import hydra_app, launchers, slurm_queue
 from tests.conftest import Harness
 from tests.launchers.launched import TINY_RUN, four_npus
 from tests.planning import specs_of
@@ -203,3 +203,12 @@ def test_a_machine_that_does_not_see_the_commands_folder_says_so(tmp_path: Path)
     (spec,) = specs_of(*TINY_RUN)
     with pytest.raises(UserError, match=r"plan\.json: .* does not see what the command has just written; start"):
         launchers.settle(spec, None)
+
+
+def test_without_accounting_a_job_that_squeue_knows_as_ended_or_not_at_all_is_waited_for_no_longer() -> None:
+    watcher = slurm_queue.QueueWatcher()
+    for job in ("7_0", "7_1", "7_2", "7_3", "7_4"):
+        watcher.register_job(job)
+    watcher._info_dict = watcher.read_info("7_0 RUNNING\n7_1 COMPLETED\n7_2 REQUEUED\n7_3 CONFIGURING\n8_0 FAILED\n")
+    ended = [job for job in sorted(watcher._registered) if watcher.is_done(job, mode="cache")]
+    assert ended == ["7_1", "7_4"]
