@@ -84,12 +84,14 @@ def to_trace(
     dataset: Path | None,
     names: tuple[Sequence[str], Sequence[str]] = (("train",), ("validation",)),
     limits_bytes: Sequence[int] = (),
+    memory_bytes: Sequence[int] = (),
     fit_bytes: int | None = None,
 ) -> ToTrace:
     """Return what a worker is to trace of an arm on a place.
 
     `dataset`: the dataset_dir that its rows were written to, under `names`, those to train on and those to validate on;
-    None: every row is as long as the cutoff. `limits_bytes` and `fit_bytes`: what torch may take."""
+    None: every row is as long as the cutoff. `limits_bytes` and `fit_bytes`: what torch may take. `memory_bytes`: what
+    the device of each limit has."""
     config = arm.config
     path = config.model.path
     described = _described(config, sources)
@@ -123,6 +125,7 @@ def to_trace(
             "new_tokens": evaluation.max_new_tokens,
             "processes": processes,
             "limits_bytes": list(limits_bytes),
+            "memory_bytes": list(memory_bytes),
             "fit_bytes": fit_bytes,
             "expandable": any(_GROWING in os.environ.get(name, "") for name in _ALLOCATORS.get(place.kind, ())),
         }

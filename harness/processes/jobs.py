@@ -239,7 +239,7 @@ class ToTrace(BaseModel):
     validated: bool = False
     """Whether rows are held out to validate on."""
     questions: PositiveInt | None = None
-    """How many are answered at once when it is scored; None: none is."""
+    """The most that are answered at once when it is scored; None: none is."""
     question_texts: list[str] = []
     """Those that may be the longest; none: a question is taken to be as long as a row."""
     new_tokens: PositiveInt = 1
@@ -247,6 +247,8 @@ class ToTrace(BaseModel):
     """That train together, each on a device of its own."""
     limits_bytes: list[int] = []
     """What torch may take of devices of the kind."""
+    memory_bytes: list[int] = []
+    """What each of these devices has, by which questions are batched; none: nobody knows."""
     expandable: bool = False
     """Whether its allocator is told to make segments that grow."""
     fit_bytes: PositiveInt | None = None

@@ -7,6 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from harness.workers.evidence import logical_count
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 WORTH_SHARING = 32
 """Tokens: a shorter beginning is read again with every prompt, which costs less than to put it before each."""
@@ -21,10 +27,15 @@ def batches(lengths: Sequence[int], at_once: int, new_tokens: int, tokens_at_onc
     order = sorted(range(len(lengths)), key=lambda place: -lengths[place])
     found: list[list[int]] = []
     while order:
-        rows = max(1, min(at_once, tokens_at_once // (lengths[order[0]] + new_tokens)))
+        rows = rows_at_once(at_once, lengths[order[0]] + new_tokens, tokens_at_once)
         found.append(order[:rows])
         order = order[rows:]
     return found
+
+
+def rows_at_once(most: int, tokens: int, tokens_at_once: int) -> int:
+    """Return how many prompts of so many `tokens`, answer included, are answered together."""
+    return max(1, min(most, tokens_at_once // tokens))
 
 
 def shared_beginning(prompts: Sequence[Sequence[int]]) -> int:
@@ -37,6 +48,27 @@ def shared_beginning(prompts: Sequence[Sequence[int]]) -> int:
     columns = zip(*(prompt[:longest] for prompt in prompts), strict=True)
     alike = next((place for place, tokens in enumerate(columns) if len(set(tokens)) > 1), longest)
     return alike if alike >= WORTH_SHARING else 0
+
+
+def tokens_held(model: PreTrainedModel, memory_bytes: int) -> int:
+    """Return how many tokens of prompts and answers a device with so much memory may hold beside a model.
+
+    From what all arms on a device have in common: nothing that is measured, and no quantization."""
+    config = model.config.get_text_config()
+
+    def size(name: str, otherwise: int) -> int:
+        found: int | list[int] = getattr(config, name, None) or otherwise
+        return found if isinstance(found, int) else max(found)  # a model may have one for each layer
+
+    heads = size("num_attention_heads", 1)
+    head_size = size("head_dim", config.hidden_size // heads)
+    keys_and_values = 2 * config.num_hidden_layers * size("num_key_value_heads", heads) * head_size
+    # What a layer makes of a prompt's token while it reads it: gate, up, their product, and as much again for what
+    # kernels keep for themselves.
+    made = 6 * size("intermediate_size", 4 * config.hidden_size)
+    element_bytes = model.dtype.itemsize
+    weight_bytes = sum(map(logical_count, model.parameters())) * element_bytes
+    return tokens_at_once(memory_bytes, weight_bytes, (keys_and_values + made) * element_bytes)
 
 
 def tokens_at_once(total_bytes: int, weight_bytes: int, bytes_a_token: int) -> int:

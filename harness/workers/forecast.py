@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,12 +67,27 @@ def _trace(arm: ToTrace, arguments: dict[str, Any]) -> Traced:
     if arm.validated:
         held_out = longest.validation_tokens if longest else tokens
         validation = Batch(int(arguments.get("per_device_eval_batch_size", per_device)), held_out, padded)
-    processes = [tracer.train(batch, validation, several=arm.processes > 1)]
+    trained = tracer.train(batch, validation, several=arm.processes > 1)
+    questions = None
     if arm.questions is not None:
         asked = rows.prompt_tokens(arguments, arm.question_texts) if arm.question_texts else tokens
-        processes.append(tracer.answer(Questions(arm.questions, asked, arm.new_tokens)))
+        questions = Questions(arm.questions, asked, arm.new_tokens)
+    answered: dict[int, Process] = {}
+
+    def processes_on(memory_bytes: int | None) -> list[Process]:
+        if questions is None:
+            return [trained]
+        at_once = questions.rows if memory_bytes is None else tracer.rows_at_once(questions, memory_bytes)
+        if at_once not in answered:
+            answered[at_once] = tracer.answer(replace(questions, rows=at_once))
+        return [trained, answered[at_once]]
+
+    processes = processes_on(arm.memory_bytes[0] if arm.memory_bytes else None)
     filled = -(-tokens // 8) * 8
-    full = [_full(processes, limit, arm.expandable) for limit in arm.limits_bytes]
+    full = [
+        _full(processes_on(memory), limit, arm.expandable)
+        for limit, memory in zip_longest(arm.limits_bytes, arm.memory_bytes)
+    ]
     largest = {}
     if arm.fit_bytes is not None:
         largest = _largest(tracer, arm, arm.fit_bytes, [each for each in _LENGTHS if each <= tracer.max_tokens])
@@ -82,7 +99,7 @@ def _trace(arm: ToTrace, arguments: dict[str, Any]) -> Traced:
         phases=[phase for process in processes for phase in _phases(process, arm)],
         full=full,
         base_bytes=tracer.base_bytes,
-        is_partial=all(step.phase is not ForecastPhase.TRAIN for step in processes[0].steps),
+        is_partial=all(step.phase is not ForecastPhase.TRAIN for step in trained.steps),
         untraced=tracer.untraced,
     )
 

@@ -17,7 +17,7 @@ from llamafactory.model import load_model, load_tokenizer
 from transformers import GenerationConfig
 
 from harness.devices.cgroup import memory_limit_bytes
-from harness.workers.batching import batches, shared_beginning, tokens_at_once
+from harness.workers.batching import batches, shared_beginning, tokens_held
 from harness.workers.compat import patch_bitsandbytes, patch_merging
 from harness.workers.decoding import (
     SharedBeginning,
@@ -27,7 +27,7 @@ from harness.workers.decoding import (
     patch_grouped_heads,
     patch_head,
 )
-from harness.workers.evidence import is_quantized, logical_count
+from harness.workers.evidence import is_quantized
 
 if TYPE_CHECKING:
     from llamafactory.data import Template
@@ -96,7 +96,8 @@ class LanguageModel:
         new_tokens = self.model.generation_config.max_new_tokens
         found: dict[int, Generation] = {}
         lengths = [len(prompt) for prompt in prompts]
-        for places in batches(lengths, at_once or len(prompts), new_tokens, self._tokens_at_once()):
+        held = tokens_held(self.model, _memory_bytes(self.model.device))
+        for places in batches(lengths, at_once or len(prompts), new_tokens, held):
             answers = self._answer_batch([prompts[place] for place in places], shared)
             found |= zip(places, answers, strict=True)
             on_answers(len(places))
@@ -111,27 +112,6 @@ class LanguageModel:
             inputs["past_key_values"] = cache
         rows: list[list[int]] = self.model.generate(**inputs, custom_generate=decode)
         return [self.to_generation(len(prompt), row) for prompt, row in zip(prompts, rows, strict=True)]
-
-    def _tokens_at_once(self) -> int:
-        """From what all arms on a device have in common: nothing that is measured, and no quantization."""
-        model, config = self.model, self.model.config.get_text_config()
-
-        def size(name: str, otherwise: int) -> int:
-            found: int | list[int] = getattr(config, name, None) or otherwise
-            return found if isinstance(found, int) else max(found)  # a model may have one for each layer
-
-        heads = size("num_attention_heads", 1)
-        head_size = size("head_dim", config.hidden_size // heads)
-        keys_and_values = 2 * config.num_hidden_layers * size("num_key_value_heads", heads) * head_size
-        # What a layer makes of a prompt's token while it reads it: gate, up, their product, and as much again for what
-        # kernels keep for themselves.
-        made = 6 * size("intermediate_size", 4 * config.hidden_size)
-        element_bytes = model.dtype.itemsize
-        return tokens_at_once(
-            _memory_bytes(model.device),
-            sum(map(logical_count, model.parameters())) * element_bytes,
-            (keys_and_values + made) * element_bytes,
-        )
 
     def encode(self, conversation: list[Message]) -> list[int]:
         """Return the tokens of a conversation up to the assistant's next turn, in the training's template."""

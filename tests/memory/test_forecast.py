@@ -199,6 +199,26 @@ def test_of_an_arm_that_cannot_be_followed_the_loading_is_told_and_it_hinders_no
     assert second.full == [ForecastPhase.LOAD, None]
 
 
+def test_questions_are_batched_as_each_devices_memory_has_the_run_batch_them(tmp_path: Path) -> None:
+    job = ToTrace(
+        arguments=arguments_of(Path("nowhere")), described=DENSE, kind="cuda", tokens=60, questions=512, new_tokens=16
+    )
+    three, whole = (ToTrace.model_validate(job.model_dump() | {"questions": most}) for most in (3, 512))
+    small = ToTrace.model_validate(job.model_dump() | {"memory_bytes": [2**22], "limits_bytes": [2**30]})
+
+    def answering(traced: Traced) -> TracedPhase:
+        return next(phase for phase in traced.phases if phase.phase is ForecastPhase.EVALUATE)
+
+    by_three, by_all, by_memory = map(answering, trace([three, whole, small], tmp_path))
+    # 4 MiB hold 256 tokens beside the weights, and each question has 76 with its answer.
+    assert by_memory == by_three
+    between = (by_three.peak_reserved_bytes + by_all.peak_reserved_bytes) // 2
+    both = ToTrace.model_validate(job.model_dump() | {"memory_bytes": [2**34, 2**22], "limits_bytes": [between] * 2})
+    (traced,) = trace([both], tmp_path)
+    assert answering(traced) == by_all
+    assert traced.full == [ForecastPhase.EVALUATE, None]
+
+
 def test_an_arm_whose_training_cannot_be_followed_is_never_said_to_fit() -> None:
     (config,) = configs()
     place = of_card(cards.find("24GiB"), config)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from transformers import DynamicCache
 
 from harness.devices.allocator import Event
 from harness.runs.forecasted import ForecastPhase, MemoryPart
+from harness.workers.batching import rows_at_once, tokens_held
 from harness.workers.evidence import is_quantized, logical_count
 from harness.workers.tracing import kernels
 from harness.workers.tracing.ledger import Booked, Ledger
@@ -141,18 +143,15 @@ class Tracer:
                 process.steps.append(_ended(ForecastPhase.SAVE, ledger))
         return process
 
+    def rows_at_once(self, questions: Questions, memory_bytes: int) -> int:
+        """Return how many of the questions are answered together on a device with so much memory."""
+        held = tokens_held(self._trained, memory_bytes)
+        return rows_at_once(questions.rows, questions.prompt_tokens + questions.new_tokens, held)
+
     def answer(self, questions: Questions) -> Process:
         """Load what was trained, read the questions, and give the last of the new tokens."""
-        model_arguments, _, _, finetuning, _ = parsed(self._arguments)
-        tokenizer = load_tokenizer(model_arguments)["tokenizer"]
+        model = self._trained
         with self._on_device(padded=questions.rows > 1):
-            # An adapter has to be made, as for a training; a model is scored in another precision than trained in.
-            model = load_model(tokenizer, model_arguments, finetuning, finetuning.finetuning_type == "lora")
-            if not any(map(is_quantized, model.modules())) and hasattr(model, "get_base_model"):
-                # LLaMA-Factory merges the adapter into a base that is not quantized.
-                model = model.unload()
-            model.requires_grad_(False)
-            model.eval()
             ledger = self._ledger(model)
             process = Process(ledger.events)
             with ledger, self._told(ForecastPhase.EVALUATE), torch.no_grad():
@@ -160,6 +159,21 @@ class Tracer:
                 self._answer(ledger, model, questions)
                 process.steps.append(_ended(ForecastPhase.EVALUATE, ledger))
         return process
+
+    @cached_property
+    def _trained(self) -> Any:
+        """What is scored."""
+        model_arguments, _, _, finetuning, _ = parsed(self._arguments)
+        tokenizer = load_tokenizer(model_arguments)["tokenizer"]
+        with self._on_device(padded=False):
+            # An adapter has to be made, as for a training; a model is scored in another precision than trained in.
+            model = load_model(tokenizer, model_arguments, finetuning, finetuning.finetuning_type == "lora")
+            if not any(map(is_quantized, model.modules())) and hasattr(model, "get_base_model"):
+                # LLaMA-Factory merges the adapter into a base that is not quantized.
+                model = model.unload()
+            model.requires_grad_(False)
+            model.eval()
+        return model
 
     @contextmanager
     def _told(self, phase: ForecastPhase) -> Iterator[None]:
