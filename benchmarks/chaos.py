@@ -241,6 +241,7 @@ def main() -> None:
                 before = len(chaos.found.faults)
                 folder = chaos.disturb(next(numbers), 3, seconds)
                 chaos.compare(folder, expected)
+                print(f"{chaos.found.kills.total()} kills, {len(chaos.found.faults)} faults", flush=True)
                 for fault in chaos.found.faults[before:]:
                     print(fault, (folder / "log").read_text()[-2000:], sep="\n", flush=True)
 
