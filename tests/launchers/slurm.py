@@ -95,7 +95,12 @@ def started(folder: Path, chips: int = 4) -> Iterator[Slurm]:
         except AssertionError:
             said = [line for out in sorted(folder.glob("*.out")) for line in out.read_text().splitlines()[-3:]]
             raise NotStartedError(f"Slurm does not start on this machine: {'; '.join(said)}") from None
-        yield slurm
+        try:
+            yield slurm
+        finally:
+            # A test that failed may leave some, and jobs outlive the daemons.
+            slurm.ask("scancel", f"--user={getpass.getuser()}")
+            wait_until(lambda: not slurm.ask("squeue", "--noheader"))
 
 
 @contextmanager
