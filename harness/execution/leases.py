@@ -169,11 +169,6 @@ class FreeChips:
         return (sum(not is_held(file) for file in self._files), len(self._files)) if self._files else None
 
 
-def running(folder: Path | None = None) -> list[Holder]:
-    """Return the runs that this machine has now, of all users whose leases lie in the folder."""
-    return [holder for file in _runs(folder or _folder()) if (holder := _of_the_living(file)) is not None]
-
-
 class _Neighbours:
     """Looks every few seconds which other runs there are."""
 
