@@ -329,3 +329,29 @@ def test_the_next_training_is_prepared_where_memory_has_room_for_it(
     assert len(on_standby()) == 1
     standby.close()
     assert len(on_standby()) == 0
+
+
+COUNTED = """
+import sys, types
+import torch
+from harness.workers import standby
+opened = []
+torch.cuda._lazy_init = lambda: opened.append(1)
+torch.cuda.is_available = lambda: True
+torch.cuda.current_device = lambda: torch.cuda._lazy_init() or 0
+torch.cuda.get_device_properties = lambda device=None: torch.cuda._lazy_init() or types.SimpleNamespace(major=9)
+torch.version.cuda = "12.8"
+standby.import_libraries(*standby.WITHOUT_DEVICE)
+without = len(opened)
+standby.import_libraries("llamafactory.extras.misc")
+print(without, len(opened) - without)
+"""
+"""A GPU that torch sees, by stand-in, and how often it is opened: before LLaMA-Factory is imported, and by that."""
+
+
+def test_what_is_imported_for_an_accelerator_does_not_open_it_as_llamafactory_does(environment: dict[str, str]) -> None:
+    done = subprocess.run([sys.executable, "-c", COUNTED], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    without, by_llamafactory = map(int, done.stdout.split()[-2:])
+    assert without == 0
+    assert by_llamafactory > 0
