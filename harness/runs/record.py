@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, computed_field
+from pydantic import BaseModel, ConfigDict, StringConstraints, computed_field
 
 from harness.devices.reading import Quantity
 from harness.runs.events import AdapterChecked, Evidence, FirstStep, Phase, RowsTokenized, RowsTrained
 from harness.runs.forecasted import Forecast
 
 SCHEMA_VERSION = 1
+PathBelow: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$")]
+"""A path, relative to a folder."""
 
 
 class Outcome(StrEnum):
@@ -456,7 +458,7 @@ class Record(BaseModel):
     score: Score | None = None
     base_score: Score | None = None
     """The base, with the adapters that the training started from if any, scored once for a sweep."""
-    base_folder: str | None = None
+    base_folder: PathBelow | None = None
     """Where the base's answers are, relative to the sweep's folder."""
     merged_score: Score | None = None
     """The adapter merged into the unquantized base."""
@@ -471,7 +473,7 @@ class Record(BaseModel):
     sampling: Sampling | None = None
     energy: Energy | None = None
     tracking: Tracking | None = None
-    files: dict[str, KeptFile] | None = None
+    files: dict[PathBelow, KeptFile] | None = None
     """What it left, by the path below its folder; None: an older version, or an adopted run."""
     unread_lines: int = 0
     """Of events and readings: torn ones, which are in no figure."""

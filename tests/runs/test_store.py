@@ -78,6 +78,7 @@ def test_what_is_no_file_in_place_of_a_record_is_damage_and_is_kept(stands_in: s
         ('"wall_seconds": 1e400', "wall_seconds"),
         ('"wall_seconds": 1e308', "wall_seconds"),
         ('"wall_seconds": "nan"', "wall_seconds"),
+        (r'"base_folder": "\u0000"', "base_folder"),
         ('"config": {"seed": ' + "9" * 5000 + "}", "the file"),
         ('"config": {"seed": ' + "9" * 4000 + "}", "config.seed"),
         ('"config": {"llamafactory": {"a": [1, ' + "9" * 40 + "]}}", "config.llamafactory.a.1"),
