@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, computed_field
+from pydantic import BaseModel, ConfigDict, PositiveInt, StringConstraints, computed_field
 
 from harness.devices.reading import Quantity
 from harness.runs.events import AdapterChecked, Evidence, FirstStep, Phase, RowsTokenized, RowsTrained
@@ -262,7 +262,7 @@ class Environment(BaseModel):
     device: str | None
     """The product's name of the chip, or of the processor."""
     device_count: int | None
-    cpu_count: int | None
+    cpu_count: PositiveInt | None
     host_memory_mib: float | None
     git_commit: str | None = None
     """The commit of the harness that ran, with `-dirty` where its files were changed."""
@@ -274,7 +274,7 @@ class Environment(BaseModel):
     """Versions of CUDA or CANN, and of the chips' firmware, by name."""
     variables: dict[str, str] = {}
     """Environment variables that decide threads, kernels and allocation, as the workers got them."""
-    machine_cpu_count: int | None = None
+    machine_cpu_count: PositiveInt | None = None
     """All that the machine has; `cpu_count` are those that a run may use."""
     cpu_quota: float | None = None
     """CPUs that the cgroup grants; None: no limit, or not told."""

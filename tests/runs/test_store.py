@@ -97,6 +97,12 @@ def test_what_no_run_leaves_is_damage_that_is_named(told: str, named: str, folde
         load(folder)
 
 
+def test_a_machine_without_a_processor_is_damage(folder: RunFolder) -> None:
+    folder.record.write_text(a_record().model_dump_json().replace('"cpu_count":1', '"cpu_count":false'))
+    with pytest.raises(DamagedRecordError, match=f"{folder.record}: environment.cpu_count: "):
+        load(folder)
+
+
 def test_a_text_may_hold_any_number_and_a_loss_be_one(folder: RunFolder) -> None:
     divergence = Divergence(kind=DivergenceKind.NOT_FINITE, step=1, first_loss=1e300, last_loss=float("inf"))
     record = a_record(reason=f"nan, inf, 1e400 and {'9' * 5000}", divergence=divergence)
