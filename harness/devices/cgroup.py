@@ -10,6 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 _UNLIMITED = 2**62
 """Version 1 shows the highest number of whole pages where there is no limit."""
 
@@ -48,6 +50,12 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
 def memory_limit_bytes(root: Path = Path("/")) -> int | None:
     """Return how much memory it may use."""
     return min((limit for limit, _, _ in _limited(root)), default=None)
+
+
+def host_memory_bytes() -> int:
+    """Return how much of the machine's memory this process may have, in use or not."""
+    host_bytes = psutil.virtual_memory().total
+    return min(host_bytes, memory_limit_bytes() or host_bytes)
 
 
 def memory_left_bytes(root: Path = Path("/")) -> int | None:

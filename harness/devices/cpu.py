@@ -6,9 +6,7 @@ import os
 import platform
 from pathlib import Path
 
-import psutil
-
-from harness.devices import cgroup
+from harness.devices.cgroup import host_memory_bytes
 from harness.devices.host import MIB
 from harness.devices.request import Chip, Device, DeviceError, DeviceRequest
 
@@ -25,13 +23,12 @@ def find(request: DeviceRequest) -> Device:
             "set device.chips=null, or device.name to an accelerator that this machine has"
         )
     product = _product(Path("/proc/cpuinfo"))
-    host_bytes = psutil.virtual_memory().total
     return Device(
         kind="cpu",
         torch_device="cpu",
         chips=(),
         product=product,
-        total_memory_mib=min(host_bytes, cgroup.memory_limit_bytes() or host_bytes) / MIB,
+        total_memory_mib=host_memory_bytes() / MIB,
         supports_bf16=True,  # Every processor does, though only some do it fast.
         variables=NO_ACCELERATOR,
         visible=tuple(Chip(slot, product, f"cpu-slot{slot}") for slot in range(_slots(request))),

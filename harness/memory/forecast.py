@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -116,17 +117,18 @@ def _job(arm: Arm, places: Sequence[Place], planner: Planner, lengths: Lengths, 
     surely = _limits_bytes(first, arm.config)[1:]
     fit_bytes = surely[0] if largest and surely else None
     limits = [limit for place in places for limit in _limits_bytes(place, arm.config)]
-    memory = [int(place.memory_mib * _MIB) for place in places if place.memory_mib for _ in range(2)]
+    memory = [int((place.memory_mib or 0) * _MIB) for place in places for _ in _limits_bytes(place, arm.config)]
+    follow = partial(
+        to_trace, arm, first, planner.sources, limits_bytes=limits, memory_bytes=memory, fit_bytes=fit_bytes
+    )
     if lengths is Lengths.CUTOFF:
-        return to_trace(
-            arm, first, planner.sources, None, limits_bytes=limits, memory_bytes=memory, fit_bytes=fit_bytes
-        )
+        return follow(None)
     rows, digest = planner.rows(arm.config.dataset)
     own = folder / digest
     if not own.exists():
         prepare.write(rows, own)
     names = rows.train_names, rows.validation_names
-    return to_trace(arm, first, planner.sources, own, names, limits, memory, fit_bytes)
+    return follow(own, names)
 
 
 def _limits_bytes(place: Place, config: Config) -> list[int]:

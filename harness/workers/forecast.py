@@ -6,7 +6,6 @@ import importlib
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,11 +81,12 @@ def _trace(arm: ToTrace, arguments: dict[str, Any]) -> Traced:
             answered[at_once] = tracer.answer(replace(questions, rows=at_once))
         return [trained, answered[at_once]]
 
-    processes = processes_on(arm.memory_bytes[0] if arm.memory_bytes else None)
+    memories: list[int | None] = [*arm.memory_bytes] or [None] * max(1, len(arm.limits_bytes))
+    processes = processes_on(memories[0])
     filled = -(-tokens // 8) * 8
     full = [
         _full(processes_on(memory), limit, arm.expandable)
-        for limit, memory in zip_longest(arm.limits_bytes, arm.memory_bytes)
+        for limit, memory in zip(arm.limits_bytes, memories, strict=bool(arm.limits_bytes))
     ]
     largest = {}
     if arm.fit_bytes is not None:

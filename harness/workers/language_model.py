@@ -5,7 +5,6 @@ So the template, the data type and the quantization are those of the training, w
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from llamafactory.hparams import get_infer_args
 from llamafactory.model import load_model, load_tokenizer
 from transformers import GenerationConfig
 
-from harness.devices.cgroup import memory_limit_bytes
+from harness.devices.cgroup import host_memory_bytes
 from harness.workers.batching import batches, shared_beginning, tokens_held
 from harness.workers.compat import patch_bitsandbytes, patch_merging
 from harness.workers.decoding import (
@@ -133,8 +132,7 @@ class LanguageModel:
 
 def _memory_bytes(device: torch.device) -> int:
     if device.type == "cpu":
-        host_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        return min(host_bytes, memory_limit_bytes() or host_bytes)
+        return host_memory_bytes()
     total: int = getattr(torch, device.type).mem_get_info(device)[1]
     return total
 

@@ -260,6 +260,11 @@ def on_standby() -> list[psutil.Process]:
     ]
 
 
+def become(code: str, environment: dict[str, str], folder: Path, *inherited: int) -> Process | None:
+    with (folder / "log").open("ab") as output:
+        return standby.become([*COMMAND, code], output, environment, inherited)
+
+
 def test_on_an_accelerator_the_process_that_imported_becomes_the_training_and_imports_nothing_that_opens_a_device(
     accelerator: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -267,8 +272,8 @@ def test_on_an_accelerator_the_process_that_imported_becomes_the_training_and_im
     standby.prepare(accelerator, "ascend")
     (waiting,) = on_standby()
     names = "import sys; print([name for name in ('llamafactory', 'bitsandbytes', 'peft') if name in sys.modules])"
-    with (tmp_path / "log").open("ab") as output, (tmp_path / "held").open("w") as held:
-        process = standby.become([*COMMAND, f"{names}; sys.exit(3)"], output, accelerator, [held.fileno()])
+    with (tmp_path / "held").open("w") as held:
+        process = become(f"{names}; sys.exit(3)", accelerator, tmp_path, held.fileno())
     assert process is not None
     wait_until(process.has_ended)
     process.end()
@@ -282,8 +287,7 @@ def test_on_an_accelerator_the_process_that_imported_becomes_the_training_and_im
     assert seen["leads_its_group"]
     assert str(tmp_path / "held") in seen["files"]
     assert not [file for file in seen["files"] if file.startswith("socket:")]
-    with (tmp_path / "log").open("ab") as output:
-        assert standby.become([*COMMAND, "pass"], output, accelerator, ()) is None, "it was for one worker"
+    assert become("pass", accelerator, tmp_path) is None, "it was for one worker"
 
 
 def test_one_that_was_killed_while_it_waited_costs_nothing(accelerator: dict[str, str], tmp_path: Path) -> None:
@@ -293,8 +297,7 @@ def test_one_that_was_killed_while_it_waited_costs_nothing(accelerator: dict[str
     # Its first thread is dead before the others are, and before its files are closed.
     wait_until(lambda: os.waitid(os.P_PID, waiting.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None)
     told: list[str] = []
-    with (tmp_path / "log").open("ab") as output:
-        assert standby.become([*COMMAND, "pass"], output, accelerator, ()) is None
+    assert become("pass", accelerator, tmp_path) is None
     standby.prepare(accelerator, "ascend", told.append)
     assert told == ["importing torch, transformers and PEFT, which is not the runs' time"]
     (again,) = on_standby()
@@ -308,8 +311,7 @@ def test_imports_that_open_the_device_leave_nobody_waiting_on_the_chip_of_anothe
     (tmp_path / "trl.py").write_text("import torch; torch.cuda.is_initialized = lambda: True\n")
     opening = accelerator | {"PYTHONPATH": os.pathsep.join((str(tmp_path), accelerator["PYTHONPATH"]))}
     standby.prepare(opening, "cuda")
-    with (tmp_path / "log").open("ab") as output:
-        assert standby.become([*COMMAND, "pass"], output, opening, ()) is None
+    assert become("pass", opening, tmp_path) is None
     told: list[str] = []
     standby.prepare(opening, "cuda", told.append)
     assert not told, "it is not tried again"
