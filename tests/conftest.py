@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,14 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["HARNESS_FORECAST"] = "false"
 # Stand-ins of different tests have chips of the same names.
 os.environ["HARNESS_LEASES"] = tempfile.mkdtemp(prefix="harness-leases-")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call() -> Generator[None, object, object]:
+    """Without the test's name in the environment: runs of one environment share a process that has imported."""
+    os.environ.pop("PYTEST_CURRENT_TEST", None)
+    return (yield)
+
 
 SECRET = "sk-this-must-stand-in-no-file-4711"
 
