@@ -10,7 +10,8 @@ import importlib
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from functools import wraps
+from contextlib import contextmanager
+from functools import cache, partial, wraps
 from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -38,19 +39,24 @@ def prepare_imports() -> None:
             sys.modules[name] = instead  # type: ignore[assignment]
 
 
-def import_without_compiler(name: str) -> None:
-    """Import a module and have torch.compile leave its functions as they are.
+@contextmanager
+def compiled_at_first_call() -> Iterator[None]:
+    """Have functions that the body wraps in torch.compile compiled once they are called.
 
-    bitsandbytes 0.50.2 wraps kernels for processors in it when it is imported, which brings along torch's compiler: 2
-    of 10 seconds of imports, for a process that calls none of them. Unnecessary once it wraps them at their first call.
+    bitsandbytes 0.50.2 wraps a kernel for processors when it is imported, which brings along torch's compiler: 1 to 2
+    of 10 seconds of imports, for processes most of which never call it. Unnecessary once it waits for a call.
     """
     torch = importlib.import_module("torch")
-    with mock.patch.object(torch, "compile", _not_compiled):
-        importlib.import_module(name)
+    compiled = torch.compile
 
+    def wrap(function: Any = None, **options: Any) -> Any:
+        if function is None:
+            return partial(wrap, **options)
+        made = cache(partial(compiled, function, **options))
+        return wraps(function)(lambda *arguments, **named: made()(*arguments, **named))
 
-def _not_compiled(function: Any = None, **_: Any) -> Any:
-    return (lambda plain: plain) if function is None else function
+    with mock.patch.object(torch, "compile", wrap):
+        yield
 
 
 def patch_bitsandbytes() -> None:
@@ -65,7 +71,8 @@ def patch_bitsandbytes() -> None:
     'unsqueeze'`, asking it with `... 'dtype'`. Unnecessary once Linear8bitLt.init_8bit_state takes over no scales where
     there are none. Call before the model is loaded.
     """
-    modules = importlib.import_module("bitsandbytes.nn.modules")
+    with compiled_at_first_call():
+        modules = importlib.import_module("bitsandbytes.nn.modules")
     modules.has_avx512bf16 = lambda: False  # type: ignore[attr-defined]
     take_over = modules.Linear8bitLt.init_8bit_state
     if hasattr(take_over, "__wrapped__"):

@@ -27,7 +27,6 @@ def main(job: ForecastJob) -> None:
     """Trace each arm; one that cannot be traced says why. Raises OSError where the answer cannot be written."""
     with lifecycle.collector_paused():
         compat.prepare_imports()
-        compat.import_without_compiler("bitsandbytes")
         compat.patch_bitsandbytes()
         compat.patch_dora()
         importlib.import_module("harness.workers.tracing.steps")

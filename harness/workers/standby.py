@@ -135,7 +135,7 @@ def import_libraries(*names: str) -> None:
     """Import what a training and a scoring have in common."""
     from harness.workers import compat
 
-    with lifecycle.collector_paused():
+    with lifecycle.collector_paused(), compat.compiled_at_first_call():
         compat.prepare_imports()
         for name in names:
             importlib.import_module(name)

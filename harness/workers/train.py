@@ -27,7 +27,7 @@ def main(job: TrainJob) -> None:
         report(job.events, PhaseStarted(phase=Phase.LOAD))
     with lifecycle.failures_reported(job.events):
         arguments: dict[str, Any] = yaml.safe_load(job.arguments.read_text(encoding="utf-8"))
-        with lifecycle.collector_paused():
+        with lifecycle.collector_paused(), compat.compiled_at_first_call():
             compat.prepare_imports()
             from harness.workers import proof
 

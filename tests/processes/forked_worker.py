@@ -13,6 +13,7 @@ seen = {
     "leads_its_group": os.getpgrp() == os.getpid(),
     "name": Path("/proc/self/comm").read_text().strip(),
     "has_torch": "torch" in sys.modules,
+    "has_compiler": "torch._inductor.compile_fx" in sys.modules,
     "arguments": sys.argv[1:],
     "folder": str(Path.cwd()),
     "input": sys.stdin.read(),

@@ -79,6 +79,7 @@ def test_a_fork_has_its_libraries_its_own_files_and_the_words_of_the_imports(
         "leads_its_group": True,
         "name": "forked_worker",
         "has_torch": True,
+        "has_compiler": False,
         "arguments": [WAIT],
         "folder": str(tmp_path),
         "input": "",
