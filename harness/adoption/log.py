@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.base import json_text
 from harness.devices.reading import Quantity
 from harness.runs.events import Phase, TrainingLoss, ValidationLoss
 from harness.runs.record import MemoryPeak
@@ -111,7 +111,7 @@ def read(folder: Path) -> Log | None:
 def mapping(path: Path) -> dict[str, Any]:
     """Return a JSON file's mapping; an empty one where there is no such file. Raises ValueError."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json_text.load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
@@ -129,7 +129,7 @@ def _lines(path: Path) -> tuple[list[dict[str, Any]], int]:
     unread = 0
     for line in path.read_bytes().splitlines() if path.is_file() else []:
         try:
-            entry = json.loads(line)
+            entry = json_text.load(line)
             entry["step"] = int(entry["current_steps"])
         except (ValueError, TypeError, KeyError):
             unread += 1

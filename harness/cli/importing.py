@@ -375,22 +375,18 @@ def _parsed(place: str, text: str, suffix: str, changes: Sequence[str] = ()) -> 
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    from harness.base.yaml_text import require_small
+    from harness.base.yaml_text import readable, require_small
 
     try:
-        content = json.loads(text) if suffix == ".json" else yaml.safe_load(text)
-        if isinstance(content, dict) and (changes or suffix != ".json"):
-            # Plain YAML takes 1e-4 for a word; LLaMA-Factory reads by OmegaConf, which takes it for a number.
-            if suffix != ".json":
-                require_small(text)
-            read = OmegaConf.create(content if suffix == ".json" else text)
-            content = OmegaConf.to_container(OmegaConf.merge(read, OmegaConf.from_cli(list(changes))))
-    except yaml.MarkedYAMLError as error:
-        # Without the line itself, which may hold a secret.
-        mark = error.problem_mark
-        where = "" if mark is None else f" in line {mark.line + 1}, column {mark.column + 1}"
-        raise UserError(f"{place}: cannot be read: {error.problem}{where}") from None
-    except (ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
+        with readable():
+            content = json.loads(text) if suffix == ".json" else yaml.safe_load(text)
+            if isinstance(content, dict) and (changes or suffix != ".json"):
+                # Plain YAML takes 1e-4 for a word; LLaMA-Factory reads by OmegaConf, which takes it for a number.
+                if suffix != ".json":
+                    require_small(text)
+                read = OmegaConf.create(content if suffix == ".json" else text)
+                content = OmegaConf.to_container(OmegaConf.merge(read, OmegaConf.from_cli(list(changes))))
+    except (ValueError, OmegaConfBaseException) as error:
         raise UserError(f"{place}: cannot be read: {' '.join(str(error).split())[:200]}") from None
     if not isinstance(content, dict):
         what = 'dataset_info.json has `{"NAME": {"file_name": "FILE"}}`'

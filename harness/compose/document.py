@@ -9,6 +9,8 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from harness.base import json_text
+
 _FENCE = re.compile(r"^(?P<quote>(?:[ \t]*>)*)[ \t]*(?P<mark>```+|~~~+)[ \t]*(?P<info>[^\n`]*)$", re.MULTILINE)
 _DIRECTIVE = re.compile(
     r"^([ \t]*)\.\. (?:code-block|code|sourcecode|prompt)::[ \t]*(?P<info>[^\n]*)\n"
@@ -107,7 +109,7 @@ def _cells(text: str) -> list[Block] | None:
     if not text.lstrip().startswith("{") or '"cells"' not in text:
         return None
     try:
-        cells = json.loads(text)["cells"]
+        cells = json_text.load(text)["cells"]
         sources = [(cell["cell_type"], "".join(cell["source"])) for cell in cells]
     except (ValueError, KeyError, TypeError):
         return None

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-import yaml
-
+from harness.base import yaml_text
 from harness.base.redaction import names_secret
 from harness.compose.hydra_values import written
 from harness.compose.shell_script import unknown
@@ -308,8 +307,8 @@ def _configuration(found: Launched, file: str, read: Callable[[str], str | None]
     """What a configuration of accelerate's says, as its options; what it says no to is left away."""
     text = None if unknown(file) else read(file)
     try:
-        content = None if text is None else yaml.safe_load(text)
-    except yaml.YAMLError:
+        content = None if text is None else yaml_text.load(text.encode())
+    except yaml_text.UnreadableError:
         content = None
     if not isinstance(content, Mapping):
         what = unknown(file) or ("is not here" if text is None else "cannot be read as YAML")

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from typing import Any
 
+from harness.base import json_text
 from harness.config.schema import SourceConfig
 
 Record = dict[str, Any]
@@ -266,7 +267,7 @@ def _turns(name: str, turns: list[Any], tags: dict[str, str]) -> Iterator[str]:
 def _call(where: str, text: str) -> Iterator[str]:
     within = _CALL.search(text)
     try:
-        calls = json.loads(within[1] if within else _THOUGHT.sub("", text))
+        calls = json_text.load(within[1] if within else _THOUGHT.sub("", text))
     except ValueError as error:
         yield f"{where} is no JSON: {error}"
         return
@@ -285,7 +286,7 @@ def _system_and_tools(record: Record, columns: dict[str, str]) -> Iterator[str]:
         yield f"{name} is {_kind(given)}, not text; LLaMA-Factory reads the list of tools as JSON in a text"
         return
     try:
-        tools = json.loads(given)
+        tools = json_text.load(given)
     except ValueError as error:
         yield f"{name} is no JSON: {error}"
         return

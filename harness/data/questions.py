@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from harness.base import json_text
 from harness.data.check import SHOWN
 from harness.data.encoding import BOM, encoding_problem
 from harness.data.final_number import MARK, number
@@ -91,7 +92,7 @@ def _rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = json_text.load(line)
         except ValueError as error:
             hint = "; a list is no JSONL: give each object a line of its own" if line.lstrip().startswith("[") else ""
             raise ValueError(f"line {place}: is no JSON: {error}{hint}") from None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
+
+from harness.base import json_text
 
 CONFIG = "config.json"
 ADAPTER_CONFIG = "adapter_config.json"
@@ -79,7 +80,7 @@ def missing_shards(folder: Path) -> list[str]:
     """Return the names of files that the index of a model's weights names and that are not there."""
     index = folder / ("model.safetensors.index.json" if [*folder.glob("*.safetensors")] else _BIN_INDEX)
     try:
-        named = set(json.loads(index.read_bytes())["weight_map"].values())
+        named = set(json_text.load(index.read_bytes())["weight_map"].values())
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return []
     return sorted(name for name in named if isinstance(name, str) and not (folder / name).is_file())
@@ -139,7 +140,7 @@ def misfit(adapter: Path, base: Path) -> str | None:
 def config_of(folder: Path) -> dict[str, Any]:
     """Return what config.json says; nothing where there is none, or a damaged one."""
     try:
-        config = json.loads((folder / CONFIG).read_bytes())
+        config = json_text.load((folder / CONFIG).read_bytes())
     except (OSError, ValueError):
         return {}
     return config if isinstance(config, dict) else {}
@@ -157,7 +158,7 @@ def _header(file: Path) -> dict[str, tuple[int, ...]]:
 
 def _described(file: Path) -> dict[str, Any]:
     try:
-        described = json.loads(file.read_bytes())
+        described = json_text.load(file.read_bytes())
     except ValueError as error:
         raise DamagedError(f"{file}: is no JSON: {error}") from error
     if not isinstance(described, dict):

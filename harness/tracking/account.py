@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Event, Thread
 from urllib.parse import urlsplit
 
-import yaml
+from harness.base import yaml_text
 
 HOST = "https://api.swanlab.cn"
 """SwanLab's own; that of a server of one's own is in SWANLAB_API_HOST, or what `swanlab login --host` wrote."""
@@ -82,8 +82,8 @@ def _settings(
 def _in_yaml(files: Iterable[Path]) -> Iterator[tuple[str, Mapping[str, object]]]:
     for file in files:
         # SwanLab itself stops at a damaged one.
-        with suppress(OSError, UnicodeDecodeError, yaml.YAMLError):
-            given = yaml.safe_load(file.read_text(encoding="utf-8"))
+        with suppress(OSError, yaml_text.UnreadableError):
+            given = yaml_text.load(file.read_bytes())
             if isinstance(given, dict):
                 # Of names that differ in their case alone the first counts.
                 yield str(file), {str(name).lower(): value for name, value in reversed(given.items())}

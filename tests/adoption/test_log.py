@@ -98,6 +98,12 @@ def test_a_training_that_ends_early_is_finished_if_it_was_told_to_stop_early(hom
     assert found.reached_its_end is stopped_itself
 
 
+def test_lines_and_files_nested_deeper_than_python_reads_are_named(tmp_path: Path) -> None:
+    (tmp_path / "all_results.json").write_text("[" * 100_000)
+    with pytest.raises(ValueError, match=r"all_results\.json: cannot be read: is nested too deep"):
+        log.mapping(tmp_path / "all_results.json")
+
+
 def test_a_loss_that_is_not_a_number_is_one(tmp_path: Path) -> None:
     state = {"log_history": [{"step": 2, "loss": math.nan, "learning_rate": 1e-4}], "max_steps": 16, "global_step": 2}
     (tmp_path / log.STATE).write_text(json.dumps(state))

@@ -393,6 +393,14 @@ def test_a_notebook_writes_its_training_file_and_trains_with_it(told: Any) -> No
     assert {"method.rank=4", "sweep=x"} <= set(told("x.ipynb").overrides)
 
 
+def test_what_is_nested_too_deep_is_told(told: Any) -> None:
+    depths = {"x.ipynb": '{"cells": ' + "[" * 100_000, "x.yaml": "{a: " * 3000, "x.json": "[" * 100_000}
+    for name, content in depths.items():
+        Path(name).write_text(content)
+        with pytest.raises(UserError, match=r"is nested too deep|holds no training"):
+            told(name)
+
+
 def test_a_repository_that_is_asked_for_is_no_missing_path(told: Any) -> None:
     Path("data/dataset_info.json").write_text(json.dumps({"m": {"ms_hub_url": "owner/rows"}}))
     found = told(file("x.yaml", dataset="m"))

@@ -446,6 +446,12 @@ def test_the_configuration_of_accelerate_is_read(kind: str, more: str, named: li
     assert ("zero" in told or "DeepSpeed" in told) == bool(named)
 
 
+def test_a_configuration_of_accelerates_that_cannot_be_read_is_named() -> None:
+    command = "accelerate launch --config_file f.yaml src/train.py"
+    (found,) = read_script(command, {}, lambda *_: "{a: " * 3000).trainings
+    assert any("--config_file=f.yaml: cannot be read as YAML" in line for line in found.launched.left_out)
+
+
 def test_the_advice_of_a_zero_stage_is_one_that_a_run_takes() -> None:
     told = left_out("accelerate launch --zero_stage 2 --num_processes 2 src/train.py").partition("give ")[2]
     whole = [*overrides("lmf train"), "model.path=m", "model.template=qwen", *told.partition("\n")[0].split()]

@@ -59,6 +59,7 @@ def test_good_rows_are_good() -> None:
         ({"history": [["q"]]}, "history must be a list of [question, answer] pairs"),
         ({"history": "q"}, "history must be a list of [question, answer] pairs"),
         ({"tools": "[{"}, "tools is no JSON: "),
+        pytest.param({"tools": "[" * 100_000}, "tools is no JSON: is nested too deep", id="tools, nested deep"),
     ],
 )
 def test_an_alpaca_row_that_is_wrong(changes: dict[str, Any], told: str) -> None:

@@ -71,6 +71,7 @@ FILES = {
             "give each object a line of its own"
         ],
     ),
+    "deeper than Python reads": (b'{"question": ' + b"[" * 100_000, ["line 1: is no JSON: is nested too deep"]),
 }
 
 

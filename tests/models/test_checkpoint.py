@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.base.paths import PACKAGE
-from harness.models.checkpoint import DamagedError, shapes_of
+from harness.models.checkpoint import DamagedError, config_of, missing_shards, shapes_of
 
 BYTES = {"F32": 4, "BF16": 2, "F16": 2, "F8_E4M3": 1, "U8": 1}
 
@@ -48,6 +48,13 @@ def test_a_file_that_was_cut_off_is_named_with_what_it_may_be(kept: int, tmp_pat
     file.write_bytes(file.read_bytes()[:kept])
     with pytest.raises(DamagedError, match=r"model\.safetensors: is no safetensors file; it was cut off, or is a Git"):
         shapes_of(tmp_path)
+
+
+def test_descriptions_nested_deeper_than_python_reads_are_damaged_ones(tmp_path: Path) -> None:
+    for name in ("config.json", "model.safetensors.index.json"):
+        (tmp_path / name).write_text("[" * 100_000)
+    assert config_of(tmp_path) == {}
+    assert missing_shards(tmp_path) == []
 
 
 def test_reading_them_imports_no_torch() -> None:
