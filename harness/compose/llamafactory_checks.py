@@ -15,7 +15,7 @@ import yaml
 from packaging.requirements import Requirement
 
 from harness.base.errors import did_you_mean
-from harness.base.redaction import names_secret, redact
+from harness.base.redaction import redact
 from harness.base.yaml_text import UnreadableError, load
 from harness.config.schema import Config
 from harness.data.sources import SourceReader
@@ -544,7 +544,7 @@ def _names(config: Config) -> Iterator[str]:
 def _secret_in(key: str, value: object) -> str | None:
     """Return the key under which a secret stands: by its name, or by its value, which train.yaml would hold."""
     if isinstance(value, str):
-        return key if redact(value) != value or names_secret(key.rpartition(".")[2]) else None
+        return key if redact(value) != value or holds_secret(key.rpartition(".")[2]) else None
     parts = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
     return next(filter(None, (_secret_in(f"{key}.{name}", inner) for name, inner in parts)), None)
 

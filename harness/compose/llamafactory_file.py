@@ -447,11 +447,11 @@ def _rest(taking: _Taking) -> None:
             taking.set(known.key, value)
         elif known and known.kind == "constant" and value == known.value:
             taking.anyway.append(name)
-        elif holds_secret(name):
-            taking.leave(name, "a secret; set it as an environment variable (HF_TOKEN, SWANLAB_API_KEY)")
         elif name in _OF_RAY:
             taking.leave(name, "is Ray's; the harness starts its processes itself, by launch=cards or launch=nodes")
         elif name in LEFT_OUT or name in REFUSED:
             taking.leave(name, LEFT_OUT.get(name) or REFUSED[name])
+        elif holds_secret(name):
+            taking.leave(name, "a secret; set it as an environment variable (HF_TOKEN, SWANLAB_API_KEY)")
         else:
             taking.set(f"llamafactory.{name}", value)

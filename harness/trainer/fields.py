@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any, Literal
 
 from harness.base.errors import did_you_mean
+from harness.base.redaction import names_secret
 from harness.trainer.installed import syntax_tree
 
 _SOURCES = (
@@ -223,8 +224,7 @@ LEFT_OUT = {
 
 def holds_secret(argument: str) -> bool:
     """Return whether an argument of this name holds a secret, which stands in no file of ours."""
-    # By its end: `tokenized_path` and `max_new_tokens` hold none.
-    return argument.endswith(("token", "api_key", "password", "secret"))
+    return names_secret(argument) and argument != "ignore_pad_token_for_loss"
 
 
 @dataclass(frozen=True)

@@ -825,3 +825,7 @@ def test_a_secret_is_refused_wherever_it_stands_and_is_not_repeated(
     told = mistakes(f"llamafactory.{given}")
     assert any(": a secret does not belong in a configuration; " in message for message in told)
     assert not any("literal" in message or "ab-cd" in message for message in told)
+
+
+def test_what_only_speaks_of_a_token_is_no_secret() -> None:
+    assert not [told for told in mistakes("llamafactory.ignore_pad_token_for_loss='false'") if "secret" in told]

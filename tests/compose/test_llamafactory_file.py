@@ -370,11 +370,13 @@ def test_what_cannot_be_carried_is_named_with_its_reason_and_no_secret() -> None
             "report_to": ["wandb"],
             "hf_hub_token": "hf_very_secret",
             "swanlab_api_key": "also_secret",
+            "swanlab_lark_webhook_url": "https://open.feishu.cn/open-apis/bot/v2/hook/very_secret",
             "eval_strategy": "epoch",
             "save_steps": 0.1,
             "dataset": "x",
             "tokenized_path": "cache",
             "max_new_tokens": 64,
+            "ignore_pad_token_for_loss": False,
         }
     )
     named = [line.partition(":")[0] for line in imported.left_out]
@@ -383,8 +385,10 @@ def test_what_cannot_be_carried_is_named_with_its_reason_and_no_secret() -> None
     assert {"eval_strategy=epoch", "save_steps=0.1", "dataset=x", "swanlab_api_key", "template"} <= set(named)
     assert "secret" not in " ".join(imported.overrides)
     assert "very_secret" not in " ".join(imported.left_out)
-    # Its name holds the word token, and it is no secret.
-    assert "llamafactory.max_new_tokens=64" in imported.overrides
+    assert "swanlab_lark_webhook_url: the harness sends no messages" in imported.left_out
+    # Their names hold the word token, and they are no secrets.
+    for argument in ("max_new_tokens=64", "ignore_pad_token_for_loss=false"):
+        assert f"llamafactory.{argument}" in imported.overrides
     assert "tokenized_path" in named, "what a run does not take is named"
 
 
@@ -393,7 +397,8 @@ def test_what_cannot_be_carried_is_named_with_its_reason_and_no_secret() -> None
     [
         ("- a\n- b\n", "is no mapping"),
         ("just words", "is no mapping"),
-        ("a: [1", "cannot be read"),
+        ("a: [1", "cannot be read: line 1, column 6: expected ',' or ']', but got '<stream end>'"),
+        ("[" * 5000, "cannot be read: is nested too deep"),
         ("lora_rnk: 8\nlearning_rat: 1\n", "lora_rnk: LLaMA-Factory has no such training argument; did you mean"),
         ("stage: dpo\n", "stage=dpo: the harness compares supervised fine-tuning alone"),
         ("finetuning_type: freeze\n", "finetuning_type=freeze: the harness knows lora and full"),
