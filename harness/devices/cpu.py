@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 
 from harness.devices.cgroup import host_memory_bytes
@@ -31,19 +32,27 @@ def find(request: DeviceRequest) -> Device:
         total_memory_mib=host_memory_bytes() / MIB,
         supports_bf16=True,  # Every processor does, though only some do it fast.
         variables=NO_ACCELERATOR,
-        visible=tuple(Chip(slot, product, f"cpu-slot{slot}") for slot in range(_slots(request))),
+        visible=tuple(_share(number, cores, product) for number, cores in enumerate(_shares(request))),
     )
 
 
-def _slots(request: DeviceRequest) -> int:
-    """How many runs the processor takes at once, each with threads of its own; 0: nobody asks for a free one.
+def _shares(request: DeviceRequest) -> Iterator[list[int]]:
+    """The cores of each run that the processor takes at once; nothing where nobody asks for a free share.
     Raises DeviceError."""
     if request.count is None:
-        return 0
+        return
     if request.count != 1:
         raise DeviceError(f"device.count={request.count}: a run takes one share of the CPU; leave it out")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // (request.threads or cores))
+    all_cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    cores = sorted(all_cores)
+    threads = min(request.threads or len(cores), len(cores))
+    yield from (cores[first : first + threads] for first in range(0, len(cores) - threads + 1, threads))
+
+
+def _share(number: int, cores: list[int], product: str) -> Chip:
+    # By cores, since another run's shares may be of another size.
+    name = f"cpu-core{cores[0]}" if len(cores) == 1 else f"cpu-cores{cores[0]}-{cores[-1]}"
+    return Chip(number, product, name, tuple(f"cpu-core{core}" for core in cores))
 
 
 def _product(cpuinfo: Path) -> str:

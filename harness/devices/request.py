@@ -30,7 +30,14 @@ class Chip:
     logic_id: int
     product: str
     key: str
-    """What it is called on this machine, the same whoever looks and from whatever container: a lease is of that."""
+    """What it is called on this machine, the same whoever looks and from whatever container."""
+    parts: tuple[str, ...] = ()
+    """What a lease takes of it, by their names on this machine; none: itself."""
+
+    @property
+    def leased_as(self) -> tuple[str, ...]:
+        """Return the names that are one run's at a time."""
+        return self.parts or (self.key,)
 
 
 @dataclass(frozen=True)

@@ -38,12 +38,14 @@ _FOLDER = Path("/tmp/harness-leases")
 _RUN = "run-"
 _POLL_SECONDS = 0.5
 _LOOK_SECONDS = 5.0
+_SILENT_SECONDS = 120.0
+"""How long a driver that fails is waited for; a chip whose driver never tells would be nobody's for ever."""
 
 
 @dataclass(frozen=True)
 class _Held:
     chip: Chip
-    descriptor: int
+    descriptors: tuple[int, ...]
 
 
 class Chips:
@@ -56,6 +58,7 @@ class Chips:
         self._device: Device | None = None
         self.holder = _holder(spec)
         self._neighbours: _Neighbours | None = None
+        self._silent_since: float | None = None
 
     def device(self) -> Device:
         """Return the run's device, whose chips nobody else has from now on; waits for them. Raises DeviceError."""
@@ -63,33 +66,35 @@ class Chips:
             self._device = self._leased()
         return self._device
 
-    @property
-    def neighbours(self) -> list[Neighbour]:
-        """The other runs that this machine has had since the chips were taken."""
-        return [] if self._neighbours is None else self._neighbours.seen()
+    def neighbours(self, since: float) -> list[Neighbour] | None:
+        """Return the other runs that this machine has had since then (seconds since the epoch), and since the chips
+        were taken; None: they were not."""
+        return None if self._neighbours is None else self._neighbours.seen(since)
 
     def _leased(self) -> Device:
         spec, asked = self._spec, self._spec.config.device
         device = devices.choose(spec.config, spec.device.kind)
         among = [chip for chip in device.visible if asked.takes_free or chip.logic_id in device.chips]
         folder = _folder()
-        if among:
-            count = asked.count if asked.takes_free else len(among)
-            # By chance, so that no arm has the faster of two chips in every seed.
-            held = self._wait(folder, random.sample(among, len(among)), count)
-            if device.chips:
-                device = devices.choose(spec.config, spec.device.kind, [each.chip.logic_id for each in held])
-            device = replace(device, held=tuple(each.descriptor for each in held))
-            keys = [each.chip.key for each in held]
-            self.holder = self.holder.model_copy(update={"chips": keys, "since": datetime.now(UTC)})
-        self._neighbours = self._opened.enter_context(_present(folder, self.holder))
+        with ExitStack() as mine:
+            if among:
+                count = asked.count if asked.takes_free else len(among)
+                # By chance, so that no arm has the faster of two chips in every seed.
+                held = self._wait(folder, random.sample(among, len(among)), count, mine)
+                if device.chips:
+                    device = devices.choose(spec.config, spec.device.kind, [each.chip.logic_id for each in held])
+                device = replace(device, held=tuple(each for one in held for each in one.descriptors))
+            neighbours = mine.enter_context(_present(folder, self.holder))
+            # Not before all is well: a lease that is left behind would be waited for by this very run.
+            self._opened.push(mine.pop_all())
+        self._neighbours = neighbours
         return device
 
-    def _wait(self, folder: Path, among: Sequence[Chip], count: int) -> list[_Held]:
+    def _wait(self, folder: Path, among: Sequence[Chip], count: int, opened: ExitStack) -> list[_Held]:
         is_told = False
         while True:
             taken_by: dict[str, str] = {}
-            held = self._take(folder, among, count, taken_by)
+            held = self._take(folder, among, count, taken_by, opened)
             if held is not None:
                 return held
             if not is_told:
@@ -100,33 +105,53 @@ class Chips:
             # Two that wait for several chips each must not take turns for ever.
             time.sleep(_POLL_SECONDS * random.uniform(0.5, 1.5))
 
-    def _take(self, folder: Path, among: Sequence[Chip], count: int, taken_by: dict[str, str]) -> list[_Held] | None:
-        """Lease `count` chips, or none and say in `taken_by` who has them."""
+    def _take(
+        self, folder: Path, among: Sequence[Chip], count: int, taken_by: dict[str, str], opened: ExitStack
+    ) -> list[_Held] | None:
+        """Lease `count` chips until `opened` ends, or none and say in `taken_by` who has them."""
         with ExitStack() as mine:
             held: list[_Held] = []
             for chip in among:
                 if len(held) == count:
                     break
-                descriptor = _lock(folder / chip.key)
-                if descriptor is None:
-                    taken_by[chip.key] = str(read_holder(folder / chip.key) or "another run")
-                    continue
-                mine.callback(os.close, descriptor)
-                if self._spec.config.device.takes_free and (others := self._others_on(chip)):
-                    taken_by[chip.key] = (
-                        f"{others} process(es) that no harness leased it for, when its driver last told"
-                    )
-                    continue
-                held.append(_Held(chip, descriptor))
+                with ExitStack() as its:
+                    descriptors = []
+                    for file in _files(folder, chip):
+                        if (descriptor := _lock(file)) is None:
+                            taken_by[chip.key] = str(read_holder(file) or "another run")
+                            break
+                        its.callback(os.close, descriptor)
+                        descriptors.append(descriptor)
+                    else:
+                        if foreign := self._foreign(chip):
+                            taken_by[chip.key] = foreign
+                        else:
+                            held.append(_Held(chip, tuple(descriptors)))
+                            mine.push(its.pop_all())
             if len(held) < count:
                 return None
-            for each in held:
-                _write(each.descriptor, self.holder)
-            self._opened.push(mine.pop_all())
+            keys = [each.chip.key for each in held]
+            self.holder = self.holder.model_copy(update={"chips": keys, "since": datetime.now(UTC)})
+            for descriptor in (each for one in held for each in one.descriptors):
+                _write(descriptor, self.holder)
+            opened.push(mine.pop_all())
             return held
 
+    def _foreign(self, chip: Chip) -> str | None:
+        """What keeps a chip from being free though nobody has leased it; None: nothing, as far as the driver tells."""
+        if not self._spec.config.device.takes_free:
+            return None
+        try:
+            others = self._others_on(chip)
+        except SensorError as error:
+            self._silent_since = self._silent_since or time.monotonic()
+            is_given_up = time.monotonic() - self._silent_since > _SILENT_SECONDS
+            return None if is_given_up else f"a driver that does not tell of it ({error})"
+        self._silent_since = None
+        return f"{others} process(es) that no harness leased it for, when its driver last told" if others else None
+
     def _others_on(self, chip: Chip) -> int:
-        """How many processes of others compute on it, as far as the driver tells."""
+        """How many processes of others compute on it. Raises SensorError: the driver does not tell just now."""
         kind = self._spec.device.kind
         if kind == "cpu":
             return 0
@@ -137,7 +162,7 @@ class Chips:
                 readings = sensor.read(frozenset({os.getpid()}))
             finally:
                 sensor.close()
-        except (SensorError, DeviceError):
+        except DeviceError:
             return 0
         return sum(reading.other_processes or 0 for reading in readings)
 
@@ -156,17 +181,18 @@ class FreeChips:
         self._spec = spec
 
     @cached_property
-    def _files(self) -> list[Path]:
+    def _chips(self) -> list[list[Path]]:
         try:
             visible = devices.choose(self._spec.config, self._spec.device.kind).visible
             folder = _folder()
         except DeviceError:
             return []
-        return [folder / chip.key for chip in visible]
+        return [_files(folder, chip) for chip in visible]
 
     def count(self) -> tuple[int, int] | None:
         """Return how many are free now, and how many there are; None: none can be told apart, or seen from here."""
-        return (sum(not is_held(file) for file in self._files), len(self._files)) if self._files else None
+        chips = self._chips
+        return (sum(not any(map(is_held, files)) for files in chips), len(chips)) if chips else None
 
 
 class _Neighbours:
@@ -175,14 +201,15 @@ class _Neighbours:
     def __init__(self, folder: Path, own: Path) -> None:
         self._folder = folder
         self._own = own
-        self._found: dict[str, Neighbour] = {}
+        self._found: dict[str, tuple[float, Neighbour]] = {}
+        """By their files, with when each was last there."""
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="neighbours", daemon=True)
         self._thread.start()
 
-    def seen(self) -> list[Neighbour]:
+    def seen(self, since: float) -> list[Neighbour]:
         self._look()
-        return list(self._found.values())
+        return [neighbour for last, neighbour in self._found.values() if last >= since - _LOOK_SECONDS]
 
     def stop(self) -> None:
         self._is_over.set()
@@ -195,17 +222,21 @@ class _Neighbours:
 
     def _look(self) -> None:
         for file in _runs(self._folder):
-            if file != self._own and file.name not in self._found and (holder := _of_the_living(file)) is not None:
-                self._found[file.name] = Neighbour(run=holder.run, sweep=Path(holder.sweep).name, chips=holder.chips)
+            if file != self._own and (holder := _of_the_living(file)) is not None:
+                neighbour = Neighbour(run=holder.run, sweep=Path(holder.sweep).name, chips=holder.chips)
+                self._found[file.name] = time.time(), neighbour
 
 
 @contextmanager
 def _present(folder: Path, holder: Holder) -> Iterator[_Neighbours]:
     """Let others see the run while the body goes on."""
-    own = folder / f"{_RUN}{uuid.uuid4().hex}"
-    descriptor = _lock(own)
-    assert descriptor is not None, "the name is new"
+    name = uuid.uuid4().hex
+    own, unseen = folder / f"{_RUN}{name}", folder / f".{name}"
+    descriptor = _lock(unseen)
+    assert descriptor is not None, "nobody looks there"
     _write(descriptor, holder)
+    # Without its lock it would be taken for that of a run that is over.
+    unseen.rename(own)
     neighbours = _Neighbours(folder, own)
     try:
         yield neighbours
@@ -230,6 +261,10 @@ def _of_the_living(file: Path) -> Holder | None:
     with suppress(OSError):
         file.unlink()
     return None
+
+
+def _files(folder: Path, chip: Chip) -> list[Path]:
+    return [folder / name for name in chip.leased_as]
 
 
 def _folder() -> Path:

@@ -138,4 +138,4 @@ def _merge(spec: RunSpec, device: Device, observer: Observer) -> Ended:
         observer.note(f"removed what a merge that was killed had left: {leftover}")
     arguments = files.trained(spec).export_arguments(folder.merged)
     environment = worker_environment(spec.config, device, spec.has_local_model)
-    return merge(arguments, folder.merged, folder.log("merge"), environment)
+    return merge(arguments, folder.merged, folder.log("merge"), environment, device.held)

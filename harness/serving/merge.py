@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -73,11 +73,14 @@ def prepare(path: Path, output: Path | None = None) -> Merge:
     )
 
 
-def merge(arguments: dict[str, Any], output: Path, log: Path, environment: dict[str, str]) -> Ended:
+def merge(
+    arguments: dict[str, Any], output: Path, log: Path, environment: dict[str, str], held: Sequence[int] = ()
+) -> Ended:
     """Run LLaMA-Factory's export with `arguments` (of Trained.export_arguments) and put what it made at `output`.
 
-    `environment` is the worker's whole one. Nothing is at `output` unless the merge was completed; what is there
-    already is never touched. Raises UserError where something is there or the disk has no room, and OSError."""
+    `environment` is the worker's whole one, `held` the file descriptors that it inherits. Nothing is at `output` unless
+    the merge was completed; what is there already is never touched. Raises UserError where something is there or the
+    disk has no room, and OSError."""
     remove_leftovers(output)
     _require_place(output, str(arguments["model_name_or_path"]))
     arguments = {**arguments, "infer_dtype": _dtype(arguments), "export_dir": str(output)}
@@ -91,7 +94,7 @@ def merge(arguments: dict[str, Any], output: Path, log: Path, environment: dict[
         made, exported = workshop.path / _MADE, workshop.path / YAML
         write_atomically(exported, to_yaml(arguments | {"export_dir": str(made)}))
         command = MergeJob(arguments=exported, events=workshop.events).write(workshop.job)
-        ended = Child(command, log, environment).follow(EventReader(workshop.events), lambda event: None)
+        ended = Child(command, log, environment, held).follow(EventReader(workshop.events), lambda event: None)
         if ended.outcome is not Outcome.COMPLETED:
             return ended
         # LLaMA-Factory only warns where it cannot save the tokenizer.

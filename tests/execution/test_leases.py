@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from unittest import mock
 
 import psutil
 import pytest
@@ -23,7 +24,8 @@ from harness.base.errors import UserError
 from harness.cli.display import Display
 from harness.devices.ascend import device as ascend_device
 from harness.devices.device import DeviceError
-from harness.execution.leases import chips_of
+from harness.devices.reading import SensorError
+from harness.execution.leases import Chips, chips_of
 from harness.plan.spec import RunSpec
 from tests.devices.ascend.stand_in import StandInNpuSmi
 from tests.planning import spec_of
@@ -31,6 +33,8 @@ from tests.running import wait_until
 
 FREE = ("evaluation=none", "tracking=disabled", "device.chips=free")
 CPU = (*FREE, "device=cpu")
+CORES = sorted(os.sched_getaffinity(0))
+WHOLE = f"cpu-core{CORES[0]}" if len(CORES) == 1 else f"cpu-cores{CORES[0]}-{CORES[-1]}"
 ROOT = Path(__file__).parents[2]
 
 
@@ -124,7 +128,7 @@ def test_who_waits_for_a_chip_is_told_who_has_it_and_gets_it_once_that_one_is_do
         notes, has, ends = taken_in_the_background(CPU)
         wait_until(lambda: bool(notes.told))
         (told,) = notes.told
-        assert told.startswith("lora-seed0: waiting for cpu-slot0: cpu-slot0 has lora-seed7 of ")
+        assert told.startswith(f"lora-seed0: waiting for {WHOLE}: {WHOLE} has lora-seed7 of ")
         assert f"{tmp_path}/outputs/single" in told
         assert f"pid {holder.pid}, since " in told
         assert not has()
@@ -147,12 +151,11 @@ def test_a_chip_stays_leased_as_long_as_a_worker_of_a_killed_run_lives() -> None
 
 
 def test_the_processor_has_a_slot_for_each_run_that_its_threads_leave_room_for() -> None:
-    cores = len(os.sched_getaffinity(0))
     assert len(spec_of(*CPU, "device.threads=1").config.device.chips) == len("free")
     with chips_of(spec_of(*CPU, "device.threads=1"), Notes()) as chips:
-        assert len(chips.device().visible) == cores
+        assert len(chips.device().visible) == len(CORES)
     with chips_of(spec_of(*CPU), Notes()) as chips:
-        assert [chip.key for chip in chips.device().visible] == ["cpu-slot0"]
+        assert [chip.key for chip in chips.device().visible] == [WHOLE]
 
 
 def test_runs_take_different_chips_and_a_run_that_names_one_waits_for_it(npus: StandInNpuSmi) -> None:
@@ -213,23 +216,89 @@ def test_a_run_knows_the_others_that_the_machine_had_meanwhile_and_those_that_di
     with another_run("evaluation=none", "tracking=disabled", "device=cpu", "seed=3") as (holder, worker):
         with chips_of(spec_of(*CPU), Notes()) as chips:
             chips.device()
-            (neighbour,) = chips.neighbours
+            (neighbour,) = chips.neighbours(0) or ()
             assert (neighbour.run, neighbour.sweep, neighbour.chips) == ("lora-seed3", "single", [])
         holder.kill()
         holder.wait()
         os.kill(worker, signal.SIGKILL)
         with chips_of(spec_of(*CPU), Notes()) as chips:
             chips.device()
-            assert chips.neighbours == []
+            assert chips.neighbours(0) == []
         assert not list(leases.glob("run-*"))
+
+
+def test_neighbours_are_those_of_the_attempt_and_of_nobody_who_never_looked() -> None:
+    with chips_of(spec_of(*CPU), Notes()) as chips:
+        assert chips.neighbours(0) is None
+        chips.device()
+        with another_run("evaluation=none", "tracking=disabled", "device=cpu", "seed=3"):
+            assert [neighbour.run for neighbour in chips.neighbours(time.time()) or ()] == ["lora-seed3"]
+        assert [neighbour.run for neighbour in chips.neighbours(time.time()) or ()] == ["lora-seed3"]
+        assert chips.neighbours(time.time() + 60) == []
+
+
+def test_a_run_that_has_the_processor_whole_waits_for_one_that_has_a_share() -> None:
+    with another_run(*CPU, "device.threads=1", "seed=7") as (holder, _):
+        notes, has, ends = taken_in_the_background(CPU)
+        wait_until(lambda: bool(notes.told))
+        assert f"{WHOLE} has lora-seed7 of " in notes.told[0]
+        assert not has()
+        holder.communicate("\n")
+        wait_until(has)
+    ends.set()
+
+
+@pytest.fixture
+def driver(npus: StandInNpuSmi, monkeypatch: pytest.MonkeyPatch) -> list[int | str]:
+    """What it tells, question by question, of processes on a chip; the last answer again and again."""
+    told: list[int | str] = []
+
+    def others_on(*_: object) -> int:
+        answer = told.pop(0) if len(told) > 1 else told[0]
+        if isinstance(answer, str):
+            raise SensorError(answer)
+        return answer
+
+    monkeypatch.setattr(Chips, "_others_on", others_on)
+    return told
+
+
+def test_a_driver_that_does_not_tell_just_now_makes_no_chip_free(driver: list[int | str]) -> None:
+    notes = Notes()
+    driver += [*["npu-smi is asked less often"] * 4, 2, 2, 2, 2, "slow again", 0]
+    with chips_of(spec_of(*NPU), notes) as chips:
+        chips.device()
+    assert driver == [0]
+    assert "a driver that does not tell of it (npu-smi is asked less often)" in notes.told[0]
+
+
+def test_a_driver_that_never_tells_is_waited_for_no_longer_than_two_minutes(
+    driver: list[int | str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.execution.leases._SILENT_SECONDS", 0.0)
+    driver.append("no such driver")
+    with chips_of(spec_of(*NPU), Notes()) as chips:
+        assert len(chips.device().chips) == 1
+
+
+def test_a_lease_that_went_wrong_halfway_is_nobodys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its run would wait for itself."""
+    notes = Notes()
+    with chips_of(spec_of(*CPU), notes) as chips:
+        with monkeypatch.context() as full:
+            full.setattr(Path, "rename", mock.Mock(side_effect=OSError(28, "No space left on device")))
+            with pytest.raises(OSError, match="No space left"):
+                chips.device()
+        chips.device()
+    assert notes.told == []
 
 
 def test_all_users_of_a_machine_can_lease_its_chips(leases: Path) -> None:
     with chips_of(spec_of(*CPU), Notes()) as chips:
         chips.device()
         assert stat.S_IMODE(leases.stat().st_mode) == 0o1777
-        assert stat.S_IMODE((leases / "cpu-slot0").stat().st_mode) == 0o666
-        holder = json.loads((leases / "cpu-slot0").read_text())
+        assert stat.S_IMODE((leases / f"cpu-core{CORES[0]}").stat().st_mode) == 0o666
+        holder = json.loads((leases / f"cpu-core{CORES[0]}").read_text())
     assert (holder["run"], holder["pid"]) == ("lora-seed0", os.getpid())
 
 

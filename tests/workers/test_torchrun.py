@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from itertools import count
 from pathlib import Path
 
@@ -36,6 +38,24 @@ if then == "lose one" and rank == "1":
 if then != "meet":
     time.sleep(600)
 """
+
+
+PASSED_ON = """
+import subprocess, sys
+from harness.workers import torchrun
+torchrun.pass_on_leases()
+from torch.distributed.elastic.multiprocessing.subprocess_handler.subprocess_handler import SubprocessHandler
+code = "import os; print([os.path.realpath(f'/proc/self/fd/{name}') for name in os.listdir('/proc/self/fd')])"
+rank = SubprocessHandler(sys.executable, ("-c", code), {}, None, None, 0, None)
+sys.exit(rank.proc.wait())
+"""
+
+
+def test_a_rank_inherits_the_leases_of_its_torchrun(tmp_path: Path) -> None:
+    with (tmp_path / "npu0").open("w") as lease:
+        command = [sys.executable, "-c", PASSED_ON]
+        done = subprocess.run(command, pass_fds=[lease.fileno()], capture_output=True, text=True, check=True)
+    assert str(tmp_path / "npu0") in done.stdout
 
 
 class Torchrun:
