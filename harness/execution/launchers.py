@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -26,6 +27,8 @@ _SLURM = "SlurmLauncher"
 _GRES = {"ascend": "npu", "cuda": "gpu"}
 _INDEX = re.compile(r"\bGRES=\S*?\b(?:npu|gpu)\b[^()\s,]*\(IDX:([\d,-]+)\)")
 _SECONDS = 60
+_TRIES = 5
+_PAUSE_SECONDS = 5.0
 _THREADS = "OMP_NUM_THREADS"
 
 
@@ -120,16 +123,28 @@ def losses_told(launcher: DictConfig) -> Iterator[None]:
     except Exception as error:
         if launcher._target_.endswith(_LOCAL):
             raise
-        said = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        said = _said_by(error)
         if isinstance(error, ConnectionError) and launcher._target_.endswith(_RAY):
             raise UserError(
                 f"launcher=ray: {said[0]} Start one with `ray start --head`, or name it: RAY_ADDRESS=HOST:6379"
             ) from error
         if any(line.startswith("sbatch: error") for line in said):
             raise UserError(f"launcher=slurm: {said[0]}; hydra.launcher.* says what a job asks for") from error
+        if launcher._target_.endswith(_SLURM):
+            from harness.execution import slurm_queue
+
+            # Hydra's launcher hears of the first that is lost, and the others go on.
+            slurm_queue.wait()
         # A task's traceback of Ray's tells the fault last.
         why = said[-1 if said[0].startswith("ray::") else 0].rstrip(".")
         raise LostRunsError(f"{type(error).__name__}: {why}; the same command goes on with what is not done") from error
+
+
+def _said_by(error: Exception) -> list[str]:
+    """The lines of an error; of a job that failed with a traceback, which submitit has between dashes, its last one."""
+    said = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    dashes = [number for number, line in enumerate(said) if set(line) == {"-"}]
+    return said[dashes[1] - 1 : dashes[1]] if len(dashes) == 2 else said
 
 
 def threads_of_command() -> str | None:
@@ -158,8 +173,16 @@ def settle(spec: RunSpec, threads: str | None) -> None:
 
 
 def _chips_of_job(job: str | None) -> list[int]:
-    """Return the chips that Slurm gave to a job of this node; none where it does not count them one by one."""
-    return chips_shown(_answer("scontrol", "show", "job", "-d", job) or "") if job else []
+    """Return the chips that Slurm gave to a job of this node; none where it does not count them one by one.
+
+    Raises UserError where Slurm does not answer: any chip might be another job's."""
+    if job is None:
+        return []
+    for _ in range(_TRIES):
+        if (shown := _answer("scontrol", "show", "job", "-d", job)) is not None:
+            return chips_shown(shown)
+        time.sleep(_PAUSE_SECONDS)
+    raise UserError(f"SLURM_JOB_ID={job}: `scontrol show job -d {job}` does not tell which chips are this job's")
 
 
 def chips_shown(job: str) -> list[int]:

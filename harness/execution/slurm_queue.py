@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import submitit
 from submitit.slurm.slurm import SlurmInfoWatcher
 
@@ -16,6 +18,7 @@ _ENDED = {
     "REVOKED",
     "TIMEOUT",
 }
+_POLL_SECONDS = 1.0
 _MOST_SECONDS = 600
 """From one question to the next; submitit asks more often at first."""
 
@@ -41,3 +44,11 @@ class QueueWatcher(SlurmInfoWatcher):
 def watch() -> None:
     """Have all jobs that are submitted from now on watched by it."""
     submitit.SlurmJob.watcher = QueueWatcher(_MOST_SECONDS)
+
+
+def wait() -> None:
+    """Wait until no job that was submitted goes on, by whatever it is watched."""
+    watcher = submitit.SlurmJob.watcher
+    while watcher._registered - watcher._finished:
+        watcher.update_if_long_enough("standard")
+        time.sleep(_POLL_SECONDS)

@@ -152,6 +152,37 @@ def test_runs_that_a_launcher_lost_are_told_in_its_words() -> None:
     )
 
 
+FAILED = """Job (task=0) failed during processing with trace:
+----------------------
+Traceback (most recent call last):
+  File "run.py", line 1, in <module>
+harness.base.errors.UserError: plan.json: node7 does not see it
+----------------------
+You can check full logs with 'job.stderr(0)' and 'job.stdout(0)'"""
+
+
+def test_slurm_tells_the_fault_of_a_job_once_no_other_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launchers, "_answer", lambda *_: None)
+    shown = ["7_0 FAILED\n7_1 RUNNING\n", "7_0 FAILED\n7_1 RUNNING\n", "7_0 FAILED\n7_1 COMPLETED\n"]
+    monkeypatch.setattr("subprocess.check_output", lambda *_, **__: shown.pop(0).encode())
+    monkeypatch.setattr(slurm_queue, "_POLL_SECONDS", 0.01)
+    at_once = slurm_queue.QueueWatcher.update_if_long_enough
+    monkeypatch.setattr(
+        slurm_queue.QueueWatcher,
+        "update_if_long_enough",
+        lambda self, mode: at_once(self, "force" if mode == "standard" else mode),
+    )
+    watcher = slurm_queue.QueueWatcher()
+    for job in ("7_0", "7_1"):
+        watcher.register_job(job)
+    monkeypatch.setattr(slurm_queue, "watch", lambda: None)
+    monkeypatch.setattr(slurm_queue.submitit.SlurmJob, "watcher", watcher)
+    with pytest.raises(launchers.LostRunsError) as lost, launchers.losses_told(launcher("SlurmLauncher")):
+        raise RuntimeError(FAILED)
+    assert shown == []
+    assert "UserError: plan.json: node7 does not see it; the same command goes on" in str(lost.value)
+
+
 @pytest.mark.parametrize("fault", [UserError("device: gone"), HydraException("no such group")])
 def test_what_a_run_cannot_take_is_told_as_it_is(fault: Exception) -> None:
     with pytest.raises(type(fault), match=str(fault)), launchers.losses_told(launcher("RayLauncher")):
@@ -197,6 +228,16 @@ def test_slurms_limits_are_minutes(limit: str, minutes: int | None) -> None:
 )
 def test_the_chips_of_a_job_are_those_that_slurm_names(shown: str, chips: list[int]) -> None:
     assert launchers.chips_shown(shown) == chips
+
+
+def test_where_slurm_does_not_tell_a_jobs_chips_none_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[str | None] = [None, None, "     Nodes=a CPU_IDs=0 Mem=0 GRES=npu:1(IDX:5)\n"]
+    monkeypatch.setattr(launchers, "_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(launchers, "_answer", lambda *_: answers.pop(0))
+    assert launchers._chips_of_job("7") == [5]
+    answers += [None] * 5
+    with pytest.raises(UserError, match="SLURM_JOB_ID=7: `scontrol show job -d 7` does not tell which chips"):
+        launchers._chips_of_job("7")
 
 
 def test_a_machine_that_does_not_see_the_commands_folder_says_so(tmp_path: Path) -> None:
