@@ -100,8 +100,10 @@ class Progress:
         self.log_tail = redact("".join(traceback.format_exception(error))).splitlines()[-_TAIL_LINES:]
 
 
-def build_record(spec: RunSpec, progress: Progress) -> Record:
-    """Return the record of a run as it ended, before the base and the merged model are scored."""
+def build_record(spec: RunSpec, progress: Progress, is_hashed: bool = True) -> Record:
+    """Return the record of a run as it ended, before the base and the merged model are scored.
+
+    `is_hashed`: what it left is hashed and put on the disk."""
     measured = read(spec.folder)
     losses = [event for event in measured.events if isinstance(event, TrainingLoss)]
     validation = [event for event in measured.events if isinstance(event, ValidationLoss)]
@@ -109,7 +111,7 @@ def build_record(spec: RunSpec, progress: Progress) -> Record:
     dtype = _last(measured.events, ComputeDtypeMeasured)
     imported = _last(measured.events, LibrariesImported)
     ended = progress.ended or time.time()
-    left = _left(spec, progress)
+    left = _left(spec, progress) if is_hashed else None
     _blame_full_disk(spec, progress)
     return Record(
         status=progress.outcome,

@@ -80,6 +80,9 @@ def run(spec: RunSpec, shared: Shared) -> Record | None:
             observer.skipped(label, "node 0 is past it")
             return None
         if is_dry:
+            if _own_training(spec) is not None:
+                observer.skipped(label, "trained before, and only to be scored")
+                return None
             _put_aside(spec, observer)
             files.write(spec, shared.planner.rows(spec.config.dataset)[0], _settings_if_seen(spec))
             observer.planned(label, spec.folder.train)
@@ -155,7 +158,7 @@ def _train_anew(spec: RunSpec, label: RunLabel, attempt: int, shared: Shared, ch
     """Whatever happens from here on ends in a record."""
     progress = Progress(attempt=attempt, forecast=shared.forecasts.get(spec.of_arm))
     spec.folder.path.mkdir(exist_ok=True)
-    try:
+    with _ends_in(progress):
         device = chips.device()
         if spec.config.launch.name == "single":
             # Done with before anything is measured.
@@ -173,16 +176,30 @@ def _train_anew(spec: RunSpec, label: RunLabel, attempt: int, shared: Shared, ch
         _make_random_weights(spec, shared.observer)
         progress.base_weights = fingerprint.of_weights(Path(spec.model_path))
         _train_and_score(spec, device, command, progress, shared)
+    record = _record(spec, progress, chips)
+    store.write(spec.folder, record)
+    return record
+
+
+@contextmanager
+def _ends_in(progress: Progress) -> Iterator[None]:
+    """Whatever ends the body is how the run ended."""
+    try:
+        yield
     except KeyboardInterrupt:
         progress.fail("interrupted by the user", Outcome.INTERRUPTED)
     except UserError as error:
         progress.fail(str(error))
     except Exception as error:
         progress.fail_with(error)
-    progress.neighbours = chips.neighbours
-    record = build_record(spec, progress)
-    store.write(spec.folder, record)
-    return record
+
+
+def _record(spec: RunSpec, progress: Progress, chips: Chips) -> Record:
+    """The record, also where somebody interrupts: hashing a large model takes long, and costs nobody the training."""
+    with _ends_in(progress):
+        progress.neighbours = chips.neighbours(progress.started)
+        return build_record(spec, progress)
+    return build_record(spec, progress, is_hashed=False)
 
 
 def _as_planned(spec: RunSpec, device: Device, planner: Planner) -> Rows:
@@ -304,10 +321,8 @@ def _trained_before(spec: RunSpec, wanted: frozenset[Path]) -> Record | None:
     """The record of a run that trained just this, and failed only in what came after; now it is that of `spec`.
 
     `wanted`: folders that others will still be made of."""
-    with suppress(store.DamagedRecordError):
-        record = store.load(spec.folder)
-        if record is not None and _is_kept(spec, spec.folder, record):
-            return _asked_anew(spec, record)
+    if (own := _own_training(spec)) is not None:
+        return _asked_anew(spec, own)
     for folder in spec.sweep_folder.runs_of(spec.name):
         if folder.path in wanted or folder.path == spec.folder.path:
             continue
@@ -318,6 +333,15 @@ def _trained_before(spec: RunSpec, wanted: frozenset[Path]) -> Record | None:
                 record = _asked_anew(spec, record)
                 store.take_over(folder, spec.folder, record)
                 return record
+    return None
+
+
+def _own_training(spec: RunSpec) -> Record | None:
+    """The record in the run's own folder where that need not be trained again."""
+    with suppress(store.DamagedRecordError):
+        record = store.load(spec.folder)
+        if record is not None and _is_kept(spec, spec.folder, record):
+            return record
     return None
 
 
@@ -351,7 +375,12 @@ def _score_again(spec: RunSpec, label: RunLabel, trained: Record, shared: Shared
     observer.note(f"{spec.name}: trained before, and only scored now")
     try:
         device = chips.device()
-        files.write(spec, _as_planned(spec, device, shared.planner), added_settings(spec.config, device))
+        rows = _as_planned(spec, device, shared.planner)
+        # Another command trained it, with paths and intervals that its files tell as they were.
+        if trained.command == spec.command:
+            files.write(spec, rows, added_settings(spec.config, device))
+        if trained.files is None:  # Somebody interrupted that.
+            trained = trained.model_copy(update={"files": kept.training(spec.folder)})
         record = _ask_adapter_again(spec, trained, shared, chips)
         why = record.unscored.pop(ADAPTER, None)
     except UserError as error:
@@ -364,6 +393,7 @@ def _score_again(spec: RunSpec, label: RunLabel, trained: Record, shared: Shared
         outcome = {"status": Outcome.FAILED, "reason": reason, "log_tail": tail, "diagnosis": diagnosis}
     transient = outcome["diagnosis"] is not None and outcome["diagnosis"].transient
     record = record.model_copy(update={**outcome, "transient": transient})
+    files.write_config(spec.folder, record.config)
     store.write(spec.folder, record)
     observer.run_finished(record)
     return record

@@ -146,7 +146,8 @@ class Sweep:
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             why = error.strerror or error
-            self.observer.warn(f"{spec.name}: {where}{why}; it has no record, and the same command makes it again")
+            what = "goes on with it" if spec.folder.record.exists() else "makes it again, as it has no record"
+            self.observer.warn(f"{spec.name}: {where}{why}; the same command {what}")
             self.failed.append(spec)
             return None
         if record is not None and record.status is not Outcome.COMPLETED:

@@ -160,25 +160,25 @@ class _Run:
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder
         self._name = folder.name.rpartition("-")[0]
-        self._begin(None)
+        self._begin((None, None))
 
-    def _begin(self, attempt: int | None) -> None:
+    def _begin(self, attempt: tuple[int | None, int | None]) -> None:
         self._attempt = attempt
         self._ended: RunStatus | None = None
         self._events = EventReader(self._folder.events)
         self._seen: dict[type[Event], Event] = {}
 
     def look(self) -> RunStatus:
-        # Another attempt has other files.
-        attempt = _inode(self._folder.path)
+        # Another attempt has other files, and one that is scored again another record.
+        attempt = _inode(self._folder.path), _inode(self._folder.record)
         if attempt != self._attempt:
             self._begin(attempt)
-        if self._ended is None:
-            now = self._now()
-            if now.state not in (State.QUEUED, State.RUNNING, State.CUT_SHORT):
-                self._ended = now
-            return now
-        return self._ended
+        # One that failed may be scored again, by whoever holds its lock.
+        if self._ended is not None and (self._ended.state is State.COMPLETED or not is_held(self._folder.lock)):
+            return self._ended
+        now = self._now()
+        self._ended = None if now.state in (State.QUEUED, State.RUNNING, State.CUT_SHORT) else now
+        return now
 
     def _now(self) -> RunStatus:
         folder = self._folder
@@ -187,7 +187,7 @@ class _Run:
             record = store.load(folder)
         except store.DamagedRecordError as error:
             return RunStatus(self._name, State.DAMAGED, reason=str(error))
-        if record is not None and not (has_holder and record.transient):
+        if record is not None and not (has_holder and record.status is not Outcome.COMPLETED):
             return RunStatus(
                 self._name,
                 _STATES[record.status],

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.runs import store
 from harness.runs.events import Phase, PhaseStarted, TrainingLoss, TrainingStarted, TrainingStep
 from harness.runs.folder import RunFolder, SweepFolder
 from harness.runs.record import Outcome
@@ -76,6 +77,23 @@ def test_a_run_that_has_ended_is_as_its_record_says_and_an_odd_record_is_named(b
     found = {run.name: run for run in Watch(begun).look().runs}
     assert (found["lora-seed0"].state, found["lora-seed0"].reason) == (State.OUT_OF_MEMORY, "no room")
     assert found["qlora-seed1"].state is State.DAMAGED
+
+
+def test_a_run_that_is_scored_again_is_running_and_then_completed(begun: SweepFolder) -> None:
+    path = RunBuilder(begun.path, "lora", 0, status=Outcome.FAILED, reason="evaluation: out of luck").write()
+    watch, folder = Watch(begun), RunFolder(path)
+
+    def now() -> RunStatus:
+        return {run.name: run for run in watch.look().runs}["lora-seed0"]
+
+    assert now().state is State.FAILED
+    with folder.lock.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert now().state is not State.FAILED
+        record = store.load(folder)
+        assert record is not None
+        store.write(folder, record.model_copy(update={"status": Outcome.COMPLETED, "reason": None}))
+    assert now().state is State.COMPLETED
 
 
 def test_the_time_left_is_that_of_the_open_runs_side_by_side() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from harness.processes.child import Ended
 from harness.runs.events import TrainingFinished, TrainingLoss, report
 from harness.runs.folder import RunFolder
 from harness.runs.record import Outcome, Record
+from harness.runs.verify import verify
 from tests.conftest import FinishedSweep
 from tests.planning import spec_of
 from tests.running import TINY, record_in
@@ -177,6 +179,45 @@ def test_a_training_that_somebody_is_at_is_left_alone(harness: Harness, monkeypa
         harness.run(spec)
     assert harness.trainings == 2
     assert former.folder.record.exists()
+
+
+def test_a_dry_run_puts_no_training_aside(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = failed_after_training(harness, monkeypatch)
+    dry = harness.spec("dry_run=true")
+    assert dry.folder == spec.folder
+    assert run(dry, Shared(Display(1), Planner(spec.started_in))) is None
+    assert harness.run(spec).reason == "evaluation: still out of luck"
+    assert harness.trainings == 1
+
+
+def test_who_interrupts_while_what_was_trained_is_hashed_loses_no_training(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness.ask("1+1?")
+    spec = harness.spec()
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr("harness.execution.build_record.kept.training", mock.Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            harness.run(spec)
+    record = record_in(spec.folder.path)
+    assert (record.status, record.reason) == (Outcome.INTERRUPTED, "interrupted by the user")
+    completed = harness.run(spec)
+    assert (completed.status, harness.trainings) == (Outcome.COMPLETED, 1)
+    assert "adapter/adapter_model.safetensors" in (completed.files or {})
+    assert not verify(spec.folder).damages
+
+
+def test_files_of_a_run_that_is_scored_again_tell_of_the_training_as_it_was(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as failing:
+        trained = failed_after_training(harness, failing)
+    spec = harness.spec("training.logging_steps=7")
+    assert spec.folder == trained.folder
+    assert harness.run(spec).status is Outcome.COMPLETED
+    assert harness.trainings == 1
+    assert "logging_steps: 7" not in spec.folder.train.read_text()
+    assert not verify(spec.folder).damages
 
 
 def test_a_dry_run_of_mended_questions_takes_nothing_over(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
