@@ -72,7 +72,7 @@ class StandIn:
             TargetFolder(job.output).replies.write_text(f"[{lines}]", encoding="utf-8")
         return DONE
 
-    def merge(self, arguments: dict[str, Any], output: Path, log: Path, environment: dict[str, str]) -> Ended:
+    def merge(self, arguments: dict[str, Any], output: Path, log: Path, *_: object) -> Ended:
         self.merges.append(arguments)
         if self.ends["merging"] is DONE:
             shutil.copytree(TINY, output)
