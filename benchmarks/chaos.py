@@ -16,7 +16,6 @@ command: the next start waits for them, so that none may be left in the end.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import hashlib
 import os
 import random
@@ -47,7 +46,13 @@ FASTER = ("training.validation_steps=null", "training.logging_steps=1", "trackin
 _MARK = "HARNESS_CHAOS"
 _GONE_SECONDS = 20.0
 _ENDED_SECONDS = 600.0
-_SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER
+_ADOPTER = """
+import ctypes, subprocess, sys
+PR_SET_CHILD_SUBREAPER = 36
+ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+sys.exit(subprocess.call(sys.argv[1:]))
+"""
+"""Runs a command below itself, and is handed its orphans."""
 
 
 @dataclass
@@ -115,7 +120,7 @@ class Chaos:
         mark = uuid.uuid4().hex
         words = command("sweep", *SWEEP, *FASTER, f"launcher={self.launcher}")
         if below_subreaper:
-            words = [sys.executable, "-m", "benchmarks.chaos", "--adopt-orphans-of", *words]
+            words = [sys.executable, "-c", _ADOPTER, *words]
         environment = {**self.environment, **places(self.home), _MARK: mark}
         with (folder / "log").open("ab") as log:
             return subprocess.Popen(words, cwd=folder, env=environment, stdout=log, stderr=log), mark
@@ -196,7 +201,7 @@ def _words(one: psutil.Process) -> list[str]:
 
 
 def _adopts(one: psutil.Process) -> bool:
-    return "--adopt-orphans-of" in _words(one)
+    return _ADOPTER in _words(one)
 
 
 def _kind(one: psutil.Process) -> str:
@@ -210,16 +215,8 @@ def _kind(one: psutil.Process) -> str:
     return next((name for name in workers if f"workers.{name}" in words), "harness")
 
 
-def _adopt_orphans_of(command: list[str]) -> int:
-    """Run a command below this process, which its orphans are handed to."""
-    ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
-    return subprocess.call(command)
-
-
 def main() -> None:
     """Kill, and print what that came to."""
-    if sys.argv[1:2] == ["--adopt-orphans-of"]:
-        sys.exit(_adopt_orphans_of(sys.argv[2:]))
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +24,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["HARNESS_FORECAST"] = "false"
 # Stand-ins of different tests have chips of the same names.
 os.environ["HARNESS_LEASES"] = tempfile.mkdtemp(prefix="harness-leases-")
+atexit.register(shutil.rmtree, os.environ["HARNESS_LEASES"], ignore_errors=True)
 
 
 @pytest.hookimpl(wrapper=True)
