@@ -50,6 +50,11 @@ def readable() -> Iterator[None]:
         raise UnreadableError(f"byte {error.start + 1} is no UTF-8; save the file as UTF-8") from None
     except RecursionError:
         raise UnreadableError("is nested too deep") from None
+    except ValueError as error:
+        raise UnreadableError(str(error)) from None
+    except (LookupError, ArithmeticError) as error:
+        # PyYAML 6.0.3 lets out what its parts trip over: numbers that are none, escapes beyond Unicode.
+        raise UnreadableError(f"holds a value that is none: {error}") from None
 
 
 def load(content: bytes) -> Any:

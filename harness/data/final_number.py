@@ -21,6 +21,8 @@ _SAID = re.compile(
 )
 _LATEX_FRACTION = re.compile(r"\\[dt]?frac\s*\{\s*(-?[\d.,]+)\s*\}\s*\{\s*([\d.,]+)\s*\}")
 _CURRENCY = r"(?:[$£€¥₩₹]|US\$|RMB|USD|CNY)"
+_LONGEST = 4000
+"""Characters of a number; a model may repeat a digit, and Python converts no more than 4,300."""
 _NUMBER = re.compile(
     rf"(?P<sign>-\s*)?(?:{_CURRENCY}\s*)?(?P<inner>-\s*)?"
     r"(?P<whole>\d{1,3}(?:,\d{3})+(?!\d)|\d+)?(?P<part>\.\d+)?(?P<power>[eE][+-]?\d+\b)?"
@@ -94,7 +96,11 @@ def _up_to_its_brace(text: str) -> str:
 
 
 def _numbers(text: str) -> list[Fraction]:
-    return [_value(found, text) for found in _NUMBER.finditer(text) if found["whole"] or found["part"]]
+    return [
+        _value(found, text)
+        for found in _NUMBER.finditer(text)
+        if (found["whole"] or found["part"]) and len(found[0]) <= _LONGEST
+    ]
 
 
 def _value(found: re.Match[str], text: str) -> Fraction:

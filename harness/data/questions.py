@@ -76,7 +76,12 @@ def _rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     if file.suffix == ".parquet":
         from pyarrow import parquet
 
-        yield from ((f"row {place}", row) for place, row in enumerate(parquet.read_table(file).to_pylist(), 1))
+        table = parquet.read_table(file)
+        try:
+            rows = table.to_pylist()
+        except (LookupError, ArithmeticError) as error:  # A zone that nobody knows, a time after the year 9999.
+            raise ValueError(f"holds a value that is none: {error}") from None
+        yield from ((f"row {place}", row) for place, row in enumerate(rows, 1))
         return
     data = file.read_bytes()
     if data.startswith(BOM):

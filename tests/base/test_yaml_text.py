@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from harness.base.yaml_text import to_yaml
+from harness.base.yaml_text import UnreadableError, load, to_yaml
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=40))
@@ -21,3 +22,9 @@ def test_a_text_comes_back_as_it_was(text: str) -> None:
 
 def test_keys_stay_in_their_order_and_letters_as_they_are() -> None:
     assert to_yaml({"b": "你好", "a": 1}) == "b: 你好\na: 1\n"
+
+
+@pytest.mark.parametrize("content", ["a: 2001-99-99", 'a: "\\UFFFFFFFF"', "a: !!int ''", "a: !!float x", "a: !!bool x"])
+def test_values_that_are_none_are_one_kind_of_mistake(content: str) -> None:
+    with pytest.raises(UnreadableError):
+        load(content.encode())

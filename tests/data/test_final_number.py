@@ -100,7 +100,8 @@ def test_a_number_is_read_in_every_dress(value, currency: str, unit: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("1,234", 1234), ("-7", -7), ("18 apples", 18), ("B", None), ("3 or 4", None)]
+    ("text", "value"),
+    [("1,234", 1234), ("-7", -7), ("18 apples", 18), ("B", None), ("3 or 4", None), ("9" * 5000, None)],
 )
 def test_what_is_expected_is_a_number_or_none(text: str, value: int | None) -> None:
     assert number(text) == value
