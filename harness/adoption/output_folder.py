@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.adoption import log, training_arguments
-from harness.adoption.log import Log
+from harness.adoption.log import Log, Theirs
+from harness.base.decoding import without_lone_surrogates
 from harness.base.errors import UserError
+from harness.base.paths import absolute
 from harness.compose.llamafactory_file import Registered
 from harness.runs.folder import RunFolder, SweepFolder
 from harness.trainer.fields import FIELDS
@@ -33,6 +35,9 @@ _RECORDED = (
     *("seed", "learning_rate", "num_train_epochs", "max_steps", "per_device_train_batch_size"),
     *("gradient_accumulation_steps", "lr_scheduler_type", "bf16", "fp16", "logging_steps"),
 )
+_WHOLE = ("seed", "quantization_bit")
+"""What the harness itself takes for a number; all others are looked at by the command that trains again."""
+_LARGEST = 2**63
 _OF_THE_CARD = {"train_batch_size": "per_device_train_batch_size", "num_epochs": "num_train_epochs"}
 _LIBRARIES = {"PEFT": "peft", "Transformers": "transformers", "Pytorch": "torch", "Datasets": "datasets"}
 _WHERE = "give the output_dir of a training, with trainer_log.jsonl and all_results.json in it"
@@ -52,6 +57,20 @@ class TrainingFile:
     @property
     def name(self) -> str:
         return self.path.name
+
+
+class _Adapter(Theirs):
+    """PEFT's adapter_config.json, as far as it is read."""
+
+    peft_type: str = "lora"
+    base_model_name_or_path: str | None = None
+    r: int | None = None
+    lora_alpha: int | float | None = None
+    lora_dropout: float | None = None
+    target_modules: list[str] | str | None = None
+    use_rslora: bool | None = None
+    use_dora: bool | None = None
+    peft_version: str | None = None
 
 
 @dataclass
@@ -74,12 +93,16 @@ class Found:
     @property
     def seed(self) -> int:
         """Where nothing tells it, what LLaMA-Factory takes by itself."""
-        return int(self.arguments.get("seed", FIELDS["seed"].default))
+        seed: int = self.arguments.get("seed", FIELDS["seed"].default)
+        return seed
 
-    def take(self, file: str, arguments: Mapping[str, Any]) -> None:
-        """Keep what `file` tells, and nobody told before it."""
+    def take(self, path: Path, arguments: Mapping[str, Any]) -> None:
+        """Keep what a file tells, and nobody told before it. Raises ValueError for what no training can have had."""
+        if wrong := [f"{name} {why}" for name, value in arguments.items() if (why := _impossible(name, value))]:
+            raise ValueError(f"{path}: {', '.join(wrong)}")
         new = {name: value for name, value in arguments.items() if value is not None and name not in self.arguments}
         self.arguments |= new
+        file = str(path.relative_to(self.folder)) if path.is_relative_to(self.folder) else path.name
         if new:
             self.told[file] = [*self.told.get(file, []), *new]
 
@@ -105,9 +128,9 @@ def read(folder: Path, files: Sequence[TrainingFile]) -> Found:
             _take_adapter(found)
             _take_arguments(found)
             _take_card(found)
+        _take_training_file(found, files)
     except ValueError as error:
         raise UserError(f"{error}; mend it, or move it out of the folder") from None
-    _take_training_file(found, files)
     if not logged.losses and logged.loop_seconds is None:
         raise UserError(f"{folder}: holds no training: no loss was logged, and no result; {_WHERE}")
     if (stage := found.arguments.get("stage", "sft")) != "sft":
@@ -119,6 +142,17 @@ def read(folder: Path, files: Sequence[TrainingFile]) -> Found:
         content.update(file.encode() + (taken.path if taken and taken.name == file else path).read_bytes())
     found.digest = content.hexdigest()
     return found
+
+
+def _impossible(name: str, value: Any) -> str | None:
+    """Why no training can have had that argument; None: it can."""
+    if value is not None and name in _WHOLE and (isinstance(value, bool) or not isinstance(value, int)):
+        return "is no whole number"
+    if isinstance(value, int | float) and not -_LARGEST < value < _LARGEST:
+        return "is a number beyond all that it can be"
+    if isinstance(value, str) and without_lone_surrogates(value) != value:
+        return "holds half a character (a lone surrogate, as \\ud83d)"
+    return None
 
 
 def _no_training(folder: Path) -> str | None:
@@ -153,25 +187,25 @@ def _in_folder_or_checkpoint(folder: Path, name: str) -> Path:
 
 def _take_adapter(found: Found) -> None:
     path = _in_folder_or_checkpoint(found.folder, ADAPTER)
-    adapter = log.mapping(path)
-    if not adapter:
+    adapter = log.of_file(path, _Adapter)
+    if adapter is None:
         return
-    modules = adapter.get("target_modules")
+    modules = adapter.target_modules
     found.take(
-        str(path.relative_to(found.folder)),
+        path,
         {
-            "finetuning_type": str(adapter.get("peft_type", "lora")).lower(),
-            "model_name_or_path": adapter.get("base_model_name_or_path"),
-            "lora_rank": adapter.get("r"),
-            "lora_alpha": adapter.get("lora_alpha"),
-            "lora_dropout": adapter.get("lora_dropout"),
+            "finetuning_type": adapter.peft_type.lower(),
+            "model_name_or_path": adapter.base_model_name_or_path,
+            "lora_rank": adapter.r,
+            "lora_alpha": adapter.lora_alpha,
+            "lora_dropout": adapter.lora_dropout,
             "lora_target": ",".join(sorted(modules)) if isinstance(modules, list) else modules,
-            "use_rslora": adapter.get("use_rslora") or None,
-            "use_dora": adapter.get("use_dora") or None,
+            "use_rslora": adapter.use_rslora or None,
+            "use_dora": adapter.use_dora or None,
         },
     )
-    if version := adapter.get("peft_version"):
-        found.versions["peft"] = str(version)
+    if adapter.peft_version:
+        found.versions["peft"] = adapter.peft_version
 
 
 def _take_arguments(found: Found) -> None:
@@ -187,7 +221,7 @@ def _take_arguments(found: Found) -> None:
     warmup = values.get("warmup_ratio") or values.get("warmup_steps") or 0
     kind = "warmup_ratio" if isinstance(warmup, float) and warmup < 1 else "warmup_steps"
     found.take(
-        str(path.relative_to(found.folder)),
+        path,
         {name: values.get(name) for name in (*_RECORDED, *OPTIMIZER, "include_num_input_tokens_seen")}
         | {kind: warmup, "output_dir": values.get("output_dir"), "use_cpu": values.get("use_cpu") or None},
     )
@@ -201,7 +235,7 @@ def _take_card(found: Found) -> None:
     told = {_OF_THE_CARD.get(name, name): value for name, value in lines.items()}
     numbers = {name: _number(told[name]) for name in _RECORDED if name in told}
     datasets = re.search(r"^This model is a fine-tuned version of .* on the (.+) datasets?\.$", text, re.MULTILINE)
-    found.take(CARD, {**numbers, "dataset": datasets and ",".join(re.split(r",? and the |, the ", datasets[1]))})
+    found.take(path, {**numbers, "dataset": datasets and ",".join(re.split(r",? and the |, the ", datasets[1]))})
     versions = {library: lines[title] for title, library in _LIBRARIES.items() if title in lines}
     if versions:
         found.versions |= versions
@@ -234,16 +268,12 @@ def _take_training_file(found: Found, files: Sequence[TrainingFile]) -> None:
         found.disbelieved.append(f"{paths}: each may have trained it; say which by --train FILE")
         return
     found.training_file = fitting[0]
-    # What a file does not say, LLaMA-Factory takes by itself.
+    # What a file does not say, LLaMA-Factory takes by itself; no bits are none, which is known then.
     defaults = {name: known.default for name, known in FIELDS.items() if known.kind in ("same", "derived")}
     silent = {name: value for name, value in defaults.items() if value is not None and name not in fitting[0].arguments}
-    found.take(fitting[0].name, {**fitting[0].arguments, "quantization_bit": _bits(fitting[0])})
+    bits = fitting[0].arguments.get("quantization_bit")
+    found.take(fitting[0].path, {**fitting[0].arguments, "quantization_bit": 0 if bits is None else bits})
     found.arguments = silent | found.arguments
-
-
-def _bits(file: TrainingFile) -> int:
-    """0: not quantized, which is known then."""
-    return int(file.arguments.get("quantization_bit") or 0)
 
 
 def _names(file: TrainingFile, found: Found) -> bool:
@@ -253,9 +283,9 @@ def _names(file: TrainingFile, found: Found) -> bool:
         return True
     if output is None:
         return False
-    places = (Path.cwd(), *file.path.resolve().parents)
+    places = (Path.cwd(), *file.path.parents)
     return output == found.arguments.get("output_dir") or any(
-        (place / str(output)).resolve() == found.folder for place in places
+        absolute(place / str(output)) == found.folder for place in places
     )
 
 

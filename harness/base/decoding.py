@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import re
+from typing import Any
 
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 
@@ -16,3 +19,16 @@ def decoded(data: bytes) -> str:
         if data.startswith(mark):
             return data.removeprefix(mark).decode(encoding, errors="replace")
     return data.decode(errors="replace").replace("\0", "")
+
+
+def without_lone_surrogates(value: Any) -> Any:
+    """Return a value without the halves of characters in its texts, which no file in UTF-8 can hold.
+
+    JSON and YAML can name them, Python has them for bytes of a path that are no UTF-8."""
+    if isinstance(value, str):
+        return value if value.isascii() else _LONE_SURROGATE.sub("", value)
+    if isinstance(value, list):
+        return [without_lone_surrogates(item) for item in value]
+    if isinstance(value, dict):
+        return {name: without_lone_surrogates(item) for name, item in value.items()}
+    return value

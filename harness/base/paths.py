@@ -10,6 +10,8 @@ PACKAGE = Path(__file__).parent.parent
 NAME_RULE = "use letters, digits, dots, dashes and underscores, 200 bytes at most"
 _LONGEST_NAME = 200
 """Bytes of UTF-8; file systems allow 255, and names of ours get seeds, hashes and endings."""
+_LONGEST_PATH = 1_024
+"""Bytes; Linux allows 4,096, and Python makes no folders that are a thousand deep."""
 _OF_THE_KERNEL = (Path("/proc"), Path("/sys"))
 
 
@@ -17,6 +19,12 @@ def configuration_folder(name: str) -> Path:
     """conf/ or sweeps/: inside the installed package, or beside it in a checkout."""
     installed = PACKAGE / name
     return installed if installed.is_dir() else PACKAGE.parent / name
+
+
+def absolute(path: Path) -> Path:
+    """Return `path` without links and dots. Python 3.11's `resolve` raises RuntimeError for a link to itself, of which
+    whoever opens it says enough."""
+    return Path(os.path.realpath(path))
 
 
 def from_cwd(path: Path) -> Path:
@@ -33,9 +41,11 @@ def obstacle(folder: Path) -> str | None:
     """Return why nothing could be written into the absolute path `folder`, which may have to be made first.
 
     None: nothing speaks against it. Nothing is made; whether the disk has room is not asked."""
+    if len(str(folder).encode(errors="replace")) > _LONGEST_PATH:
+        return f"a path of more than {_LONGEST_PATH:,} bytes leaves no room for what is written there"
     nearest = folder
     while not os.path.lexists(nearest):
-        if len(os.fsencode(nearest.name)) > 255:
+        if len(nearest.name.encode(errors="replace")) > 255:
             return f"{nearest.name[:20]}... is longer than the 255 bytes that the name of a file may have"
         nearest = nearest.parent
     if not nearest.is_dir():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.base.errors import UserError
-from harness.base.paths import NAME_RULE, is_name
+from harness.base.paths import NAME_RULE, absolute, is_name
 
 _WORDS = {
     "memory": "its memory",
@@ -58,10 +58,10 @@ def adopt(
     if not is_name(sweep):
         raise UserError(f"--sweep {sweep}: {NAME_RULE}")
     named = [arm_and_folder(text) for text in folders]
-    requests = [Request(folder.resolve(), arm) for arm, folder in named]
+    requests = [Request(absolute(folder), arm) for arm, folder in named]
     if twice := [path for path, times in Counter(request.folder for request in requests).items() if times > 1]:
         raise UserError([f"{path}: is given twice" for path in twice])
-    adoption = adopt_folders(requests, _training_files(train or (), requests), SweepFolder((output / sweep).resolve()))
+    adoption = adopt_folders(requests, _training_files(train or (), requests), SweepFolder(absolute(output / sweep)))
     for adopted in adoption.runs:
         for line in _told(adopted):
             typer.echo(line)
@@ -106,11 +106,11 @@ def _training_files(given: Sequence[Path], requests: Sequence[Request]) -> list[
     from harness.adoption.output_folder import TrainingFile
     from harness.cli.importing import load
 
-    files = [TrainingFile(path.resolve(), *load(path), is_given=True) for path in given]
+    files = [TrainingFile(absolute(path), *load(path), is_given=True) for path in given]
     for folder in dict.fromkeys((*(request.folder for request in requests), Path.cwd())):
         for path in sorted((*folder.glob("*.yaml"), *folder.glob("*.yml"))) if folder.is_dir() else ():
             try:
-                files.append(TrainingFile(path.resolve(), *load(path), is_given=False))
+                files.append(TrainingFile(absolute(path), *load(path), is_given=False))
             except UserError:  # Whatever it is, it has trained nothing.
                 continue
     return files

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.base.errors import UserError
+from harness.base.paths import absolute
 from harness.base.redaction import for_child, redact
 from harness.runs.folder import RunFolder
 
@@ -161,7 +162,7 @@ def command_line(overrides: list[str]) -> str:
 def _read(source: Sequence[str]) -> _Content:
     """What is given. Raises UserError, OSError."""
     if list(source) == ["-"]:
-        return _scripted(None, "the input", sys.stdin.read(), [Path.cwd()])
+        return _scripted(None, "the input", _text(None), [Path.cwd()])
     if Path(source[0]).suffix in _FILES or all(_exists(Path(word)) for word in source):
         return _joined(source)
     if len(source) == 1 and not re.search(r"\s", source[0]):
@@ -200,7 +201,7 @@ def _file(name: str, changes: Sequence[str]) -> _Content:
     from harness.compose.command_line import changes_refused
 
     file = Path(name)
-    folders = [Path.cwd(), *file.resolve().parents]
+    folders = [Path.cwd(), *absolute(file).parents]
     if mistakes := changes_refused(changes):
         raise UserError(mistakes)
     if file.suffix in _FILES:
@@ -272,7 +273,7 @@ def _lying(file: str, written: Mapping[str, str], folder: str, folders: list[Pat
     text = written.get(normpath(PurePosixPath(folder) / file))
     found = next((place / file for place in places if _is_file(place / file)), None)
     if text is None and found is not None:
-        return _text(found), [*places, *found.resolve().parents]
+        return _text(found), [*places, *absolute(found).parents]
     return text, places
 
 
@@ -310,7 +311,7 @@ def load(file: Path) -> tuple[dict[str, Any], Registered | None]:
     if file.suffix not in _FILES:
         raise UserError(f"{file}: give a YAML or JSON file, such as `llamafactory-cli train` takes")
     arguments = _parsed(str(file), _text(file), file.suffix)
-    folders = [Path.cwd(), *file.resolve().parents]
+    folders = [Path.cwd(), *absolute(file).parents]
     return _with_deepspeed(arguments, folders), _registered(arguments, folders, {}, "")
 
 
@@ -360,13 +361,14 @@ def _registered(
     return Registered(found, _parsed(str(found / DATASET_INFO), _text(found / DATASET_INFO), ".json"))
 
 
-def _text(file: Path) -> str:
+def _text(file: Path | None) -> str:
+    """The text of a file; None: of what is typed or piped in. Raises UserError."""
     try:
-        return file.read_text(encoding="utf-8-sig")
+        return sys.stdin.read() if file is None else file.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UserError(f"{file}: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise UserError(f"{file}: cannot be read: {error}; save it as UTF-8") from None
+        raise UserError(f"{file or 'the input'}: cannot be read: {error}; save it as UTF-8") from None
 
 
 def _parsed(place: str, text: str, suffix: str, changes: Sequence[str] = ()) -> dict[str, Any]:

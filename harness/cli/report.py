@@ -15,6 +15,7 @@ def report(
 ) -> None:
     """Render a comparison again, from the records alone."""
     from harness.base.errors import UserError
+    from harness.base.paths import absolute, obstacle
     from harness.report.render import render
     from harness.runs import looks
     from harness.runs.folder import SweepFolder
@@ -22,7 +23,10 @@ def report(
     missing = [folder for folder in sweeps if not folder.is_dir()]
     if missing:
         raise UserError([f"{folder}: no such folder; a sweep's folder is outputs/NAME" for folder in missing])
-    rendered = render(sweeps, output or Path("reports") / sweeps[0].resolve().name, language=language)
+    output = output or Path("reports") / absolute(sweeps[0]).name
+    if reason := obstacle(absolute(output)):
+        raise UserError(f"--output={output}: {reason}; give a folder that can be written")
+    rendered = render(sweeps, output, language=language)
     for sweep in map(SweepFolder, sweeps):
         looks.note(sweep, looks.completed_in(sweep))
     for sentence in rendered.verdict:

@@ -12,6 +12,7 @@ from typing import Any
 import pandas
 
 from harness.base.garbage import uncollected
+from harness.base.numbers import whole_number
 from harness.comparison.columns import row, to_frame
 from harness.comparison.pooling import labels, started
 from harness.comparison.settings import Settings, settings_of_each
@@ -74,7 +75,8 @@ class Sweep:
 
 def _natural(label: str) -> list[tuple[bool, int, str]]:
     """Return a key that sorts `rank=8` before `rank=16`."""
-    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", label)]
+    numbers = ((whole_number(part), part) for part in re.split(r"([0-9]+)", label))
+    return [(number is not None, number or 0, part) for number, part in numbers]
 
 
 def _newest_of_each(runs: Iterable[Run]) -> tuple[list[Run], list[Superseded]]:

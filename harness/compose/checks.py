@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
-from operator import attrgetter
+from dataclasses import asdict
+from functools import reduce
+from operator import attrgetter, getitem
 from typing import Any
 
 from harness.base import ports
+from harness.base.decoding import without_lone_surrogates
 from harness.base.errors import did_you_mean
-from harness.base.paths import NAME_RULE, is_name, obstacle
+from harness.base.paths import NAME_RULE, absolute, is_name, obstacle
 from harness.compose.adapter_checks import adapter_mistakes
 from harness.compose.data_checks import question_mistakes, row_mistakes
-from harness.compose.keys import OPEN, keys
+from harness.compose.keys import OPEN, keys, sections
 from harness.compose.llamafactory_checks import llamafactory_mistakes
 from harness.compose.model_checks import model_mistakes
 from harness.compose.tracking_checks import tracking_mistakes
@@ -71,6 +74,7 @@ def check(config: Config, device: Device | None, sources: SourceReader, *, repor
     Without a device, what concerns it is left out; rows on a hub that were not fetched are left out too.
     `reported`: whether a report will be made of the run, so that `reports` must be a folder that can be written."""
     return [
+        *_texts(config),
         *_values(config),
         *_validation(config),
         *_places(config, sources, reported),
@@ -89,19 +93,28 @@ def check(config: Config, device: Device | None, sources: SourceReader, *, repor
 
 def check_rows(config: Config, sources: SourceReader) -> list[str]:
     """Return those of them that concern the rows alone."""
-    all_mistakes = (*_values(config), *_validation(config), *row_mistakes(config, sources))
+    all_mistakes = (*_texts(config), *_values(config), *_validation(config), *row_mistakes(config, sources))
     return [mistake for mistake in all_mistakes if mistake.startswith(("dataset.", "model.hub="))]
 
 
 def check_memory(config: Config, sources: SourceReader) -> list[str]:
     """Return those of them that a forecast of memory hangs on: neither weights nor rows nor a device."""
     return [
+        *_texts(config),
         *_values(config),
         *_quantization(config),
         *model_mistakes(config, sources, with_weights=False),
         *launch_mistakes(config.launch, None),
         *llamafactory_mistakes(config, None, sources),
     ]
+
+
+def _texts(config: Config) -> Iterator[str]:
+    plain = asdict(config)
+    for key in keys():
+        value = reduce(getitem, key.split("."), plain)
+        if key not in sections() and without_lone_surrogates(value) != value:
+            yield f"{key}={value}: holds bytes or half a character that no UTF-8 can name; rename it"
 
 
 def _values(config: Config) -> Iterator[str]:
@@ -155,7 +168,7 @@ def _places(config: Config, sources: SourceReader, reported: bool) -> Iterator[s
     for key, name in wrong_names.items():
         yield f"{key}={name!r}: names a folder; {NAME_RULE}"
     output = sources.path(config.output)
-    if "," in (full := str(output.resolve())):
+    if "," in (full := str(absolute(output))):
         yield f"output={config.output}: LLaMA-Factory parts paths at the comma in {full}; use a folder without one"
     if "sweep" in wrong_names:
         return

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from harness.base import yaml_text
+from harness.base.numbers import whole_number
 from harness.base.redaction import names_secret
 from harness.compose.hydra_values import written
 from harness.compose.shell_script import unknown
@@ -223,8 +224,8 @@ def _visible(found: Launched, name: str, device: str | None, value: str) -> None
     found.device = device or found.device
     if not ids or ids[0] == "-1":
         found.device = "cpu"
-    elif all(part.isdigit() for part in ids):
-        found.chips = [int(part) for part in ids]
+    elif None not in (chips := [whole_number(part) for part in ids]):
+        found.chips = [chip for chip in chips if chip is not None]
     else:
         why = unknown(value) or "names no numbers"
         found.left_out.append(f"{name}={value}: {why}; give device.chips=[0,1], counted from 0")
@@ -234,8 +235,8 @@ def _take(found: Launched, what: str, name: str, value: str) -> None:
     why = unknown(value)
     if what == "address" and why is None:
         found.address = value
-    elif value.isdigit():
-        setattr(found, what, int(value))
+    elif (number := whole_number(value)) is not None:
+        setattr(found, what, number)
     else:
         found.has_unknown_machines |= what == "machines"
         key = _KEYS.get(what, f"device.chips=[0,1] launch={found.launch}")
@@ -357,7 +358,7 @@ def _endpoint(found: Launched, value: str, shown: str) -> None:
         found.left_out.append(f"{shown}={value}: {why}; give {_KEYS['address']} {_KEYS['port']}")
         return
     # An IPv6 address has colons of its own, and stands in brackets before a port.
-    parts = re.fullmatch(r"(\[[^\]]*\]|[^:]*)(?::(\d+))?", value)
+    parts = re.fullmatch(r"(\[[^\]]*\]|[^:]*)(?::([0-9]{1,5}))?", value)
     found.address = (parts[1] if parts else value).strip("[]")
     found.port = int(parts[2]) if parts and parts[2] else found.port
 

@@ -115,7 +115,7 @@ class _Taking:
         value = self.given.pop(name, None)
         try:
             number = None if value is None else float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             number = math.nan
         if number is not None and not math.isfinite(number):
             self.mistakes.append(f"{name}={value}: a number is needed")

@@ -23,7 +23,7 @@ _OF_HUBS = ("subset", "folder")
 _WHICH_ROWS = (*_OF_HUBS, "split", "num_samples")
 _KEYS = ("file_name", *_ELSEWHERE, *_WHICH_ROWS, "formatting", "ranking", "columns", "tags")
 """Those of an entry (data/parser.py there, get_dataset_list and DatasetAttr.join)."""
-_HEAD = re.compile(r"train\[:(\d[\d_]*)\]")
+_HEAD = re.compile(r"train\[:(\d[\d_]{,18})\]")
 _BUILDERS = {".jsonl": "json"}
 _GUESSES = {
     **{column: role for role, column in columns_of(SourceConfig()).items()},

@@ -24,7 +24,7 @@ _NAME = r"[A-Za-z_]\w*"
 _ASSIGNMENT = re.compile(rf"({_NAME})(\+?)=")
 _SPECIAL = r"[\d@*#?!$-]"
 _VARIABLE = re.compile(rf"{_NAME}|{_SPECIAL}")
-_BRACED = re.compile(rf"({_NAME}|\d+|{_SPECIAL})(\[[@*\d]+\])?(?:(:?[-=?+]|##?|%%?|//?)(.*))?", re.DOTALL)
+_BRACED = re.compile(rf"({_NAME}|\d+|{_SPECIAL})(\[(?:[@*]|\d{{1,9}})\])?(?:(:?[-=?+]|##?|%%?|//?)(.*))?", re.DOTALL)
 _PERCENT = re.compile(rf"%({_NAME})%")
 _PLAIN = re.compile(r"[^\s;&|()<>\\'\"$`%]+")
 _REDIRECTION = re.compile(r"&>>?|<<<|<<-?|<>|>>|>\||[<>]&|[<>]")
@@ -44,6 +44,8 @@ _HEAD = re.compile(r"\b(?:el)?if\s.+?(?=\s*(?:;|\n)\s*then\b)", re.DOTALL)
 _FISH = re.compile(r"set -\w*x\w*")
 _ARRAY = re.compile(rf"({_NAME})(\+?)=\(")
 _WHOLE_ARRAY = re.compile(rf"\$\{{({_NAME})\[@\]\}}")
+_LONGEST_VALUE = 2**16
+"""Characters of a variable. One that doubles in each of a few lines would fill the memory; it counts as unknown."""
 _DEEPEST = 20
 """How deep expansions, subshells and branches are followed: no script of people's goes so far."""
 _CONTINUED = re.compile(r"\\(?:[ \t]*|[ \t]+(#)[^\n]*)\n")
@@ -201,7 +203,7 @@ class _Reader:
             elif (array := _ARRAY.match(self._text, self._at)) and not words:
                 self._at = array.end()
                 before = self._state.variables.get(array[1], []) if array[2] else []
-                self._state.variables[array[1]] = [*before, *self._until_parenthesis()]
+                self._keep(array[1], [*before, *self._until_parenthesis()])
             else:
                 place = self._here()
                 self._keeps_lines = bool(words) and _TEXT_FOR_A_SHELL.fullmatch(words[-1]) is not None
@@ -354,8 +356,14 @@ class _Reader:
         before = " ".join(self._state.variables.get(match[1], [])) if match[2] else ""
         return before + word[match.end() :]
 
+    def _keep(self, name: str, values: list[str]) -> None:
+        if sum(map(len, values)) + len(values) > _LONGEST_VALUE:
+            self._state.variables.pop(name, None)
+        else:
+            self._state.variables[name] = values
+
     def _set(self, name: str, value: str) -> None:
-        self._state.variables[name] = [value]
+        self._keep(name, [value])
         if self._state.branches:
             self._state.branched[name] = self._state.branches[-1]
         else:

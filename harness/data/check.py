@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from harness.base import json_text
+from harness.base.decoding import without_lone_surrogates
 from harness.config.schema import SourceConfig
 
 Record = dict[str, Any]
@@ -29,7 +30,6 @@ PREFERENCES = frozenset(("chosen", "rejected", "kto_tag"))
 """Columns of training on preferences; a row with kto_tag LLaMA-Factory leaves out of supervised fine-tuning."""
 _TELLING = COLUMNS - {"prompt", "query", "response", "messages"}
 """Names that say what a column is, whoever wrote the file; the others are words that any file may have."""
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 """Half of a character of two, `\\ud83d` in JSON: it cannot be written as UTF-8. LLaMA-Factory's reader leaves it
 out."""
 _SHAPES = {
@@ -178,17 +178,6 @@ def _surrogates(records: Sequence[Record], source: SourceConfig) -> Iterator[str
             f"{len(broken):,} of {len(records):,} rows hold halves of characters (lone surrogates, as in \\ud83d), "
             f"which are left out: row {', '.join(map(str, broken[:SHOWN]))}"
         )
-
-
-def without_lone_surrogates(value: Any) -> Any:
-    """Return a value of a row without what LLaMA-Factory's reader leaves out of its texts."""
-    if isinstance(value, str):
-        return value if value.isascii() else _LONE_SURROGATE.sub("", value)
-    if isinstance(value, list):
-        return [without_lone_surrogates(item) for item in value]
-    if isinstance(value, dict):
-        return {name: without_lone_surrogates(item) for name, item in value.items()}
-    return value
 
 
 def columns_of(source: SourceConfig) -> dict[str, str]:

@@ -10,10 +10,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.base.decoding import without_lone_surrogates
 from harness.base.files import write_atomically
 from harness.config.schema import DatasetConfig, SourceConfig
 from harness.data import arithmetic
-from harness.data.check import MEDIA, Record, columns_of, tags_of, without_lone_surrogates
+from harness.data.check import MEDIA, Record, columns_of, tags_of
 from harness.data.sources import SourceReader
 
 

@@ -42,7 +42,7 @@ def asked(path: Path, benchmark: str | None) -> Path | None:
 
 def _files(path: Path) -> list[Path]:
     folder = path.parent if path.is_file() else path
-    return sorted(file for file in folder.iterdir() if file.suffix in SUFFIXES and file != path)
+    return sorted(file for file in folder.iterdir() if file.suffix in SUFFIXES and file != path and file.is_file())
 
 
 def problems(file: Path, benchmark: str | None, least: int) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import pynvml
 
+from harness.base.numbers import whole_number
 from harness.devices.host import count_others, tree
 from harness.devices.reading import Reading, SensorError
 from harness.devices.told import ChipSettings, Told
@@ -129,8 +130,8 @@ def _visible() -> Iterator[Gpu]:
 
 
 def _whole_gpu(identifier: str, count: int) -> Any | None:
-    if identifier.isdecimal():
-        matching = [int(identifier)] if int(identifier) < count else []
+    if (number := whole_number(identifier)) is not None:
+        matching = [number] if number < count else []
     elif identifier.startswith("GPU-"):
         matching = [index for index in range(count) if _uuid(index).startswith(identifier)]
     else:

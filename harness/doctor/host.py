@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+from harness.base.numbers import whole_number
 from harness.base.ports import refusal
 from harness.devices.cgroup import memory_left_bytes
 from harness.doctor.finding import Finding, failed, ok, warning
@@ -130,8 +131,8 @@ def _pids_of_container(machine: Machine) -> int | None:
 
 def ports(machine: Machine) -> Iterator[Finding]:
     """Look whether the ports that a run or the dashboard would listen on are free."""
-    named = machine.environment.get("MASTER_PORT", "")
-    training = int(named) if named.isdecimal() else _TORCHRUN
+    named = whole_number(machine.environment.get("MASTER_PORT", ""))
+    training = named if named is not None and named < 2**16 else _TORCHRUN
     uses = {
         training: ("torchrun, for a run over several chips", "MASTER_PORT={free} before the command"),
         machine.dashboard_port: ("harness watch", "harness watch --port {free}"),

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 
+from harness.base.numbers import whole_number
 from harness.devices.ascend.device import VISIBLE, visible_ids
 from harness.devices.ascend.query import COMMAND, TIMEOUT_SECONDS, NpuSmiQuery, explain, npu_smi
 from harness.devices.ascend.shared_driver import SharedDriver
@@ -114,7 +115,8 @@ def _name(reading: NpuReading) -> str:
 def _visible(listed: str, most: int) -> Finding:
     """ASCEND_RT_VISIBLE_DEVICES: the runtime wants ascending ids without spaces and stops at the first other entry."""
     usable = visible_ids(listed, most)
-    meant = sorted({int(number) for number in re.findall(r"[0-9]+", listed) if int(number) < most})
+    numbers = map(whole_number, re.findall(r"[0-9]+", listed))
+    meant = sorted({number for number in numbers if number is not None and number < most})
     export = f"export {VISIBLE}={','.join(map(str, meant))}"
     entries = listed.split(",")
     if not usable:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from harness.base.paths import absolute
 from harness.config.schema import ADAPTER, BASE, MERGED
 from harness.plan import files
 from harness.plan.spec import RunSpec
@@ -139,7 +140,7 @@ def job_for(spec: RunSpec, target: str, reports: Path) -> EvaluationJob:
     return EvaluationJob(
         benchmark=evaluation.benchmark if answered.score is None else None,
         prompts=evaluation.prompts if not answered.replies else [],
-        path=None if evaluation.path is None else (spec.started_in / Path(evaluation.path).expanduser()).resolve(),
+        path=None if evaluation.path is None else absolute(spec.started_in / Path(evaluation.path).expanduser()),
         limit=evaluation.limit,
         few_shot=evaluation.few_shot,
         batch_size=evaluation.batch_size,

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness.base.errors import UserError, first_problem
+from harness.base.paths import absolute
 from harness.base.redaction import redact, redacted, restored
 from harness.config.schema import Config, arm_of
 from harness.devices.request import TorchDevice
@@ -93,7 +94,7 @@ class RunSpec(BaseModel):
 
     @property
     def sweep_folder(self) -> SweepFolder:
-        return SweepFolder((self.started_in / self.config.output / self.config.sweep).resolve())
+        return SweepFolder(absolute(self.started_in / self.config.output / self.config.sweep))
 
     @property
     def folder(self) -> RunFolder:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 from harness.base.errors import UserError
+from harness.base.paths import absolute
 from harness.base.ports import require_free
 from harness.devices import device as devices
 from harness.devices.device import AbsentError, Device, DeviceError, DeviceRequest
@@ -83,7 +84,7 @@ def serve(folder: Path, target: Target, merged: Path | None, host: str, port: in
     """Prepare LLaMA-Factory's API server, which gives the run's name as the model's. Raises UserError."""
     require_free(host, port)
     program = prepare("api", folder, target, merged)
-    named = {"API_HOST": host, "API_PORT": str(port), "API_MODEL_NAME": folder.resolve().name}
+    named = {"API_HOST": host, "API_PORT": str(port), "API_MODEL_NAME": absolute(folder).name}
     own = {name: os.environ[name] for name in ("API_KEY", "API_MODEL_NAME") if name in os.environ}
     notes = [f"serving at http://{host}:{port}/v1 as soon as the model is loaded; Ctrl-C ends it"]
     if host not in _LOOPBACK and "API_KEY" not in own:
@@ -100,7 +101,7 @@ def webchat(folder: Path, target: Target, merged: Path | None, host: str, port: 
     if host not in _LOOPBACK:
         notes.insert(0, f"whoever reaches {host}:{port} may use it, and the page asks nobody for a key")
     # It leaves a folder llamaboard_cache wherever it is started.
-    logs = RunFolder(folder.resolve()).logs
+    logs = RunFolder(absolute(folder)).logs
     return replace(program, environment=program.environment | named, folder=logs, notes=(*program.notes, *notes))
 
 
@@ -132,7 +133,7 @@ def _model(run: FinishedRun, target: Target, merged: Path | None) -> dict[str, A
 
 
 def _merged(run: FinishedRun, given: Path | None) -> Path:
-    folder = run.folder.merged if given is None else given.resolve()
+    folder = run.folder.merged if given is None else absolute(given)
     path = run.folder.path
     if not run.trained.has_adapter:
         raise UserError(f"{path}: was fine-tuned in full, so there is nothing to merge; use --target adapter")

@@ -10,6 +10,7 @@ import yaml
 from pydantic import TypeAdapter
 
 from harness.base.errors import UserError
+from harness.base.paths import absolute
 from harness.base.redaction import restored
 from harness.config.schema import Config
 from harness.models import fingerprint
@@ -41,7 +42,7 @@ class FinishedRun:
 
 def load(path: Path) -> FinishedRun:
     """Return the completed run of a folder, of this version or an earlier one. Raises UserError where it is none."""
-    folder = RunFolder(path.resolve())
+    folder = RunFolder(absolute(path))
     record = _completed_record(folder)
     if record.adopted is not None:
         raise UserError(

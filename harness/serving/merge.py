@@ -15,6 +15,7 @@ from typing import Any
 from harness.base.errors import UserError
 from harness.base.files import sync_folder, sync_tree, write_atomically
 from harness.base.locks import flock_at_once
+from harness.base.paths import absolute
 from harness.base.yaml_text import to_yaml
 from harness.devices import cpu
 from harness.devices.request import DeviceRequest
@@ -61,7 +62,7 @@ def prepare(path: Path, output: Path | None = None) -> Merge:
         raise UserError(
             f"{folder.path}: was fine-tuned in full, so there is nothing to merge; the model is {folder.adapter}"
         )
-    target = folder.merged if output is None else output.resolve()
+    target = folder.merged if output is None else absolute(output)
     removed = remove_leftovers(target)
     _require_place(target, run.trained.base)
     return Merge(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import yaml
 
 from harness.adoption.adopt import AdoptedRun
+from harness.adoption.output_folder import TrainingFile
 from harness.base.errors import UserError
 from harness.comparison.runs import load_runs, load_sweep
 from harness.runs import store
@@ -290,6 +292,32 @@ def test_a_damaged_file_is_named(home: Home) -> None:
         str(home.lora / "trainer_state.json"),
         str(home.qlora / "training_args.bin"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("seed", "x", "is no whole number"),
+        ("seed", True, "is no whole number"),
+        ("quantization_bit", [], "is no whole number"),
+        ("learning_rate", 10**400, "is a number beyond all that it can be"),
+        ("warmup_ratio", float("nan"), "is a number beyond all that it can be"),
+        ("model_name_or_path", "a\ud83d", "holds half a character"),
+    ],
+)
+def test_an_argument_that_no_training_can_have_had_is_named(name: str, value: object, why: str, home: Home) -> None:
+    arguments = ARGUMENTS | {"output_dir": "saves/other", name: value}
+    shutil.copytree(home.lora, home.path / "saves/other", ignore=shutil.ignore_patterns("*.bin", "*.md", "adapter_*"))
+    file = TrainingFile(home.path / "other.yaml", arguments, None, is_given=False)
+    with pytest.raises(UserError, match=re.escape(f"{file.path}: {name} {why}")):
+        home.adopt(home.path / "saves/other", files=[file])
+
+
+def test_an_adapter_of_odd_types_is_a_damage(home: Home) -> None:
+    adapter = json.loads((home.lora / "adapter_config.json").read_text())
+    (home.lora / "adapter_config.json").write_text(json.dumps(adapter | {"target_modules": [1, "q_proj"]}))
+    with pytest.raises(UserError, match=r"adapter_config\.json: cannot be read: target_modules"):
+        home.adopt(home.lora)
 
 
 def test_two_folders_of_one_arm_and_seed_need_names(home: Home) -> None:

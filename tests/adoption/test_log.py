@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from harness.adoption import log
 from harness.devices.reading import Quantity
@@ -101,7 +103,40 @@ def test_a_training_that_ends_early_is_finished_if_it_was_told_to_stop_early(hom
 def test_lines_and_files_nested_deeper_than_python_reads_are_named(tmp_path: Path) -> None:
     (tmp_path / "all_results.json").write_text("[" * 100_000)
     with pytest.raises(ValueError, match=r"all_results\.json: cannot be read: is nested too deep"):
-        log.mapping(tmp_path / "all_results.json")
+        log.of_file(tmp_path / "all_results.json", log.Theirs)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        (log.STATE, "{log_history: null}", "log_history: Input should be a valid list"),
+        (log.STATE, "{log_history: [{step: [], loss: 1, learning_rate: 1}]}", "log_history.0.step: "),
+        (log.STATE, "{log_history: [{step: '2', loss: 1, learning_rate: 1}]}", "log_history.0.step: "),
+        (log.STATE, "{log_history: [{step: 2, loss: 1}]}", "log_history.0: Value error, it has a loss, and no "),
+        (log.STATE, "{log_history: [{step: 2, eval_a_runtime: null}]}", "log_history.0.eval_runtimes.0: "),
+        (log.STATE, "{stateful_callbacks: true}", "stateful_callbacks: "),
+        (log.STATE, "{global_step: '2'}", "global_step: "),
+        (log.STATE, f"{{global_step: {10**400}}}", "global_step: "),
+        (log.STATE, "{max_steps: [2]}", "max_steps: "),
+        ("all_results.json", "{train_runtime: '1.5'}", "train_runtime: "),
+        ("all_results.json", "{train_runtime: .inf}", "train_runtime: "),
+        ("train_results.json", "{eval_loss: x}", "eval_loss: "),
+        ("all_results.json", "[1]", "the file: "),
+    ],
+)
+def test_a_value_of_another_type_is_a_damage_that_is_named(name: str, content: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(json.dumps(yaml.safe_load(content)))
+    with pytest.raises(ValueError, match=re.escape(f"{tmp_path / name}: cannot be read: {told}")):
+        log.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "odd", [{"vram_allocated": None}, {"lr": None}, {"loss": "x"}, {"elapsed_time": 3}, {"current_steps": 1e400}]
+)
+def test_a_line_with_a_value_of_another_type_costs_itself_alone(odd: dict[str, Any], tmp_path: Path) -> None:
+    found = log.read(logged(tmp_path, line(2, 3.0), line(4, 2.5) | odd, line(6, 2.0)))
+    assert found is not None
+    assert ([each.step for each in found.losses], found.unread_lines) == ([2, 6], 1)
 
 
 def test_a_loss_that_is_not_a_number_is_one(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_a_report_that_cannot_be_written_is_a_message(harness: Harness, tmp_path
     (tmp_path / "file").touch()
     done = harness("report", str(tmp_path / "sweep"), "--output", str(tmp_path / "file" / "report"))
     assert done.returncode == 2
-    assert done.stderr.startswith(f"error: {tmp_path / 'file'}")
+    assert done.stderr.startswith(f"error: --output={tmp_path / 'file'}")
     assert "Traceback" not in done.stderr
 
 
@@ -108,7 +108,14 @@ def test_runs_whose_output_cannot_be_written_are_a_message(verb: list[str], harn
         (["watch"], "error: outputs: holds no files of SwanLab's; run a sweep with tracking=local first\n"),
         (["doctor", "--log", "nowhere"], "error: nowhere: No such file or directory; a run's logs are in "),
         (["import", "nowhere.yaml"], "error: nowhere.yaml: No such file or directory\n"),
-        (["data", "dataset=arithmetic", "--output", "FILE/rows"], "error: FILE/rows: Not a directory\n"),
+        (["data", "dataset=arithmetic", "--output", "FILE/rows"], "error: --output=FILE/rows: "),
+        (["data", "dataset=arithmetic", "--output", "a/" * 2000], "error: --output=a/a/a"),
+        (["report", ".", "--output", "a/" * 2000], "error: --output=a/a/a"),
+        (["adopt", "LOOP"], "error: "),
+        (["merge", "LOOP"], "error: "),
+        (["import", "LOOP.yaml"], "error: LOOP.yaml: No such file or directory\n"),
+        (["import", "LOOP"], "error: LOOP: Too many levels of symbolic links\n"),
+        (["run", "device=cpu", "dry_run=true", "output=LOOP"], "error: output=LOOP: "),
         (["run", "training.max_step=1"], "error: training.max_step"),
     ],
 )
@@ -116,6 +123,7 @@ def test_mistakes_in_other_verbs_are_messages_too(
     arguments: list[str], message: str, harness: Harness, tmp_path: Path
 ) -> None:
     (tmp_path / "FILE").touch()
+    (tmp_path / "LOOP").symlink_to("LOOP")
     done = harness(*arguments)
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith(message)

@@ -77,6 +77,12 @@ def file(name: str, **arguments: Any) -> str:
     return name
 
 
+def test_what_is_piped_in_and_is_no_text_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe"), encoding="utf-8"))
+    with pytest.raises(UserError, match=r"the input: cannot be read: .*; save it as UTF-8"):
+        import_file(["-"])
+
+
 def test_adapters_below_and_a_checkpoint(told: Any) -> None:
     """Quantized weights take no second adapter, so that no QLoRA beside it is promised."""
     found = told(

@@ -218,6 +218,8 @@ def test_where_and_by_how_many_it_trains_is_said_by_keys(command: str, made: str
         ("USE_RAY=1 llamafactory-cli train", "USE_RAY: the harness starts its processes itself"),
         ("NNODES=2 python src/train.py", "NNODES: llamafactory-cli alone reads it"),
         ("CUDA_VISIBLE_DEVICES=GPU-1a llamafactory-cli train", "CUDA_VISIBLE_DEVICES=GPU-1a: names no numbers"),
+        ("NPROC_PER_NODE=² llamafactory-cli train", "NPROC_PER_NODE=²: is no whole number; give device.chips"),
+        (f"NPROC_PER_NODE={'9' * 5000} llamafactory-cli train", "is no whole number; give device.chips"),
         ("NPROC_PER_NODE=gpu llamafactory-cli train", "NPROC_PER_NODE=gpu: is no whole number; give device.chips"),
         (
             "torchrun --max_restarts 3 src/train.py",

@@ -414,6 +414,7 @@ def test_what_cannot_be_carried_is_named_with_its_reason_and_no_secret() -> None
             "Max-Seq-Length: LLaMA-Factory has no such training argument; did you mean cutoff_len?",
         ),
         ("warmup_ratio: much\n", "warmup_ratio=much: a number is needed"),
+        (f"max_steps: {'9' * 400}\n", "max_steps=9999"),
         ("fp16: true\nbf16: true\n", "fp16, bf16: both are true"),
     ],
 )

@@ -385,6 +385,12 @@ def test_a_sweep_whose_name_is_taken_by_a_file_is_refused(tmp_path: Path) -> Non
 # ---- A check is pure ----
 
 
+@pytest.mark.parametrize("key", ["output", "model.path", "llamafactory.media_dir", "evaluation.path"])
+def test_a_name_that_is_no_utf_8_is_told_before_a_file_has_to_hold_it(key: str) -> None:
+    found = mistakes(f"{key}='a\udcff'")
+    assert any(text.startswith(key.removesuffix(".media_dir")) and "no UTF-8 can name" in text for text in found)
+
+
 def test_a_sweep_reads_and_checks_each_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "rows.json"
     file.write_text(json.dumps([{"instruction": "q", "output": "a"}] * 3))

@@ -156,6 +156,13 @@ def test_what_is_opened_again_and_again_is_read_to_its_end(text: str) -> None:
     assert all(command.words for command in told(text))
 
 
+@pytest.mark.parametrize("more", ["A=$A$A\n", "A=($A $A)\n", "A+=$A\n"])
+def test_a_value_that_doubles_line_by_line_is_unknown_before_it_fills_the_memory(more: str) -> None:
+    (command,) = told(f"A=value\n{more * 40}run $A ${{A[{'9' * 5000}]}}")
+    assert command.words[1].startswith("${A}")
+    assert len(command.words[1]) < 2**20
+
+
 def test_a_loop_is_known_by_what_it_goes_through() -> None:
     (command,) = [each for each in told("for lr in 1e-4 5e-5; do\n  run --lr $lr\ndone") if each.words[0] == "run"]
     assert command.words == ["run", "--lr", "${lr}"]

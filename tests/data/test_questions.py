@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pyarrow
@@ -105,6 +106,7 @@ def test_of_a_benchmark_that_the_harness_does_not_know_only_the_form_is_looked_a
 def test_questions_and_examples_are_read_before_anything_starts(tmp_path: Path) -> None:
     (tmp_path / "test.jsonl").write_bytes(lines(*GOOD))
     (tmp_path / "train.jsonl").write_bytes(lines({"question": "q", "answer": None}))
+    os.mkfifo(tmp_path / "train.csv")
     given = ("evaluation=gsm8k", f"evaluation.path={tmp_path / 'test.jsonl'}")
     only(*given, "evaluation.limit=4")
     assert mistakes(*given, "evaluation.limit=5") == [

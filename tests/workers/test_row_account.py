@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 from transformers import AutoTokenizer
 
+from harness.base.decoding import without_lone_surrogates
 from harness.config.schema import DatasetConfig
 from harness.data import prepare
-from harness.data.check import without_lone_surrogates
 from harness.data.sources import SourceReader
 from harness.workers.row_account import RowAccount, RowsLostError
 from harness.workers.rows_trained import RowWatch

@@ -10,6 +10,7 @@ from functools import cache
 
 from pydantic import BaseModel, ValidationError
 
+from harness.base.numbers import whole_number
 from harness.devices.ascend.dcmi import DcmiQuery
 from harness.devices.ascend.query import COMMAND, NpuSmiQuery, Query, explain, npu_smi
 from harness.devices.ascend.sensor import ChipAddress, NpuSensor
@@ -91,9 +92,10 @@ def visible_ids(listed: str | None, count: int) -> list[int]:
         return list(range(count))
     usable: list[int] = []
     for entry in listed.split(","):
-        if not (entry.isascii() and entry.isdecimal()) or int(entry) >= count:
+        chip = whole_number(entry)
+        if chip is None or chip >= count:
             break
-        usable.append(int(entry))
+        usable.append(chip)
     return sorted(set(usable))
 
 

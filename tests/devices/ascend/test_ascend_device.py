@@ -108,6 +108,7 @@ def test_within_what_a_scheduler_left_visible_chips_count_from_0(
         ("", []),
         ("0,,1", [0]),
         ("\N{ARABIC-INDIC DIGIT ONE}", []),
+        ("9" * 5000, []),
     ],
 )
 def test_the_list_of_a_scheduler_is_read_as_the_runtime_reads_it(listed: str | None, ids: list[int]) -> None:
