@@ -64,28 +64,22 @@ def run(spec: RunSpec, shared: Shared) -> Record | None:
 
     A run that fails in whatever way returns a record that says so. Ctrl-C leaves a record too, and goes on up as
     KeyboardInterrupt. Raises UserError where node 0 cannot be joined, and OSError where no record can be written."""
-    observer, label, is_dry = shared.observer, RunLabel(spec.name, spec.number + 1), spec.config.dry_run
-    if not is_dry:
+    observer, label = shared.observer, RunLabel(spec.name, spec.number + 1)
+    if not spec.config.dry_run:
         shared.nodes.start_run(spec.config.launch, spec.number)
     spec = as_recorded(spec)
     spec.folder.path.parent.mkdir(parents=True, exist_ok=True)
+    if spec.config.dry_run:
+        return _plan(spec, label, shared)
     waiting = f"{spec.name}: another process is at it; waiting"
     with store.locked(spec.folder.lock, lambda: observer.note(waiting)), chips_of(spec, observer) as chips:
         # Whether a run is needed is node 0's to say.
         done = None if spec.is_helper else _completed(spec, observer)
         if done is not None:
             observer.skipped(label, "completed before")
-            return done if is_dry else _with_all_targets(spec, done, shared, chips)
-        if spec.is_helper and not is_dry and not _joins(spec, shared, chips):
+            return _with_all_targets(spec, done, shared, chips)
+        if spec.is_helper and not _joins(spec, shared, chips):
             observer.skipped(label, "node 0 is past it")
-            return None
-        if is_dry:
-            if _own_training(spec) is not None:
-                observer.skipped(label, "trained before, and only to be scored")
-                return None
-            _put_aside(spec, observer)
-            files.write(spec, shared.planner.rows(spec.config.dataset)[0], _settings_if_seen(spec))
-            observer.planned(label, spec.folder.train)
             return None
         record = _attempt(spec, label, 1, shared, chips)
         # The other machines of a run are past it by then.
@@ -98,6 +92,24 @@ def run(spec: RunSpec, shared: Shared) -> Record | None:
         if record.status is Outcome.INTERRUPTED:
             raise KeyboardInterrupt
         return _with_all_targets(spec, record, shared, chips)
+
+
+def _plan(spec: RunSpec, label: RunLabel, shared: Shared) -> Record | None:
+    """Write what a run would be started with, unless it is done, or at it; its record where it is done."""
+    observer = shared.observer
+    with store.locked_at_once(spec.folder.lock) as is_ours:
+        if not is_ours:
+            observer.skipped(label, "another process is at it")
+        elif not spec.is_helper and (done := _completed(spec, observer)) is not None:
+            observer.skipped(label, "completed before")
+            return done
+        elif _own_training(spec) is not None:
+            observer.skipped(label, "trained before, and only to be scored")
+        else:
+            _put_aside(spec, observer)
+            files.write(spec, shared.planner.rows(spec.config.dataset)[0], _settings_if_seen(spec))
+            observer.planned(label, spec.folder.train)
+    return None
 
 
 def as_recorded(spec: RunSpec) -> RunSpec:

@@ -190,6 +190,17 @@ def test_a_dry_run_puts_no_training_aside(harness: Harness, monkeypatch: pytest.
     assert harness.trainings == 1
 
 
+def test_a_dry_run_waits_for_nobody_and_leaves_what_another_process_is_at(harness: Harness) -> None:
+    harness.ask("1+1?")
+    spec = harness.spec("dry_run=true")
+    spec.folder.path.parent.mkdir(parents=True)
+    observer = mock.Mock(wraps=Display(1))
+    with story.store.locked(spec.folder.lock, lambda: None):
+        assert run(spec, Shared(observer, Planner(spec.started_in))) is None
+    assert [call.args[1] for call in observer.skipped.call_args_list] == ["another process is at it"]
+    assert not spec.folder.path.exists()
+
+
 def test_who_interrupts_while_what_was_trained_is_hashed_loses_no_training(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
