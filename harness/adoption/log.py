@@ -161,11 +161,12 @@ def read(folder: Path) -> Log | None:
 
 def of_file(path: Path, kind: type[_File]) -> _File | None:
     """Return what a JSON file holds; None: there is no such file. Raises ValueError with its name and what is wrong."""
-    try:
-        content = json_text.load(path.read_text(encoding="utf-8"))
-        return kind.model_validate(content)
-    except FileNotFoundError:
+    if not path.exists():
         return None
+    try:
+        if not path.is_file():  # A pipe would be waited for.
+            raise ValueError("it is no file")
+        return kind.model_validate(json_text.load(path.read_text(encoding="utf-8")))
     except ValidationError as error:
         raise ValueError(f"{path}: cannot be read: {first_problem(error)}") from None
     except (OSError, ValueError) as error:

@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.adoption import log, training_arguments
 from harness.adoption.log import Log, Theirs
-from harness.base.decoding import without_lone_surrogates
+from harness.base.decoding import has_lone_surrogates
 from harness.base.errors import UserError
 from harness.base.paths import absolute
 from harness.compose.llamafactory_file import Registered
@@ -150,7 +150,7 @@ def _impossible(name: str, value: Any) -> str | None:
         return "is no whole number"
     if isinstance(value, int | float) and not -_LARGEST < value < _LARGEST:
         return "is a number beyond all that it can be"
-    if isinstance(value, str) and without_lone_surrogates(value) != value:
+    if has_lone_surrogates(value):
         return "holds half a character (a lone surrogate, as \\ud83d)"
     return None
 

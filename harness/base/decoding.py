@@ -21,10 +21,19 @@ def decoded(data: bytes) -> str:
     return data.decode(errors="replace").replace("\0", "")
 
 
-def without_lone_surrogates(value: Any) -> Any:
-    """Return a value without the halves of characters in its texts, which no file in UTF-8 can hold.
+def has_lone_surrogates(value: Any) -> bool:
+    """Return whether there are halves of characters in the texts of a value, which no file in UTF-8 can hold.
 
-    JSON and YAML can name them, Python has them for bytes of a path that are no UTF-8."""
+    JSON and YAML can name them, and Python has them for bytes of a path that are no UTF-8."""
+    if isinstance(value, str):
+        return not value.isascii() and _LONE_SURROGATE.search(value) is not None
+    if isinstance(value, dict):
+        return any(map(has_lone_surrogates, (*value, *value.values())))
+    return isinstance(value, list) and any(map(has_lone_surrogates, value))
+
+
+def without_lone_surrogates(value: Any) -> Any:
+    """Return a value without the halves of characters in its texts."""
     if isinstance(value, str):
         return value if value.isascii() else _LONE_SURROGATE.sub("", value)
     if isinstance(value, list):

@@ -52,8 +52,8 @@ def readable() -> Iterator[None]:
         raise UnreadableError("is nested too deep") from None
     except ValueError as error:
         raise UnreadableError(str(error)) from None
-    except (LookupError, ArithmeticError) as error:
-        # PyYAML 6.0.3 lets out what its parts trip over: numbers that are none, escapes beyond Unicode.
+    except (LookupError, ArithmeticError, AttributeError) as error:
+        # PyYAML 6.0.3 lets out what its parts trip over: numbers and times that are none, escapes beyond Unicode.
         raise UnreadableError(f"holds a value that is none: {error}") from None
 
 

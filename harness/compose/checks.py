@@ -13,7 +13,7 @@ from operator import attrgetter, getitem
 from typing import Any
 
 from harness.base import ports
-from harness.base.decoding import without_lone_surrogates
+from harness.base.decoding import has_lone_surrogates
 from harness.base.errors import did_you_mean
 from harness.base.paths import NAME_RULE, absolute, is_name, obstacle
 from harness.compose.adapter_checks import adapter_mistakes
@@ -73,8 +73,8 @@ def check(config: Config, device: Device | None, sources: SourceReader, *, repor
 
     Without a device, what concerns it is left out; rows on a hub that were not fetched are left out too.
     `reported`: whether a report will be made of the run, so that `reports` must be a folder that can be written."""
-    return [
-        *_texts(config),
+    # Most other checks would trip over them.
+    return list(_texts(config)) or [
         *_values(config),
         *_validation(config),
         *_places(config, sources, reported),
@@ -93,14 +93,17 @@ def check(config: Config, device: Device | None, sources: SourceReader, *, repor
 
 def check_rows(config: Config, sources: SourceReader) -> list[str]:
     """Return those of them that concern the rows alone."""
-    all_mistakes = (*_texts(config), *_values(config), *_validation(config), *row_mistakes(config, sources))
+    all_mistakes = list(_texts(config)) or [
+        *_values(config),
+        *_validation(config),
+        *row_mistakes(config, sources),
+    ]
     return [mistake for mistake in all_mistakes if mistake.startswith(("dataset.", "model.hub="))]
 
 
 def check_memory(config: Config, sources: SourceReader) -> list[str]:
     """Return those of them that a forecast of memory hangs on: neither weights nor rows nor a device."""
-    return [
-        *_texts(config),
+    return list(_texts(config)) or [
         *_values(config),
         *_quantization(config),
         *model_mistakes(config, sources, with_weights=False),
@@ -113,7 +116,7 @@ def _texts(config: Config) -> Iterator[str]:
     plain = asdict(config)
     for key in keys():
         value = reduce(getitem, key.split("."), plain)
-        if key not in sections() and without_lone_surrogates(value) != value:
+        if key not in sections() and has_lone_surrogates(value):
             yield f"{key}={value}: holds bytes or half a character that no UTF-8 can name; rename it"
 
 

@@ -11,7 +11,6 @@ from importlib.metadata import PackageNotFoundError, version
 from math import isclose
 from typing import Any
 
-import yaml
 from packaging.requirements import Requirement
 
 from harness.base.errors import did_you_mean
@@ -519,9 +518,15 @@ def _asked(config: Config, device: Device | None, sources: SourceReader) -> Aske
 
 def _zero_stage(deepspeed: object, sources: SourceReader) -> int | None:
     if isinstance(deepspeed, str):
-        deepspeed = yaml.safe_load(deepspeed if deepspeed.startswith("{") else sources.path(deepspeed).read_bytes())
+        deepspeed = _settings(deepspeed, sources)
     optimization = deepspeed.get("zero_optimization") if isinstance(deepspeed, Mapping) else None
     return optimization.get("stage") if isinstance(optimization, Mapping) else None
+
+
+def _settings(named: str, sources: SourceReader) -> Any:
+    """Return what is in a file of settings, or in their text itself. Raises OSError and UnreadableError."""
+    # JSON is YAML.
+    return load(named.encode() if named.startswith("{") else sources.path(named).read_bytes())
 
 
 def _names(config: Config) -> Iterator[str]:
@@ -592,18 +597,17 @@ def _values(config: Config) -> Iterator[str]:
 
 
 def _files(config: Config, sources: SourceReader) -> Iterator[str]:
-    """Files of settings that are not there, or hold no settings."""
+    """Settings in a file that is not there, or that are none."""
     for name in ("deepspeed", "fsdp_config", "accelerator_config", "new_special_tokens_config"):
         value = config.llamafactory.get(name)
-        if not isinstance(value, str) or value.startswith("{"):
+        if not isinstance(value, str):
             continue
         try:
-            # JSON is YAML.
-            settings = load(sources.path(value).read_bytes())
+            settings = _settings(value, sources)
         except OSError as error:
             yield f"llamafactory.{name}={value}: {error.strerror}; give the path of a file"
         except UnreadableError as error:
-            yield f"llamafactory.{name}={value}: cannot be read: {error}; mend the file"
+            yield f"llamafactory.{name}={value}: cannot be read: {error}; mend it"
         else:
             if not isinstance(settings, dict):
                 yield f"llamafactory.{name}={value}: holds no NAME: VALUE; give a file that does"

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from harness.base import json_text
-from harness.base.decoding import without_lone_surrogates
+from harness.base.decoding import has_lone_surrogates, without_lone_surrogates
 from harness.config.schema import SourceConfig
 
 Record = dict[str, Any]
@@ -171,7 +171,7 @@ def _surrogates(records: Sequence[Record], source: SourceConfig) -> Iterator[str
     broken = [
         number
         for number, record in enumerate(records, start=1)
-        if any(without_lone_surrogates(record.get(column)) != record.get(column) for column in columns)
+        if any(has_lone_surrogates(record.get(column)) for column in columns)
     ]
     if broken:
         yield (

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +129,13 @@ def test_lines_and_files_nested_deeper_than_python_reads_are_named(tmp_path: Pat
 def test_a_value_of_another_type_is_a_damage_that_is_named(name: str, content: str, told: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(json.dumps(yaml.safe_load(content)))
     with pytest.raises(ValueError, match=re.escape(f"{tmp_path / name}: cannot be read: {told}")):
+        log.read(tmp_path)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_not_waited_for(make: Callable[[Path], None], tmp_path: Path) -> None:
+    make(tmp_path / log.STATE)
+    with pytest.raises(ValueError, match=r"trainer_state\.json: cannot be read: it is no file"):
         log.read(tmp_path)
 
 

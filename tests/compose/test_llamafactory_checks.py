@@ -807,6 +807,12 @@ def test_a_file_of_settings_that_is_no_yaml_is_one_message(name: str, content: s
     assert [message for message in told if message.startswith(f"llamafactory.{name}={file}: ")]
 
 
+@pytest.mark.parametrize("text", ["{a", "{a: !!timestamp x}", "{a: &a [*a]}"])
+def test_settings_that_stand_in_the_command_are_read_as_a_file_is(text: str) -> None:
+    told = mistakes(f"llamafactory.deepspeed='{text}'", "launch=cards", "dry_run=true")
+    assert [message for message in told if message.startswith(f"llamafactory.deepspeed={text}: ")]
+
+
 @pytest.mark.parametrize(
     "given",
     [

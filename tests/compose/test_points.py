@@ -386,9 +386,11 @@ def test_a_sweep_whose_name_is_taken_by_a_file_is_refused(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("key", ["output", "model.path", "llamafactory.media_dir", "evaluation.path"])
-def test_a_name_that_is_no_utf_8_is_told_before_a_file_has_to_hold_it(key: str) -> None:
-    found = mistakes(f"{key}='a\udcff'")
-    assert any(text.startswith(key.removesuffix(".media_dir")) and "no UTF-8 can name" in text for text in found)
+@pytest.mark.parametrize("half", ["\udcff", "b\ud83d"])
+def test_a_name_that_is_no_utf_8_is_told_before_a_file_has_to_hold_it(key: str, half: str) -> None:
+    (found,) = mistakes(f"{key}='a{half}'")
+    assert found.startswith(f"{key.removesuffix('.media_dir')}=")
+    assert "no UTF-8 can name" in found
 
 
 def test_a_sweep_reads_and_checks_each_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
