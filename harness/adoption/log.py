@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from harness.base import json_text
+from harness.base.decoding import has_lone_surrogates
 from harness.base.errors import first_problem
 from harness.devices.reading import Quantity
 from harness.runs.events import Phase, TrainingLoss, ValidationLoss
@@ -19,10 +20,11 @@ from harness.runs.record import MemoryPeak
 STATE = "trainer_state.json"
 LOG = "trainer_log.jsonl"
 RESULTS = ("all_results.json", "train_results.json")
-_ELAPSED = re.compile(r"(?:(\d{1,6}) days?, )?(\d{1,6}):(\d\d):(\d\d)")
+_ELAPSED = re.compile(r"(?:(\d{1,4}) days?, )?(\d{1,6}):(\d\d):(\d\d)")
 _GIB = 1024
 _Count: TypeAlias = Annotated[int, Field(ge=0, lt=2**63)]
-_Amount: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_Amount: TypeAlias = Annotated[float, Field(ge=0, lt=2**32)]
+"""Seconds or GiB; the first are a time of the calendar's, counted back from a file's."""
 
 
 class Theirs(BaseModel):
@@ -166,7 +168,10 @@ def of_file(path: Path, kind: type[_File]) -> _File | None:
     try:
         if not path.is_file():  # A pipe would be waited for.
             raise ValueError("it is no file")
-        return kind.model_validate(json_text.load(path.read_text(encoding="utf-8")))
+        content = json_text.load(path.read_text(encoding="utf-8"))
+        if has_lone_surrogates(content):
+            raise ValueError("it holds half a character (a lone surrogate, as \\ud83d)")
+        return kind.model_validate(content)
     except ValidationError as error:
         raise ValueError(f"{path}: cannot be read: {first_problem(error)}") from None
     except (OSError, ValueError) as error:

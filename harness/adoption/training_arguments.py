@@ -66,7 +66,9 @@ def read(path: Path) -> TrainingArguments:
     device, processes = state.get("device"), _plain(state.get("num_processes"))
     kind = device.arguments[0] if isinstance(device, _Unmade) and device.arguments else None
     return TrainingArguments(
-        values, kind if isinstance(kind, str) else None, processes if isinstance(processes, int) else None
+        values,
+        kind if isinstance(kind, str) and kind.isascii() else None,
+        processes if isinstance(processes, int) else None,
     )
 
 
