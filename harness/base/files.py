@@ -2,11 +2,37 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
 import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BufferedReader]:
+    """Open a file to read it. Raises OSError, also for a pipe or a device, which would be waited for."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "Is no file", str(path))
+        try:
+            yield file
+        except OSError as error:
+            # Of a disk that cannot be read; whatever else the body does names its file itself.
+            if error.filename is None:
+                raise OSError(error.errno, error.strerror, str(path)) from error
+            raise
+
+
+def content(path: Path) -> bytes:
+    """Return what is in a file. Raises OSError as `opened` does."""
+    with opened(path) as file:
+        return file.read()
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

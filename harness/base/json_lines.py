@@ -11,6 +11,8 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from harness.base.files import opened
+
 T = TypeVar("T")
 
 
@@ -62,7 +64,7 @@ class LineReader(Generic[T]):
 
     def _added(self) -> bytes:
         try:
-            with self._path.open("rb") as file:
+            with opened(self._path) as file:
                 file.seek(self._offset)
                 return file.read()
         except FileNotFoundError:

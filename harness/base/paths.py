@@ -6,6 +6,8 @@ import os
 import re
 from pathlib import Path
 
+from harness.base.decoding import has_lone_surrogates
+
 PACKAGE = Path(__file__).parent.parent
 NAME_RULE = "use letters, digits, dots, dashes and underscores, 200 bytes at most"
 _LONGEST_NAME = 200
@@ -43,6 +45,8 @@ def obstacle(folder: Path) -> str | None:
     None: nothing speaks against it. Nothing is made; whether the disk has room is not asked."""
     if len(str(folder).encode(errors="replace")) > _LONGEST_PATH:
         return f"a path of more than {_LONGEST_PATH:,} bytes leaves no room for what is written there"
+    if has_lone_surrogates(str(folder)):
+        return "its path holds bytes that are no UTF-8, and files of the run name it"
     nearest = folder
     while not os.path.lexists(nearest):
         if len(nearest.name.encode(errors="replace")) > 255:

@@ -20,6 +20,8 @@ def refusal(port: int, host: str | None = None) -> OSError | None:
             listener.bind(address)
     except OSError as error:
         return error
+    except UnicodeError:
+        return socket.gaierror(socket.EAI_NONAME, "No host can have that name")
     return None
 
 

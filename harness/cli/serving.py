@@ -49,8 +49,8 @@ def chat(
     run_folder: _Run,
     target: _Target = "adapter",
     merged: _Merged = None,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="The longest answer.")] = 1024,
-    temperature: Annotated[float, typer.Option(min=0, help="0: always the likeliest token.")] = 0.95,
+    max_new_tokens: Annotated[int, typer.Option(min=1, max=2**31 - 1, help="The longest answer.")] = 1024,
+    temperature: Annotated[float, typer.Option(min=0, max=100, help="0: always the likeliest token.")] = 0.95,
 ) -> None:
     """Talk to what a run trained, in the terminal: with LLaMA-Factory's chat, the run's template and quantization."""
     from harness.serving.chat import prepare

@@ -64,7 +64,7 @@ def table(status: SweepStatus, *, only_running: bool = False) -> Table:
         made.add_column(column, justify="right")
     for run in status.of(State.RUNNING) if only_running else status.runs:
         made.add_row(
-            run.name,
+            _escaped(run.name),
             f"{run.state}, {run.phase}" if run.state is State.RUNNING and run.phase else run.state.value,
             _where(run),
             "" if run.step is None else f"{run.step}/{run.steps or '?'}",
@@ -98,7 +98,7 @@ def clock(seconds: float) -> str:
 def _where(run: RunStatus) -> str:
     if run.holder is None:
         return ""
-    return " ".join([run.holder.host, *run.holder.chips])
+    return _escaped(" ".join([run.holder.host, *run.holder.chips]))
 
 
 def _escaped(text: str) -> str:

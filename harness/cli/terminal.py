@@ -12,13 +12,26 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
+from harness.base.numbers import whole_number
 from harness.base.text import shortened, visible
+
+_MOST = 9_999
+"""Columns or lines of a terminal."""
 
 
 class Terminal(Console):
     """Shows visible text alone, long messages shortened.
 
     Falls silent where nobody reads any more or the disk is full, which must cost no run."""
+
+    def __init__(self, **options: Any) -> None:
+        # Rich takes a size of any number of digits for one.
+        sizes = {name: whole_number(os.environ.get(name, "")) for name in ("COLUMNS", "LINES")}
+        odd = {name for name, size in sizes.items() if size is None or size > _MOST}
+        # A path may have what rich takes for an emoji's name.
+        super().__init__(
+            emoji=False, _environ={name: value for name, value in os.environ.items() if name not in odd}, **options
+        )
 
     def print(self, *objects: Any, **options: Any) -> None:
         try:

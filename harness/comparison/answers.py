@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from harness.base.files import content
 from harness.base.json_lines import LineReader
 from harness.base.remembered import remembered
 from harness.comparison import estimates
@@ -105,7 +106,7 @@ _END = re.compile(
 def marks(run: Run, target: Target) -> Marks | Unpairable:
     """Return what the answers of one run were worth. They are read once, however many runs it is compared with."""
     try:
-        data = target(run.folder).answers.read_bytes()
+        data = content(target(run.folder).answers)
     except OSError:
         data = b""
     for asked in _asked_before:

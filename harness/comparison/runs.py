@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas
 
@@ -53,8 +53,8 @@ class Superseded:
 
     folder: Path
     by: Path
-    is_older: bool
-    """False: the other is chosen because it alone is completed."""
+    why: Literal["older", "copy", "not_completed"]
+    """`copy`: both started at the same moment."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,15 @@ def _newest_of_each(runs: Iterable[Run]) -> tuple[list[Run], list[Superseded]]:
         key = run.label, run.record.seed
         if key in kept:
             before = kept[key]
-            superseded.append(Superseded(before.folder.path, run.folder.path, run.completed == before.completed))
+            superseded.append(Superseded(before.folder.path, run.folder.path, _why(before, run)))
         kept[key] = run
     return list(kept.values()), superseded
+
+
+def _why(left_out: Run, kept: Run) -> Literal["older", "copy", "not_completed"]:
+    if left_out.completed != kept.completed:
+        return "not_completed"
+    return "copy" if started(left_out.record) == started(kept.record) else "older"
 
 
 @uncollected()

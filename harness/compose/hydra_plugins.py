@@ -1,8 +1,9 @@
-"""What Hydra is taught of the project: the schema, sweeps/ as a config group, the user's own folders, two resolvers."""
+"""What Hydra is taught of the project: the schema, sweeps/ as a config group, the user's own folders, resolvers."""
 
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -23,6 +24,8 @@ from harness.base.paths import from_cwd
 from harness.base.yaml_text import UnreadableError, readable, require_small
 from harness.compose.keys import sections
 from harness.config.schema import Config
+
+_SWITCHED = {**dict.fromkeys(("true", "yes", "on", "1"), True), **dict.fromkeys(("false", "no", "off", "0"), False)}
 
 
 class OwnFiles(FileConfigSource):
@@ -127,6 +130,14 @@ def schema() -> DictConfig:
     return structured
 
 
+def switch(variable: str, default: bool) -> bool:
+    """Return what a variable of the environment switches on or off. Raises ValueError where it says neither."""
+    value = os.environ.get(variable, "").strip().lower()
+    if value and value not in _SWITCHED:
+        raise ValueError(f"{variable}={value}: give true or false")
+    return _SWITCHED[value] if value else default
+
+
 @cache
 def register() -> None:
     """Teach Hydra the schema, the search path and the resolvers that conf/ uses. May be called again."""
@@ -134,6 +145,7 @@ def register() -> None:
     OmegaConf.register_new_resolver("package", lambda path: str(paths.PACKAGE / path), replace=True)
     # qwen2-7b of Qwen/Qwen2-7B and of /models/Qwen2-7B.
     OmegaConf.register_new_resolver("basename", lambda path: Path(path or "random").name.lower(), replace=True)
+    OmegaConf.register_new_resolver("switch", switch, replace=True)
     Plugins.instance().register(OwnFiles)
     Plugins.instance().register(SweepsSource)
     Plugins.instance().register(HarnessSearchPath)

@@ -14,6 +14,7 @@ from typing import Any
 from packaging.requirements import Requirement
 
 from harness.base.errors import did_you_mean
+from harness.base.files import content
 from harness.base.redaction import redact
 from harness.base.yaml_text import UnreadableError, load
 from harness.config.schema import Config
@@ -526,7 +527,7 @@ def _zero_stage(deepspeed: object, sources: SourceReader) -> int | None:
 def _settings(named: str, sources: SourceReader) -> Any:
     """Return what is in a file of settings, or in their text itself. Raises OSError and UnreadableError."""
     # JSON is YAML.
-    return load(named.encode() if named.startswith("{") else sources.path(named).read_bytes())
+    return load(named.encode() if named.startswith("{") else content(sources.path(named)))
 
 
 def _names(config: Config) -> Iterator[str]:

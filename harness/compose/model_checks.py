@@ -75,6 +75,9 @@ def _damage(folder: Path) -> Iterator[str]:
     if not checkpoint.weight_files(folder):
         yield "is not a model: no weights (*.safetensors or *.bin) in this folder"
         return
+    if not isinstance(checkpoint.config_of(folder).get("text_config") or {}, dict):
+        yield "config.json: text_config holds no NAME: VALUE; fetch the model again"
+        return
     pointers = checkpoint.lfs_pointers(folder)
     if pointers:
         yield f"{_listed(pointers)}: Git LFS pointers, not the files themselves; run git lfs pull in it"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.base import json_text
+from harness.base.files import content
 from harness.data.check import SHOWN
 from harness.data.encoding import BOM, encoding_problem
 from harness.data.final_number import MARK, number
@@ -83,7 +84,7 @@ def _rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             raise ValueError(f"holds a value that is none: {error}") from None
         yield from ((f"row {place}", row) for place, row in enumerate(rows, 1))
         return
-    data = file.read_bytes()
+    data = content(file)
     if data.startswith(BOM):
         raise ValueError("begins with a byte order mark (BOM), at which evalscope stops; save it as UTF-8 without one")
     if problem := encoding_problem(data):

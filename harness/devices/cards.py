@@ -11,9 +11,9 @@ from harness.base.errors import UserError, did_you_mean
 _MODAL = "NVML's figures on Modal's cards (thundergolfer.com/blog/nvidia-gpu-memory-capacity)"
 _RECORDED = "npu-smi info, as users showed it"
 _UNITS_MIB = {"GIB": 1024, "GB": 1e9 / 2**20, "MIB": 1, "MB": 1e6 / 2**20}
-_SOLD_AS = re.compile(r"(?<![a-z\d])(\d+) ?g(?:i?b)?(?![a-z\d])")
+_SOLD_AS = re.compile(r"(?<![a-z\d])([0-9]+) ?g(?:i?b)?(?![a-z\d])")
 """A size in a card's name: `A100 80GB`, but not `A10G`."""
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(GiB|GB|MiB|MB)", re.IGNORECASE)
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(GiB|GB|MiB|MB)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from harness.base.files import content
 from harness.base.paths import absolute
 from harness.config.schema import ADAPTER, BASE, MERGED
 from harness.plan import files
@@ -73,9 +74,9 @@ def in_folder(spec: RunSpec, target: str) -> Answered:
     score: Score | None = None
     given: dict[str, Reply] = {}
     with suppress(FileNotFoundError, ValidationError):
-        score = Score.model_validate_json(folder.score.read_bytes())
+        score = Score.model_validate_json(content(folder.score))
     with suppress(FileNotFoundError, ValidationError):
-        given = {reply.prompt: reply for reply in _REPLIES.validate_json(folder.replies.read_bytes())}
+        given = {reply.prompt: reply for reply in _REPLIES.validate_json(content(folder.replies))}
     if any(asked.prompt not in given for asked in prompts):
         return Answered(score)
     return Answered(score, [given[asked.prompt].model_copy(update={"expected": asked.expected}) for asked in prompts])

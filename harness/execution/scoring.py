@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from harness.base.errors import first_problem
-from harness.base.files import remove
+from harness.base.files import content, remove
 from harness.config.schema import ADAPTER, BASE, MERGED
 from harness.devices.device import Device
 from harness.devices.sampler import Sampler
@@ -97,7 +97,7 @@ def _put_damaged_aside(folder: TargetFolder, observer: Observer) -> None:
         (folder.replies, TypeAdapter(list[Reply]).validate_json),
     ):
         try:
-            read(file.read_bytes())
+            read(content(file))
         except FileNotFoundError:
             continue
         except NotADirectoryError:

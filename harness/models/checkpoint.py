@@ -10,6 +10,8 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from harness.base import json_text
+from harness.base.files import content
+from harness.base.paths import absolute
 
 CONFIG = "config.json"
 ADAPTER_CONFIG = "adapter_config.json"
@@ -28,9 +30,7 @@ def dtype_of(folder: Path) -> str | None:
     """Return what transformers loads the weights as, as LLaMA-Factory's `infer_dtype` names it.
 
     None: config.json does not tell."""
-    config = config_of(folder)
-    # The language model of one that sees or hears has a part of its own.
-    for part in (config, config.get("text_config") or {}):
+    for part in _parts(folder):
         # transformers 5 writes `dtype`, older ones `torch_dtype`.
         named = part.get("dtype") or part.get("torch_dtype")
         if named in _DTYPES:
@@ -40,13 +40,19 @@ def dtype_of(folder: Path) -> str | None:
 
 def max_positions(folder: Path) -> int | None:
     """Return how many tokens a model was made for, before any stretching; None: config.json does not tell."""
-    config = config_of(folder)
-    for part in (config, config.get("text_config") or {}):
-        rope = part.get("rope_scaling") or part.get("rope_parameters") or {}
-        told = rope.get("original_max_position_embeddings") or part.get("max_position_embeddings")
+    for part in _parts(folder):
+        rope = part.get("rope_scaling") or part.get("rope_parameters")
+        stretched = rope.get("original_max_position_embeddings") if isinstance(rope, dict) else None
+        told = stretched or part.get("max_position_embeddings")
         if isinstance(told, int):
             return told
     return None
+
+
+def _parts(folder: Path) -> list[dict[str, Any]]:
+    """What config.json says, and in a part of its own the language model of one that sees or hears."""
+    config = config_of(folder)
+    return [part for part in (config, config.get("text_config")) if isinstance(part, dict)]
 
 
 def is_quantized(folder: Path) -> bool:
@@ -66,7 +72,11 @@ def weights_bytes(folder: Path) -> int:
 
 def weight_files(folder: Path) -> list[Path]:
     """Return the files that hold weights; those of older formats only where there is no other."""
-    return [*folder.glob("*.safetensors")] or [*folder.glob("*.bin")]
+    return _files(folder, "*.safetensors") or _files(folder, "*.bin")
+
+
+def _files(folder: Path, pattern: str) -> list[Path]:
+    return sorted(file for file in folder.glob(pattern) if file.is_file())
 
 
 def lfs_pointers(folder: Path) -> list[str]:
@@ -80,7 +90,7 @@ def missing_shards(folder: Path) -> list[str]:
     """Return the names of files that the index of a model's weights names and that are not there."""
     index = folder / ("model.safetensors.index.json" if [*folder.glob("*.safetensors")] else _BIN_INDEX)
     try:
-        named = set(json_text.load(index.read_bytes())["weight_map"].values())
+        named = set(json_text.load(content(index))["weight_map"].values())
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return []
     return sorted(name for name in named if isinstance(name, str) and not (folder / name).is_file())
@@ -108,7 +118,7 @@ def shapes_of(folder: Path) -> dict[str, tuple[int, ...]]:
     """Return the shape of every weight in the folder's *.safetensors, from their headers; none where there are none.
 
     Raises DamagedError."""
-    return {name: shape for file in sorted(folder.glob("*.safetensors")) for name, shape in _header(file).items()}
+    return {name: shape for file in _files(folder, "*.safetensors") for name, shape in _header(file).items()}
 
 
 def adapter_problem(adapter: Path, base: str) -> str | None:
@@ -140,7 +150,7 @@ def misfit(adapter: Path, base: Path) -> str | None:
 def config_of(folder: Path) -> dict[str, Any]:
     """Return what config.json says; nothing where there is none, or a damaged one."""
     try:
-        config = json_text.load((folder / CONFIG).read_bytes())
+        config = json_text.load(content(folder / CONFIG))
     except (OSError, ValueError):
         return {}
     return config if isinstance(config, dict) else {}
@@ -158,7 +168,7 @@ def _header(file: Path) -> dict[str, tuple[int, ...]]:
 
 def _described(file: Path) -> dict[str, Any]:
     try:
-        described = json_text.load(file.read_bytes())
+        described = json_text.load(content(file))
     except ValueError as error:
         raise DamagedError(f"{file}: is no JSON: {error}") from error
     if not isinstance(described, dict):
@@ -168,7 +178,10 @@ def _described(file: Path) -> dict[str, Any]:
 
 def _same(named: str, base: str) -> bool:
     if Path(base).is_dir() or Path(base).is_absolute():
-        return Path(named).resolve() == Path(base).resolve()
+        try:
+            return absolute(Path(named)) == absolute(Path(base))
+        except ValueError:  # A name that no file can have.
+            return False
     # ModelScope's cache: .../models/OWNER/NAME, with ___ for a dot.
     return named == base or named.replace("___", ".").endswith(f"/{base}")
 
@@ -187,7 +200,7 @@ def _misfits(adapter: dict[str, tuple[int, ...]], base: dict[str, tuple[int, ...
         if weight not in base:
             if _kind(weight) in kinds:
                 yield f"it has a {layer}, which the base has not"
-        elif len(side) == 2:
+        elif len(side) == 2 and all(len(shape) == 2 for shape in (*side.values(), base[weight])):
             # A is [rank, in] and B is [out, rank]; GPT-2's layers hold [in, out].
             fits = sorted((side["A"][-1], side["B"][0]))
             if sorted(base[weight]) != fits:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness.base.errors import UserError, first_problem
+from harness.base.files import content
 from harness.base.paths import absolute
 from harness.base.redaction import redact, redacted, restored
 from harness.config.schema import Config, arm_of
@@ -149,7 +150,7 @@ class RunSpec(BaseModel):
 def read_spec(file: Path) -> RunSpec:
     """Return the spec in a file, named secrets filled in from this environment. Raises UserError."""
     try:
-        return RunSpec.model_validate(restored(json.loads(file.read_text(encoding="utf-8"))))
+        return RunSpec.model_validate(restored(json.loads(content(file))))
     except OSError as error:
         problem = error.strerror
     except ValidationError as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 from harness.base.files import write_atomically
 from harness.base.garbage import uncollected
 from harness.base.paths import from_cwd
+from harness.base.text import visible
 from harness.comparison.columns import to_frame
 from harness.comparison.findings import Findings, find
 from harness.comparison.pooling import started
@@ -57,7 +58,7 @@ def render(
     write_atomically(output / "report.md", to_markdown(report))
     write_atomically(output / "report.html", to_html(report, output, browser(findings.arms, text), text))
     _write_tables(report, output / TABLES)
-    runs = to_frame(run.cells | {"folder": str(from_cwd(run.folder.path))} for run in findings.sweep.runs)
+    runs = to_frame(run.cells | {"folder": visible(str(from_cwd(run.folder.path)))} for run in findings.sweep.runs)
     write_atomically(output / "runs.csv", runs.to_csv(index=False))
     return Rendered(output / "report.md", list(lines(report.sections[0], text)))
 

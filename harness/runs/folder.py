@@ -37,6 +37,11 @@ from typing import Any
 _RUN_NAME = re.compile(r".+-seed\d+-[0-9a-f]+")
 
 
+def is_run_name(name: str) -> bool:
+    """Return whether the harness names a run's folder so."""
+    return _RUN_NAME.fullmatch(name) is not None and "/" not in name and "\0" not in name
+
+
 class _Inside:
     """A name inside of a folder, read as its path; of the class (RunFolder.record) as the bare name."""
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pydantic import BaseModel, ValidationError
 
 from harness.base import json_lines
+from harness.base.files import content
 from harness.runs.folder import SweepFolder
 from harness.runs.record import Outcome
 
@@ -35,7 +36,7 @@ def completed_in(folder: SweepFolder) -> list[str]:
     names = []
     for run in folder.runs():
         with suppress(OSError, ValidationError):
-            if _Ended.model_validate_json(run.record.read_bytes()).status is Outcome.COMPLETED:
+            if _Ended.model_validate_json(content(run.record)).status is Outcome.COMPLETED:
                 names.append(run.name)
     return names
 

@@ -7,13 +7,12 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from harness.base.files import write_atomically
+from harness.base.files import content, opened, write_atomically
 from harness.base.locks import flock_at_once
 from harness.devices.reading import Quantity, Reading, total_mib
 from harness.runs import store
@@ -26,7 +25,7 @@ from harness.runs.events import (
     TrainingStarted,
     TrainingStep,
 )
-from harness.runs.folder import RunFolder, SweepFolder
+from harness.runs.folder import RunFolder, SweepFolder, is_run_name
 from harness.runs.record import Outcome, Record
 
 _TAIL_BYTES = 16384
@@ -46,7 +45,7 @@ class Holder(BaseModel):
     user: str
     host: str
     pid: int
-    since: datetime
+    since: AwareDatetime
     chips: list[str] = []
     """What they are called on the machine; none on a CPU whose shares nobody parts."""
 
@@ -149,9 +148,11 @@ class Watch:
 
     def _planned(self) -> Iterator[RunFolder]:
         try:
-            names = _Plan.model_validate_json(self._folder.plan.read_bytes()).runs
+            names = _Plan.model_validate_json(content(self._folder.plan)).runs
         except (OSError, ValidationError):
             names = []
+        # As a folder is named, once each: whoever writes such a file by hand makes up no run.
+        names = [name for name in dict.fromkeys(names) if is_run_name(name)]
         yield from (self._folder.run(name) for name in names)
         yield from (run for run in self._folder.runs() if run.name not in names)
 
@@ -176,7 +177,10 @@ class _Run:
         # One that failed may be scored again, by whoever holds its lock.
         if self._ended is not None and (self._ended.state is State.COMPLETED or not is_held(self._folder.lock)):
             return self._ended
-        now = self._now()
+        try:
+            now = self._now()
+        except OSError as error:
+            return RunStatus(self._name, State.DAMAGED, reason=f"{error.filename}: {error.strerror}")
         self._ended = None if now.state in (State.QUEUED, State.RUNNING, State.CUT_SHORT) else now
         return now
 
@@ -202,6 +206,8 @@ class _Run:
         self._seen |= {type(event): event for event in self._events.new()}
         started, step = self._seen.get(TrainingStarted), self._seen.get(TrainingStep)
         loss, phase = self._seen.get(TrainingLoss), self._seen.get(PhaseStarted)
+        # A run that was cut short went on until it last said something; and clocks of two machines differ.
+        until = time.time() if has_holder else max((event.time for event in self._seen.values()), default=None)
         return RunStatus(
             self._name,
             State.RUNNING if has_holder else State.CUT_SHORT,
@@ -211,7 +217,7 @@ class _Run:
             step=step.step if isinstance(step, TrainingStep) else None,
             loss=loss.loss if isinstance(loss, TrainingLoss) else None,
             memory_mib=_memory_mib(folder.readings),
-            seconds=None if holder is None else time.time() - holder.since.timestamp(),
+            seconds=max(0.0, until - holder.since.timestamp()) if holder is not None and until is not None else None,
         )
 
 
@@ -237,7 +243,7 @@ def _inode(path: Path) -> int | None:
 def read_holder(file: Path) -> Holder | None:
     """Return who a file names; None where it names nobody."""
     try:
-        return Holder.model_validate_json(file.read_bytes())
+        return Holder.model_validate_json(content(file))
     except (OSError, ValidationError):
         return None
 
@@ -245,7 +251,7 @@ def read_holder(file: Path) -> Holder | None:
 def _memory_mib(readings: Path) -> float | None:
     """As the last lines of the readings tell."""
     try:
-        with readings.open("rb") as file:
+        with opened(readings) as file:
             file.seek(max(0, readings.stat().st_size - _TAIL_BYTES))
             lines = file.read().splitlines()[1:]
     except OSError:

@@ -15,16 +15,17 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from harness.base.errors import first_problem
-from harness.base.files import sync_folder, write_atomically
+from harness.base.files import content, sync_folder, write_atomically
 from harness.config.schema import FREE, Config
 from harness.runs.folder import RunFolder
-from harness.runs.record import Record
+from harness.runs.record import SCHEMA_VERSION, Record, Score
 
 _RESERVED_BYTES = (16 * 2**10, 256 * 2**10)
 """A record has 12 KiB, and more where it holds long replies. The less first: one that says that the disk is full."""
 
 _CONFIG = TypeAdapter(Config)
 _LARGEST = 2**53
+_ROUNDED = 0.005
 _MAY_BE_ODD = re.compile(rb'(?i)[\s:,\[]"?[+-]?(?:\d{16}|[\d._]+e\+?\d\d|(?:nan|inf|infinity)\b)')
 
 
@@ -35,7 +36,7 @@ class DamagedRecordError(Exception):
 def load(folder: RunFolder) -> Record | None:
     """Return the record of a run; None where there is none. Raises DamagedRecordError."""
     try:
-        data = folder.record.read_bytes()
+        data = content(folder.record)
         record = Record.model_validate_json(data)
     except FileNotFoundError:
         return None
@@ -58,8 +59,33 @@ def _odd(record: Record, data: bytes) -> str | None:
     chips = (record.config.get("device") or {}).get("chips")
     if chips not in (None, FREE) and not (isinstance(chips, list) and all(type(chip) is int for chip in chips)):
         return "config.device.chips: is no list of chips"
+    if record.schema_version > SCHEMA_VERSION:
+        return (
+            f"was written by a later version of the harness (schema_version {record.schema_version}); update this one"
+        )
+    if impossible := _impossible(record):
+        return impossible
     # To look at every number takes longer than to read the record.
     return next(_odd_numbers(record), None) if _MAY_BE_ODD.search(data) else None
+
+
+def _impossible(record: Record) -> str | None:
+    """Which figures contradict each other, or are of no run; None: none. Times may: a clock can be set back."""
+    for name in ("score", "base_score", "merged_score"):
+        score: Score | None = getattr(record, name)
+        if score is None:
+            continue
+        # Some benchmarks round it.
+        is_share = 0 <= score.correct <= score.questions and score.questions > 0
+        if not is_share or abs(score.accuracy - score.correct / score.questions) > _ROUNDED:
+            return f"{name}: accuracy {score.accuracy:g} is not that of {score.correct} of {score.questions} questions"
+    for peak in (*record.memory, *record.merged_memory):
+        if peak.peak_mib < 0:
+            return f"memory: {peak.quantity} has a peak of {peak.peak_mib:g} MiB"
+    training = record.training
+    if training is not None and (training.steps < 0 or (training.tokens or 0) < 0 or (training.train_seconds or 0) < 0):
+        return "training: steps, tokens or seconds are below 0"
+    return None
 
 
 def _odd_numbers(told: object, name: str = "") -> Iterator[str]:

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from harness.base import yaml_text
 from harness.base.errors import first_problem
+from harness.base.files import content, opened
 from harness.devices.reading import Reading
 from harness.runs import store
 from harness.runs.events import Event, read_lines
@@ -90,7 +91,7 @@ def _changed(folder: RunFolder, name: str, kept: KeptFile, record: Record) -> It
         fix = f"{_COPY}, or move it away and train the run again: {record.command}"
     try:
         size = path.stat().st_size
-        with path.open("rb") as file:
+        with opened(path) as file:
             is_same = size == kept.size_bytes and hashlib.file_digest(file, "sha256").hexdigest() == kept.sha256
     except OSError as error:
         yield Damage(path, _words(error), fix)
@@ -121,15 +122,15 @@ def _unreadable(folder: RunFolder, record: Record) -> Iterator[Damage]:
 def _of_configuration(folder: RunFolder, record: Record) -> Iterator[Damage]:
     fix = f"{_COPY}; {RunFolder.record} holds the same"
     try:
-        config = yaml.safe_load(folder.config.read_bytes())
+        config = yaml_text.load(content(folder.config))
         if not isinstance(config, dict) or any(config.get(key) != record.config.get(key) for key in _OF_TRAINING):
             yield Damage(folder.config, "is not the configuration in the record", fix)
-    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
+    except (OSError, yaml_text.UnreadableError) as error:
         yield Damage(folder.config, _words(error), fix)
     if record.files is None and not folder.spec.exists():
         return  # Older versions left none.
     try:
-        if _Spec.model_validate_json(folder.spec.read_bytes()).parts != record.identity_parts:
+        if _Spec.model_validate_json(content(folder.spec)).parts != record.identity_parts:
             yield Damage(folder.spec, "is of another run than the record", fix)
     except (OSError, ValidationError) as error:
         yield Damage(folder.spec, _words(error), fix)
@@ -147,7 +148,7 @@ def _of_answers(target: TargetFolder, score: Score | None, replies: list[Reply])
     for path, kind, is_told in asked:
         try:
             if is_told:
-                kind.validate_json(path.read_bytes())
+                kind.validate_json(content(path))
         except (OSError, ValidationError) as error:
             yield Damage(path, _words(error), fix)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -49,16 +50,16 @@ class ModelProgram:
         return shlex.join(["llamafactory-cli", self.job.program, *self.job.flags])
 
     def become(self) -> NoReturn:
-        """Turn this process into the program, whose job waits in a pipe. Raises OSError."""
+        """Turn this process into the program, whose job is in a file of no name. Raises OSError."""
         sys.stdout.flush()
         sys.stderr.flush()
-        reading, writing = os.pipe()
-        with os.fdopen(writing, "w", encoding="utf-8") as pipe:
-            pipe.write(self.job.model_dump_json())
-        os.set_inheritable(reading, True)
-        os.chdir(self.folder)
-        command = self.job.command(f"/dev/fd/{reading}")
-        os.execve(command[0], command, self.environment)
+        with tempfile.TemporaryFile() as file:
+            file.write(self.job.model_dump_json().encode())
+            file.seek(0)
+            os.set_inheritable(file.fileno(), True)
+            os.chdir(self.folder)
+            command = self.job.command(f"/dev/fd/{file.fileno()}")
+            os.execve(command[0], command, self.environment)
 
 
 def prepare(

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import TypeAdapter
 
+from harness.base import yaml_text
 from harness.base.errors import UserError
+from harness.base.files import content
 from harness.base.paths import absolute
 from harness.base.redaction import restored
 from harness.config.schema import Config
@@ -119,9 +120,9 @@ def _completed_record(folder: RunFolder) -> Record:
 
 def _training_arguments(folder: RunFolder) -> dict[str, Any]:
     try:
-        arguments = yaml.safe_load(folder.train.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+        arguments = yaml_text.load(content(folder.train))
+    except (OSError, yaml_text.UnreadableError) as error:
         raise UserError(f"{folder.train}: cannot be read: {error}; run it again") from error
-    if not isinstance(arguments, dict) or "model_name_or_path" not in arguments:
+    if not isinstance(arguments, dict) or not isinstance(arguments.get("model_name_or_path"), str):
         raise UserError(f"{folder.train}: names no model_name_or_path; run it again")
     return arguments

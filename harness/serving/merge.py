@@ -15,7 +15,7 @@ from typing import Any
 from harness.base.errors import UserError
 from harness.base.files import sync_folder, sync_tree, write_atomically
 from harness.base.locks import flock_at_once
-from harness.base.paths import absolute
+from harness.base.paths import absolute, obstacle
 from harness.base.yaml_text import to_yaml
 from harness.devices import cpu
 from harness.devices.request import DeviceRequest
@@ -159,6 +159,8 @@ def _require_place(output: Path, base: str) -> None:
     """Raises UserError where `output` is there already, or its disk too small for a model of the size of `base`."""
     if output.exists():
         raise UserError(_taken(output))
+    if reason := obstacle(output):
+        raise UserError(f"{output}: {reason}; give a folder that can be written with --output")
     if model := next((folder for folder in output.parents if is_model(folder)), None):
         raise UserError(f"{output}: lies inside of a model, {model}; give a folder of its own with --output")
     parent = next(folder for folder in output.parents if folder.exists())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.base.files import remove, sync_tree, synced_sha256, write_atomically
+from harness.base.files import content, remove, sync_tree, synced_sha256, write_atomically
 
 ROOT = Path(__file__).parents[2]
 WRITE_FOR_EVER = """
@@ -143,6 +144,17 @@ def test_a_file_is_known_by_the_hash_that_any_other_program_makes(tmp_path: Path
     (tmp_path / "file").write_bytes(b"abc")
     # FIPS 180-2, appendix B.1.
     assert synced_sha256(tmp_path / "file") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_only_what_is_a_file_is_read_and_an_error_names_it(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"abc")
+    assert content(tmp_path / "file") == b"abc"
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    (tmp_path / "memory").symlink_to("/proc/self/mem")
+    for name in ("pipe", "device", "memory", "nothing"):
+        with pytest.raises(OSError, match=re.escape(str(tmp_path / name))):
+            content(tmp_path / name)
 
 
 def test_whatever_is_there_is_removed_and_nothing_that_it_links_to(tmp_path: Path) -> None:

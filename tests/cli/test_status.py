@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import fcntl
+import io
+import json
+import os
 import time
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from harness.cli.status import table
+from harness.cli.terminal import Terminal
 from harness.runs import store
 from harness.runs.events import Phase, PhaseStarted, TrainingLoss, TrainingStarted, TrainingStep
 from harness.runs.folder import RunFolder, SweepFolder
@@ -69,6 +76,55 @@ def test_a_run_that_nobody_is_at_any_more_is_cut_short_and_one_that_began_again_
         fcntl.flock(lock, fcntl.LOCK_EX)
         again = watch.look().runs[0]
     assert (again.state, again.step) == (State.RUNNING, None)
+
+
+def test_the_time_of_a_run_is_that_of_its_work_and_never_below_nothing(begun: SweepFolder) -> None:
+    folder = begun.run("qlora-seed0-bb")
+    begin(folder, TrainingStarted(time=time.time() + 60, total_steps=40))
+    assert Watch(begun).look().runs[0].seconds == pytest.approx(60, abs=20)
+    holder = json.loads(folder.holder.read_text()) | {"since": f"{datetime.now(UTC) + timedelta(hours=1):%FT%T}Z"}
+    folder.holder.write_text(json.dumps(holder))
+    with folder.lock.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert Watch(begun).look().runs[0].seconds == 0
+
+
+@pytest.mark.parametrize(
+    "written", [{"since": "0001-01-01T00:00:00"}, {"host": "[/x]"}, {"chips": ["[/x]"]}, {"host": ":smile:"}]
+)
+def test_whatever_names_who_is_at_a_run_is_shown_as_it_is(written: dict[str, Any], begun: SweepFolder) -> None:
+    folder = begun.run("qlora-seed0-bb")
+    begin(folder, *EVENTS)
+    folder.holder.write_text(json.dumps(json.loads(folder.holder.read_text()) | written))
+    shown = io.StringIO()
+    Terminal(file=shown, width=200).print(table(Watch(begun).look()))
+    for value in written.values():
+        assert ("".join(value) in shown.getvalue()) is ("since" not in written)
+
+
+def test_a_plan_makes_up_no_run(begun: SweepFolder) -> None:
+    names = ["qlora-seed0-bb", "qlora-seed0-bb", "", "../..", "a/lora-seed0-aa", "a\0-seed0-aa", "lora-seed0-aa"]
+    begun.plan.write_text(json.dumps({"runs": names}))
+    assert [run.name for run in Watch(begun).look().runs] == ["qlora-seed0", "lora-seed0"]
+
+
+@pytest.mark.parametrize("name", ["events.jsonl", "record.json", "readings.jsonl", "holder.json"])
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to(path.name)])
+def test_what_is_no_file_costs_its_run_alone(name: str, make: Callable[[Path], None], begun: SweepFolder) -> None:
+    RunBuilder(begun.path, "lora", 1).write()
+    begin(begun.run("qlora-seed0-bb"), *EVENTS)
+    place = begun.run("qlora-seed0-bb").path / name
+    place.unlink(missing_ok=True)
+    make(place)
+    first, *_, last = Watch(begun).look().runs
+    assert (first.name, last.state) == ("qlora-seed0", State.COMPLETED)
+
+
+@pytest.mark.parametrize("size", ["9" * 5000, "99999999", "", "x"])
+def test_no_size_of_a_terminal_is_a_fault(size: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", size)
+    monkeypatch.setenv("LINES", size)
+    assert Terminal(file=io.StringIO()).width < 10_000
 
 
 def test_a_run_that_has_ended_is_as_its_record_says_and_an_odd_record_is_named(begun: SweepFolder) -> None:

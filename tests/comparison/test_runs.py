@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -113,7 +114,14 @@ def test_of_one_run_made_twice_the_newest_completed_counts_and_it_is_said(folder
     assert run.record.training is not None
     assert run.record.training.train_seconds == 20
     (superseded,) = sweep.superseded
-    assert (superseded.folder.parent, superseded.by.parent, superseded.is_older) == (folder, other, True)
+    assert (superseded.folder.parent, superseded.by.parent, superseded.why) == (folder, other, "older")
+
+
+def test_a_copy_of_a_run_is_called_one(folder: Path) -> None:
+    run = RunBuilder(folder, "lora", 0).write()
+    shutil.copytree(run, folder / "lora-seed0-aaaaaaaaaa")
+    sweep = load_sweep(folder)
+    assert (len(sweep.runs), [each.why for each in sweep.superseded]) == (1, ["copy"])
 
 
 def test_a_damaged_record_is_reported_and_left_alone(folder: Path) -> None:

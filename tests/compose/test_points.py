@@ -382,6 +382,18 @@ def test_a_sweep_whose_name_is_taken_by_a_file_is_refused(tmp_path: Path) -> Non
     assert mistake == f"output={tmp_path}: {tmp_path}/mine is no folder; give a folder that can be written"
 
 
+@pytest.mark.parametrize(("value", "is_made"), [("", True), (" ", True), ("0", False), ("No", False), ("TRUE", True)])
+def test_a_variable_switches_the_forecast(value: str, is_made: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARNESS_FORECAST", value)
+    assert only().device.forecast is is_made
+
+
+@pytest.mark.parametrize("value", ["x", "null", "${", "'"])
+def test_a_variable_that_says_neither_is_named(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARNESS_FORECAST", value)
+    assert mistakes() == [f"device.forecast: HARNESS_FORECAST={value}: give true or false"]
+
+
 # ---- A check is pure ----
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import struct
 import subprocess
 import sys
@@ -12,7 +13,16 @@ from pathlib import Path
 import pytest
 
 from harness.base.paths import PACKAGE
-from harness.models.checkpoint import DamagedError, config_of, missing_shards, shapes_of
+from harness.models.checkpoint import (
+    DamagedError,
+    adapter_problem,
+    config_of,
+    dtype_of,
+    max_positions,
+    missing_shards,
+    shapes_of,
+    weight_files,
+)
 
 BYTES = {"F32": 4, "BF16": 2, "F16": 2, "F8_E4M3": 1, "U8": 1}
 
@@ -55,6 +65,32 @@ def test_descriptions_nested_deeper_than_python_reads_are_damaged_ones(tmp_path:
         (tmp_path / name).write_text("[" * 100_000)
     assert config_of(tmp_path) == {}
     assert missing_shards(tmp_path) == []
+
+
+@pytest.mark.parametrize("odd", ['"x"', "[1]", "true", "-1", "null"])
+def test_parts_of_a_description_that_are_none_say_nothing(odd: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(f'{{"text_config": {odd}, "rope_scaling": {odd}}}')
+    assert (dtype_of(tmp_path), max_positions(tmp_path)) == (None, None)
+
+
+def test_an_adapter_that_is_none_is_told_and_never_a_fault(tmp_path: Path) -> None:
+    base, adapter = tmp_path / "base", tmp_path / "adapter"
+    for folder in (base, adapter):
+        folder.mkdir()
+    write(base / "model.safetensors", {"q.weight": ("F32", (4, 4))})
+    sides = {f"base_model.model.q.lora_{side}.weight": ("F32", ()) for side in "AB"}
+    write(adapter / "adapter_model.safetensors", sides)  # type: ignore[arg-type]
+    (adapter / "adapter_config.json").write_text("{}")
+    assert adapter_problem(adapter, str(base)) is None
+    for name in ("a\0b", "\ud83d"):
+        (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": name}))
+        assert "belongs to another base" in str(adapter_problem(adapter, str(base)))
+
+
+def test_a_pipe_is_no_file_of_a_model(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "model.safetensors")
+    os.mkfifo(tmp_path / "config.json")
+    assert (weight_files(tmp_path), shapes_of(tmp_path), config_of(tmp_path)) == ([], {}, {})
 
 
 def test_reading_them_imports_no_torch() -> None:

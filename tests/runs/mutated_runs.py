@@ -5,12 +5,15 @@ Pure Python's `random`, not hypothesis: `benchmarks/fuzz_runs.py` makes thousand
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
+import signal
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -19,18 +22,23 @@ from unittest import mock
 
 from harness.base.errors import UserError
 from harness.base.paths import PACKAGE
+from harness.cli.status import table
+from harness.cli.terminal import Terminal
 from harness.comparison.change import change
 from harness.comparison.runs import load_runs
 from harness.report import render
 from harness.report.figures import Drawn
-from harness.runs import kept, looks, store
+from harness.runs import kept, looks, status, store
 from harness.runs.folder import RunFolder, SweepFolder
+from harness.runs.status import Holder
 from harness.runs.verify import verify
 from harness.serving import finished_run
 from tests.builders import RunBuilder, questions, reply
 
 _DIGITS = "9" * 5000
 _DEEP = 200
+_MOST_SECONDS = 120
+"""A reader that waits for what never comes is ended by a signal, and with it the fuzzer."""
 _MARK = "in place of a value"
 """Stands in a record for what Python's json does not write; every key of it is replaced by its text."""
 _WRITTEN = {
@@ -104,7 +112,12 @@ def a_sweep(folder: Path) -> SweepFolder:
                 base_replies=[reply("a", "no", "yes")],
                 duration_seconds=20.0,
             ).write()
-    return SweepFolder(folder)
+    sweep = SweepFolder(folder)
+    status.plan(sweep, list(sweep.runs()))
+    for run in sweep.runs():
+        holder = Holder(run="lora-seed0", sweep=folder.name, user="me", host="node", pid=1, since=datetime.now(UTC))
+        run.holder.write_text(holder.model_dump_json())
+    return sweep
 
 
 def mutate(seed: int, sweep: SweepFolder) -> str:
@@ -112,7 +125,8 @@ def mutate(seed: int, sweep: SweepFolder) -> str:
     random = Random(seed)
     folder = random.choice(list(sweep.runs()))
     if random.random() < 0.75:
-        return f"{folder.name}: {_of_values(random, folder.record)}"
+        file = random.choice((*[folder.record] * 8, folder.holder, sweep.plan))
+        return f"{folder.name}: {file.name}: {_of_values(random, file)}"
     files = sorted(path for path in sweep.path.rglob("*") if random.random() < 0.5 or path.is_file())
     damage, path = random.choice(_DAMAGES), random.choice(files)
     damage(random, path)
@@ -173,6 +187,11 @@ def _round(random: Random, path: Path) -> None:
     path.symlink_to(path.name)
 
 
+def _pipe(random: Random, path: Path) -> None:
+    _gone(random, path)
+    os.mkfifo(path)
+
+
 def _bytes(random: Random, path: Path) -> None:
     if path.is_dir():
         _other_kind(random, path)
@@ -196,6 +215,7 @@ _DAMAGES: list[Callable[[Random, Path], None]] = [
     _other_kind,
     _dangling,
     _round,
+    _pipe,
     _bytes,
     _bytes,
     _bytes,
@@ -209,6 +229,7 @@ def violations(sweep: SweepFolder, output: Path, draws: bool = False) -> Iterato
     readers: dict[str, Callable[[], object]] = {
         "load_runs": lambda: load_runs(sweep.path),
         "compare": lambda: change(sweep.path, sweep.path),
+        "status": lambda: Terminal(file=io.StringIO()).print(table(status.Watch(sweep).look())),
         "verify": lambda: [verify(run) for run in runs],
         "looks": lambda: (looks.completed_in(sweep), looks.note(sweep, looks.completed_in(sweep))),
         "write": lambda: [_written_again(run) for run in runs],
@@ -221,6 +242,7 @@ def violations(sweep: SweepFolder, output: Path, draws: bool = False) -> Iterato
 
 
 def _tried(name: str, read: Callable[[], object]) -> Iterator[str]:
+    signal.alarm(_MOST_SECONDS)
     try:
         read()
     except Exception as error:
@@ -228,6 +250,8 @@ def _tried(name: str, read: Callable[[], object]) -> Iterator[str]:
         own = [frame for frame in frames if str(PACKAGE) in frame.filename][-2:] + frames[-1:]
         where = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(own))
         yield f"{name}: {type(error).__name__} at {where}: {str(error)[:200]!r}"
+    finally:
+        signal.alarm(0)
 
 
 def _allowed(read: Callable[[Path], object], path: Path) -> None:

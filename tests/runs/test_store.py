@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +21,7 @@ from harness.runs.folder import RunFolder, SweepFolder
 from harness.runs.measurements import energy, read
 from harness.runs.record import Divergence, DivergenceKind, Outcome
 from harness.runs.store import DamagedRecordError, load, locked, put_aside, write
+from tests.builders import RunBuilder, questions
 from tests.devices.stand_ins import child
 from tests.runs.records import a_record
 
@@ -86,6 +89,7 @@ def test_what_is_no_file_in_place_of_a_record_is_damage_and_is_kept(stands_in: s
         ('"config": {"device": {"chips": "a"}}', "config.device.chips"),
         ('"config": {"device": {"chips": [null]}}', "config.device.chips"),
         ('"config": {"comparison": {"margin_points": "wide"}}', "config.comparison.margin_points"),
+        ('"schema_version": 2', "was written by a later version of the harness"),
     ],
 )
 def test_what_no_run_leaves_is_damage_that_is_named(told: str, named: str, folder: RunFolder) -> None:
@@ -93,8 +97,34 @@ def test_what_no_run_leaves_is_damage_that_is_named(told: str, named: str, folde
     lines = a_record().model_dump_json(indent=2).splitlines()
     (line,) = [line for line in lines if line.startswith(f"  {key}:")]
     folder.record.write_text("\n".join(lines).replace(line, f"  {told},"))
-    with pytest.raises(DamagedRecordError, match=f"{folder.record}: {named}: "):
+    with pytest.raises(DamagedRecordError, match=f"{folder.record}: {named}[: ]"):
         load(folder)
+
+
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [
+        ({"score": {"correct": 100}}, "score: accuracy .* is not that of 100 of 60 questions"),
+        ({"score": {"accuracy": 0.99}}, "score: accuracy 0.99 is not that of .* of 60 questions"),
+        ({"base_score": {"questions": 0, "correct": 0}}, "base_score: accuracy "),
+        ({"score": {"accuracy": -0.7, "correct": -42}}, "score: accuracy "),
+        ({"training": {"tokens": -1}}, "training: steps, tokens or seconds are below 0"),
+        ({"training": {"train_seconds": -1.5}}, "training: steps, tokens or seconds are below 0"),
+        ({"memory": {0: {"peak_mib": -1.0}}}, "memory: "),
+    ],
+)
+def test_figures_that_contradict_each_other_are_damage(damage: dict[str, Any], named: str, tmp_path: Path) -> None:
+    built = RunBuilder(tmp_path, answers=questions(60, 0.7), base_accuracy=0.5).write()
+    record = json.loads((built / "record.json").read_text())
+    for part, values in damage.items():
+        for key, value in values.items():
+            if isinstance(value, dict):
+                record[part][key] |= value
+            else:
+                record[part][key] = value
+    (built / "record.json").write_text(json.dumps(record))
+    with pytest.raises(DamagedRecordError, match=f"record.json: {named}"):
+        load(RunFolder(built))
 
 
 def test_a_machine_without_a_processor_is_damage(folder: RunFolder) -> None:

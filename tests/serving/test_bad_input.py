@@ -89,6 +89,25 @@ def test_a_record_with_a_configuration_of_another_kind(run: Path) -> None:
     assert "record.json: config.method.rank: " in refused("merge", run)
 
 
+@pytest.mark.parametrize(
+    "content", [b"template: \xe9", b"a: [" * 5000, b"n: " + b"9" * 5000, b"d: 2024-13-45", b"model_name_or_path: [1]"]
+)
+def test_a_training_file_that_cannot_be_read(content: bytes, run: Path) -> None:
+    (run / "train.yaml").write_bytes(content)
+    assert refused("merge", run).startswith(f"{run / 'train.yaml'}: ")
+
+
+@pytest.mark.parametrize("name", ["train.yaml", "record.json"])
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(name: str, run: Path) -> None:
+    (run / name).unlink()
+    os.mkfifo(run / name)
+    assert "Is no file" in refused("merge", run)
+
+
+def test_a_place_whose_name_no_file_can_hold(runs: Runs) -> None:
+    assert "bytes that are no UTF-8" in refused("merge", runs.lora, "--output", "\udcff")
+
+
 @pytest.mark.parametrize("verb", ["merge", "chat"])
 def test_an_adapter_that_names_another_base(verb: str, run: Path) -> None:
     rewrite(run / "adapter" / "adapter_config.json", base_model_name_or_path="Qwen/Qwen3-8B")
@@ -233,6 +252,8 @@ def test_a_port_that_is_taken(verb: str, runs: Runs) -> None:
 def test_a_host_that_is_not_this_machine(runs: Runs) -> None:
     assert "use an address of this machine" in refused("serve", runs.lora, "--host", "192.0.2.1")
     assert "--host no.such.host.invalid: " in refused("serve", runs.lora, "--host", "no.such.host.invalid")
+    for name in ("a..b", "x" * 300, "\udcff"):
+        assert "No host can have that name" in refused("serve", runs.lora, "--host", name)
 
 
 def test_a_target_that_does_not_exist(runs: Runs) -> None:

@@ -256,7 +256,8 @@ ModelProgram(Job(device="cpu", program="api", flags=flags), {"PATH": ""}, Path(s
 
 
 def test_the_process_becomes_the_program_whose_job_waits_for_it(tmp_path: Path) -> None:
-    given = ["--system=-- 你是谁?\n'\"", "--path=/models with spaces"]
+    # More than a pipe holds.
+    given = ["--system=-- 你是谁?\n'\"", "--path=/models with spaces", "--template=" + "x" * 100_000]
     arguments = [sys.executable, "-c", BECOME, str(tmp_path), json.dumps(given)]
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
     output, _ = process.communicate(timeout=60)

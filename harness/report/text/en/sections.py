@@ -144,8 +144,13 @@ class SectionTexts(OpeningTexts):
         )
 
     def superseded(self, superseded: Superseded) -> str:
-        why = "and is newer" if superseded.is_older else "and is completed"
-        return f"{superseded.folder} is left out: {superseded.by} has the same configuration and seed {why}."
+        why = {
+            "older": "and is newer",
+            "copy": "and started at the same moment: one is a copy",
+            "not_completed": "and is completed",
+        }
+        same = f"{superseded.by} has the same configuration and seed"
+        return f"{superseded.folder} is left out: {same} {why[superseded.why]}."
 
     def diagnosis(self, diagnosis: Diagnosis) -> str:
         return f"Cause, as far as its log tells: {diagnosis.cause}. Fix: {diagnosis.fix}."

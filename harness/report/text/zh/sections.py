@@ -125,8 +125,8 @@ class SectionTexts(OpeningTexts, english.SectionTexts):
         )
 
     def superseded(self, superseded: Superseded) -> str:
-        why = "而且时间更近" if superseded.is_older else "而且已完成"
-        return f"{superseded.folder} 未纳入：{superseded.by} 的配置和种子与它相同，{why}。"
+        why = {"older": "而且时间更近", "copy": "而且开始于同一时刻：其中一个是副本", "not_completed": "而且已完成"}
+        return f"{superseded.folder} 未纳入：{superseded.by} 的配置和种子与它相同，{why[superseded.why]}。"
 
     def diagnosis(self, diagnosis: Diagnosis) -> str:
         cause, fix = cause_and_fix(diagnosis)
