@@ -78,8 +78,8 @@ _CARDS = (
 CARDS = {card.name: card for card in _CARDS}
 
 
-def find(name: str) -> Card:
-    """Return the card of a name, or one of a size (24GiB). Raises UserError."""
+def find(name: str, option: str = "--card") -> Card:
+    """Return the card of a name, or one of a size (24GiB). Raises UserError, which names `option`."""
     wanted = _plain(_SOLD_AS.sub(r" \1 ", name.lower()))
     sold = _SOLD_AS.search(name.lower())
     without_size = _plain(_SOLD_AS.sub(" ", name.lower()))
@@ -93,7 +93,9 @@ def find(name: str) -> Card:
             return Card(name.strip(), None, memory_mib, 0, "as it was given")
     begun = [card.name for card in _CARDS if without_size and _plain(card.name.lower()).startswith(without_size)]
     near = f"did you mean {' or '.join(begun)}? " if begun else did_you_mean(wanted.upper(), CARDS)
-    raise UserError(f"--card {name}: no such card; {near}there are {', '.join(CARDS)}, and a size is given as in 24GiB")
+    raise UserError(
+        f"{option} {name}: no such card; {near}there are {', '.join(CARDS)}, and a size is given as in 24GiB"
+    )
 
 
 def _plain(name: str) -> str:

@@ -33,9 +33,9 @@ def ask(
     sources = planner.sources
     mistakes: list[str] = []
     found: list[Card] = []
-    for name in cards:
+    for number, name in enumerate(cards):
         try:
-            found.append(find(name))
+            found.append(find(name, "--fit" if largest and number == 0 else "--card"))
         except UserError as error:
             mistakes += error.mistakes
     if lengths not in list(Lengths):

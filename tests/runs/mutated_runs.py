@@ -138,6 +138,8 @@ def _of_values(random: Random, file: Path) -> str:
     done = []
     for _ in range(random.choice((1, 1, 1, 2, 5))):
         places = list(_places(record))
+        if not places:
+            break
         holder, key, name = random.choice(places)
         action = random.random()
         if action < 0.1:
