@@ -13,6 +13,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from harness.base import json_text
 from harness.base.decoding import has_lone_surrogates
 from harness.base.errors import first_problem
+from harness.base.files import content
 from harness.devices.reading import Quantity
 from harness.runs.events import Phase, TrainingLoss, ValidationLoss
 from harness.runs.record import MemoryPeak
@@ -163,18 +164,18 @@ def read(folder: Path) -> Log | None:
 
 def of_file(path: Path, kind: type[_File]) -> _File | None:
     """Return what a JSON file holds; None: there is no such file. Raises ValueError with its name and what is wrong."""
-    if not path.exists():
-        return None
     try:
-        if not path.is_file():  # A pipe would be waited for.
-            raise ValueError("it is no file")
-        content = json_text.load(path.read_text(encoding="utf-8"))
-        if has_lone_surrogates(content):
+        found = json_text.load(content(path))
+        if has_lone_surrogates(found):
             raise ValueError("it holds half a character (a lone surrogate, as \\ud83d)")
-        return kind.model_validate(content)
+        return kind.model_validate(found)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {error.strerror}") from None
     except ValidationError as error:
         raise ValueError(f"{path}: cannot be read: {first_problem(error)}") from None
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise ValueError(f"{path}: cannot be read: {error}") from None
 
 

@@ -17,9 +17,11 @@ from pathlib import Path
 @contextmanager
 def opened(path: Path) -> Iterator[BufferedReader]:
     """Open a file to read it. Raises OSError, also for a pipe or a device, which would be waited for."""
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "Is no file", str(path))
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "Is no file", str(path))
+    with os.fdopen(descriptor, "rb") as file:
         try:
             yield file
         except OSError as error:

@@ -122,7 +122,8 @@ def _training_arguments(folder: RunFolder) -> dict[str, Any]:
     try:
         arguments = yaml_text.load(content(folder.train))
     except (OSError, yaml_text.UnreadableError) as error:
-        raise UserError(f"{folder.train}: cannot be read: {error}; run it again") from error
+        why = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{folder.train}: cannot be read: {why}; run it again") from error
     if not isinstance(arguments, dict) or not isinstance(arguments.get("model_name_or_path"), str):
         raise UserError(f"{folder.train}: names no model_name_or_path; run it again")
     return arguments

@@ -152,7 +152,8 @@ def test_only_what_is_a_file_is_read_and_an_error_names_it(tmp_path: Path) -> No
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "device").symlink_to("/dev/zero")
     (tmp_path / "memory").symlink_to("/proc/self/mem")
-    for name in ("pipe", "device", "memory", "nothing"):
+    (tmp_path / "folder").mkdir()
+    for name in ("folder", "pipe", "device", "memory", "nothing"):
         with pytest.raises(OSError, match=re.escape(str(tmp_path / name))):
             content(tmp_path / name)
 
