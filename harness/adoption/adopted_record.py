@@ -67,7 +67,8 @@ def _training(found: Found) -> Training | None:
     if not logged.reached_its_end or logged.loop_seconds is None:
         return None
     validation = logged.validation_seconds
-    seconds = None if validation is None else logged.loop_seconds - validation
+    # Of a training that was resumed the results tell the last part's time, and its log every validation.
+    seconds = None if validation is None or validation > logged.loop_seconds else logged.loop_seconds - validation
     # As all figures of the harness, without padding.
     tokens = logged.tokens if found.arguments.get("include_num_input_tokens_seen") == "non_padding" else None
     last = logged.validation[-1].loss if logged.validation else None

@@ -26,6 +26,7 @@ _RESERVED_BYTES = (16 * 2**10, 256 * 2**10)
 _CONFIG = TypeAdapter(Config)
 _LARGEST = 2**53
 _ROUNDED = 0.005
+"""How far an accuracy may be from the share that it is of, as a percentage is rounded."""
 _MAY_BE_ODD = re.compile(rb'(?i)[\s:,\[]"?[+-]?(?:\d{16}|[\d._]+e\+?\d\d|(?:nan|inf|infinity)\b)')
 
 
@@ -75,7 +76,6 @@ def _impossible(record: Record) -> str | None:
         score: Score | None = getattr(record, name)
         if score is None:
             continue
-        # Some benchmarks round it.
         is_share = 0 <= score.correct <= score.questions and score.questions > 0
         if not is_share or abs(score.accuracy - score.correct / score.questions) > _ROUNDED:
             return f"{name}: accuracy {score.accuracy:g} is not that of {score.correct} of {score.questions} questions"

@@ -313,6 +313,17 @@ def test_an_argument_that_no_training_can_have_had_is_named(name: str, value: ob
         home.adopt(home.path / "saves/other", files=[file])
 
 
+def test_the_time_of_a_resumed_training_is_not_known(home: Home) -> None:
+    results = json.loads((home.lora / "all_results.json").read_text())
+    (home.lora / "all_results.json").write_text(json.dumps(results | {"train_runtime": 0.001}))
+    (home.lora / "train_results.json").unlink()
+    (run,) = home.adopt(home.lora).runs
+    assert run.record.training is not None
+    assert run.record.training.train_seconds is None
+    assert Unknown.TRAIN_SECONDS in origin(run).unknown
+    assert store.load(run.run) == run.record
+
+
 def test_an_adapter_of_odd_types_is_a_damage(home: Home) -> None:
     adapter = json.loads((home.lora / "adapter_config.json").read_text())
     (home.lora / "adapter_config.json").write_text(json.dumps(adapter | {"target_modules": [1, "q_proj"]}))
