@@ -201,8 +201,8 @@ def _by_step(entries: Iterable[_Entry]) -> dict[int, float]:
     return {entry.step: entry.loss for entry in entries if entry.loss is not None}
 
 
-def _seconds(elapsed: object) -> int | None:
-    found = _ELAPSED.fullmatch(elapsed) if isinstance(elapsed, str) else None
+def _seconds(elapsed: str | None) -> int | None:
+    found = _ELAPSED.fullmatch(elapsed or "")
     if found is None:
         return None
     days, hours, minutes, seconds = (int(part or 0) for part in found.groups())

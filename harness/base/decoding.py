@@ -7,6 +7,8 @@ import re
 from typing import Any
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+"""Half of a character of two, `\\ud83d` in JSON: it cannot be written as UTF-8. LLaMA-Factory's reader leaves it
+out."""
 _MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 

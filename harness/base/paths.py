@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from harness.base.decoding import has_lone_surrogates
+from harness.base.errors import UserError
 
 PACKAGE = Path(__file__).parent.parent
 NAME_RULE = "use letters, digits, dots, dashes and underscores, 200 bytes at most"
@@ -37,6 +38,12 @@ def from_cwd(path: Path) -> Path:
 def is_name(text: str) -> bool:
     """Return whether `text` can name a file or folder, as NAME_RULE says."""
     return bool(re.fullmatch(r"\w[\w.-]*", text)) and len(text.encode()) <= _LONGEST_NAME
+
+
+def require_writable(output: Path) -> None:
+    """Raises UserError where nothing could be written into the folder that --output names."""
+    if reason := obstacle(absolute(output)):
+        raise UserError(f"--output={output}: {reason}; give a folder that can be written")
 
 
 def obstacle(folder: Path) -> str | None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from harness.base.errors import UserError
-from harness.base.paths import absolute, obstacle
+from harness.base.paths import require_writable
 
 
 def data(
@@ -54,8 +54,7 @@ def write_rows(overrides: Sequence[str], output: Path) -> None:
 
 def _require_none(output: Path, names: list[str]) -> None:
     """Raises UserError where nothing can be written, or a file that is to be written is there already."""
-    if reason := obstacle(absolute(output)):
-        raise UserError(f"--output={output}: {reason}; give a folder that can be written")
+    require_writable(output)
     taken = [file.name for name in names if (file := output / f"{name}.json").exists()]
     if taken:
         raise UserError(f"--output={output}: holds a {' and a '.join(taken)} already; give a folder that has none")

@@ -15,7 +15,7 @@ def report(
 ) -> None:
     """Render a comparison again, from the records alone."""
     from harness.base.errors import UserError
-    from harness.base.paths import absolute, obstacle
+    from harness.base.paths import absolute, require_writable
     from harness.report.render import render
     from harness.runs import looks
     from harness.runs.folder import SweepFolder
@@ -24,8 +24,7 @@ def report(
     if missing:
         raise UserError([f"{folder}: no such folder; a sweep's folder is outputs/NAME" for folder in missing])
     output = output or Path("reports") / absolute(sweeps[0]).name
-    if reason := obstacle(absolute(output)):
-        raise UserError(f"--output={output}: {reason}; give a folder that can be written")
+    require_writable(output)
     rendered = render(sweeps, output, language=language)
     for sweep in map(SweepFolder, sweeps):
         looks.note(sweep, looks.completed_in(sweep))

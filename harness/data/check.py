@@ -30,8 +30,6 @@ PREFERENCES = frozenset(("chosen", "rejected", "kto_tag"))
 """Columns of training on preferences; a row with kto_tag LLaMA-Factory leaves out of supervised fine-tuning."""
 _TELLING = COLUMNS - {"prompt", "query", "response", "messages"}
 """Names that say what a column is, whoever wrote the file; the others are words that any file may have."""
-"""Half of a character of two, `\\ud83d` in JSON: it cannot be written as UTF-8. LLaMA-Factory's reader leaves it
-out."""
 _SHAPES = {
     ("from", "value"): "dataset.formatting=sharegpt 'dataset.columns={{messages: {column}}}'",
     ("role", "content"): (
